@@ -1,0 +1,118 @@
+// Bundles the program `sluice` into apps/gateway/dist, only when something that it is made of has changed: from the
+// bundle it starts in a third of the time and half of the memory that it needs from source. `npm start`, `npm test`
+// and the process tests all come through here.
+//
+// A worker thread is loaded by file, not by import, so its file is an entry of its own. The convention that holds both
+// from source and from the bundle: the worker's file name is unique in the project, the bundle has it as a sibling of
+// every chunk under the same name, and the code that starts it asks where it is itself:
+//
+//   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
+//   new Worker(new URL(`./watchdogWorker.${extension}`, import.meta.url))
+//
+// That is why all chunks lie flat in dist/, and why a worker belongs into the list below.
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { basename, dirname, join, relative } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const dist = join(root, "apps/gateway/dist")
+const stamp = join(dist, ".stamp")
+const entry = "apps/gateway/src/bin.ts"
+
+/** Files that run as worker threads, each an entry of the bundle. */
+const WORKERS = ["packages/runtime/src/internal/node/watchdogWorker.ts"]
+
+/** What `node` runs: the bundle's entry. */
+export const bin = join(dist, "bin.js")
+
+const entries = (folder) => (existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : [])
+
+function* sources(folder) {
+  for (const item of entries(folder)) {
+    const path = join(folder, item.name)
+    if (item.isDirectory()) yield* sources(path)
+    else yield path
+  }
+}
+
+/** Names, sizes and times of all inputs: a few hundred stats, where reading them would cost more than the start. */
+const fingerprint = () => {
+  const hash = createHash("sha256")
+  const add = (path) => {
+    if (!existsSync(path)) return
+    const { mtimeMs, size } = statSync(path)
+    hash.update(`${relative(root, path)} ${size} ${mtimeMs}\n`)
+  }
+  for (const path of ["package.json", "pnpm-lock.yaml", "tsconfig.base.json", "scripts/bundle.mjs"]) {
+    add(join(root, path))
+  }
+  for (const item of entries(join(root, "patches"))) add(join(root, "patches", item.name))
+  const rooms = entries(join(root, "packages")).map((item) => join(root, "packages", item.name))
+  for (const room of [...rooms, join(root, "apps/gateway")]) {
+    add(join(room, "package.json"))
+    for (const path of sources(join(room, "src"))) add(path)
+  }
+  return hash.digest("hex")
+}
+
+const build = async () => {
+  const { rolldown } = await import("rolldown")
+  const workers = WORKERS.filter((path) => existsSync(join(root, path)))
+  const bundle = await rolldown({
+    cwd: root,
+    input: Object.fromEntries([entry, ...workers].map((path) => [basename(path, ".ts"), join(root, path)])),
+    platform: "node",
+    tsconfig: false,
+    treeshake: true
+  })
+  try {
+    return await bundle.generate({
+      format: "esm",
+      entryFileNames: "[name].js",
+      chunkFileNames: "[name]-[hash].js",
+      minify: true,
+      keepNames: true,
+      sourcemap: true
+    })
+  } finally {
+    await bundle.close()
+  }
+}
+
+/**
+ * A file appears whole or not at all, the entry last. Chunks of the build before stay for a day: a gateway that is
+ * running may still import one of them.
+ */
+const write = (output) => {
+  mkdirSync(dist, { recursive: true })
+  const names = new Set(output.map((file) => file.fileName))
+  const last = (file) => (file.fileName === "bin.js" ? 1 : 0)
+  for (const file of output.toSorted((a, b) => last(a) - last(b))) {
+    const target = join(dist, file.fileName)
+    const temporary = `${target}.${process.pid}`
+    writeFileSync(temporary, file.type === "chunk" ? file.code : file.source)
+    renameSync(temporary, target)
+  }
+  const yesterday = Date.now() - 24 * 60 * 60 * 1000
+  for (const { name } of entries(dist)) {
+    const path = join(dist, name)
+    if (!names.has(name) && path !== stamp && statSync(path).mtimeMs < yesterday) rmSync(path, { force: true })
+  }
+}
+
+/** Builds when needed. Returns whether it did. */
+export const bundle = async () => {
+  const wanted = fingerprint()
+  if (existsSync(stamp) && existsSync(bin) && readFileSync(stamp, "utf8") === wanted) return false
+  const { output } = await build()
+  write(output)
+  writeFileSync(stamp, wanted)
+  return true
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const started = performance.now()
+  const built = await bundle()
+  console.log(built ? `bundled in ${Math.round(performance.now() - started)} ms` : "the bundle is up to date")
+}

@@ -1,0 +1,102 @@
+// `npm test`: format, lint and types side by side, then the bundle, then all tests, and one last line with the counts.
+// The counts are the test runner's own; a static check, a bundle or a test file that fails to load is one failure each,
+// so that nothing that is broken can hide behind a green number. `npm test -- <words>` runs only the test files whose
+// path contains one of the words, without the static checks.
+import { spawn, spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { bundle } from "./bundle.mjs"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const tool = (name) => join(root, "node_modules/.bin", name)
+const filters = process.argv.slice(2)
+const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
+
+/** Runs a command to its end and keeps what it prints, so that checks that run side by side don't mix their lines. */
+const run = (command, args) =>
+  new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+    const chunks = []
+    child.stdout.on("data", (chunk) => chunks.push(chunk))
+    child.stderr.on("data", (chunk) => chunks.push(chunk))
+    child.on("error", (error) => resolve({ ok: false, output: `${error.message}\n` }))
+    child.on("close", (code) => resolve({ ok: code === 0, output: Buffer.concat(chunks).toString() }))
+  })
+
+/** The compiler with Effect's diagnostics: unlike plain tsc it fails on an effect that nobody runs. */
+const types = () => {
+  const { stdout, status } = spawnSync(tool("effect-tsgo"), ["get-exe-path"], { encoding: "utf8" })
+  if (status !== 0) return { ok: false, output: "effect-tsgo does not say where its compiler is\n" }
+  return run(stdout.trim(), ["-p", "tsconfig.json"])
+}
+
+const checks = {
+  format: () => run(tool("oxfmt"), ["--check"]),
+  lint: () => run(tool("oxlint"), ["--deny-warnings"]),
+  types
+}
+
+const step = async (name, check) => {
+  const started = performance.now()
+  const { ok, output } = await check()
+  console.log(`${ok ? "ok  " : "FAIL"}  ${name.padEnd(7)} ${seconds(started)}`)
+  if (!ok) process.stdout.write(output.endsWith("\n") ? output : `${output}\n`)
+  return ok
+}
+
+const building = async () => {
+  try {
+    await bundle()
+    return { ok: true, output: "" }
+  } catch (cause) {
+    return { ok: false, output: `${cause instanceof Error ? cause.message : String(cause)}\n` }
+  }
+}
+
+/** The runner's report, or undefined when the runner itself broke down. */
+const readReport = (file) => {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"))
+  } catch {
+    return undefined
+  }
+}
+
+const tests = () =>
+  new Promise((resolve) => {
+    mkdirSync(join(root, "node_modules/.cache"), { recursive: true })
+    const folder = mkdtempSync(join(root, "node_modules/.cache/report-"))
+    const report = join(folder, "report.json")
+    const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters]
+    const child = spawn(tool("vitest"), args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] })
+    child.on("close", (code) => {
+      const result = readReport(report)
+      rmSync(folder, { recursive: true, force: true })
+      resolve(count(result, code))
+    })
+  })
+
+const count = (report, code) => {
+  if (report === undefined) return { passed: 0, failed: 1, skipped: 0 }
+  const notLoaded = report.testResults.filter(
+    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed")
+  ).length
+  const failed = report.numFailedTests + notLoaded
+  return {
+    passed: report.numPassedTests,
+    // An error outside any test fails the run although every test passed.
+    failed: failed === 0 && code !== 0 ? 1 : failed,
+    skipped: report.numPendingTests + report.numTodoTests
+  }
+}
+
+const steps = filters.length === 0 ? Object.entries(checks).map(([name, check]) => step(name, check)) : []
+const results = [...(await Promise.all(steps)), await step("bundle", building)]
+const started = performance.now()
+const counts = await tests()
+const failed = counts.failed + results.filter((ok) => !ok).length
+console.log(`${counts.failed === 0 ? "ok  " : "FAIL"}  tests   ${seconds(started)}`)
+const skipped = counts.skipped === 0 ? "" : `, ${counts.skipped} skipped`
+console.log(`${counts.passed} passed, ${failed} failed${skipped}`)
+process.exitCode = failed === 0 ? 0 : 1
