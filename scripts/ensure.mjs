@@ -43,14 +43,15 @@ if (installed() !== wanted) {
   const args = ["--yes", "--prefer-offline", pnpm, "install", "--frozen-lockfile", "--prefer-offline"]
   const { status, signal, error } = spawnSync("npx", args, {
     cwd: root,
+    // Without a network the default is to try again for 70 seconds before one hears of it.
+    env: { ...process.env, npm_config_fetch_retry_mintimeout: "1000", npm_config_fetch_retry_maxtimeout: "5000" },
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32"
   })
   if (status !== 0) {
     const why = error?.message ?? (signal === null ? `code ${status}` : signal)
     console.error(
-      `sluice: the dependencies could not be installed (${why}); the reason stands above. ` +
-        `Without a network they must have been installed once before. Try: npx ${args.join(" ")}`
+      `sluice: the dependencies could not be installed (${why}, see above); the first time this needs the npm registry.`
     )
     process.exit(1)
   }

@@ -8,6 +8,12 @@ const fail = (message) => {
   process.exit(1)
 }
 
+if (typeof process.execve !== "function") {
+  fail(
+    `Node ${process.versions.node} can't run the gateway; npm start and npm run sluice use the one that is installed.`
+  )
+}
+
 try {
   await bundle()
 } catch (cause) {
