@@ -1,0 +1,127 @@
+/**
+ * One attempt of a turn: runs the agent's stream to its end, or until it is cut,
+ * stalls, or takes too long. However it ends, this returns only after the agent
+ * has let go, so that no second attempt can run beside it.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { AgentError, AgentEvent, OpenAgent } from "../../Agent.ts"
+import type { Turn } from "../../Message.ts"
+
+/** Why a running attempt is told to let go. */
+export type Cut =
+  | { readonly _tag: "Cancelled"; readonly by: string }
+  | { readonly _tag: "Interrupted"; readonly reason: string }
+
+/** How an attempt ended. */
+export type Outcome =
+  | { readonly _tag: "Answered"; readonly text: string; readonly usage: Readonly<Record<string, number>> }
+  | {
+    readonly _tag: "Failed"
+    readonly reason: AgentError["reason"] | "Stalled" | "Timeout" | "Defect"
+    readonly error: string
+  }
+  | { readonly _tag: "Cut"; readonly cut: Cut }
+
+/** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
+export const maxAnswer = 1_048_576
+
+/** When the attempt last showed progress, monotonic milliseconds; `waiting` while it waits for a person. */
+export interface Pulse {
+  at: number
+  waiting: boolean
+}
+
+/** What an attempt needs. Times in milliseconds; 0 = none. */
+export interface Options {
+  readonly open: OpenAgent
+  readonly turn: Turn
+  readonly stall: number
+  readonly timeout: number
+  readonly pulse: Pulse
+  readonly now: () => number
+  readonly cut: Deferred.Deferred<Cut>
+  /** Events other than Text are handled before the next one is taken. */
+  readonly onEvent: (event: AgentEvent) => Effect.Effect<void>
+}
+
+const failed = (reason: Extract<Outcome, { _tag: "Failed" }>["reason"], error: string): Outcome => ({
+  _tag: "Failed",
+  reason,
+  error
+})
+
+/** Adds up an answer within its bound. */
+class Answer {
+  text = ""
+  #full = false
+
+  add(delta: string) {
+    if (this.#full) return
+    this.text += delta
+    if (this.text.length <= maxAnswer) return
+    this.#full = true
+    this.text = `${this.text.slice(0, maxAnswer).replace(/[\uD800-\uDBFF]$/, "")}\n\n(The answer was longer; the rest is cut off.)`
+  }
+}
+
+const answer = (options: Options): Effect.Effect<Outcome> => {
+  const gathered = new Answer()
+  const usage: Record<string, number> = {}
+  const take = (event: AgentEvent): Effect.Effect<void> => {
+    options.pulse.at = options.now()
+    switch (event._tag) {
+      case "Text":
+        gathered.add(event.delta)
+        break
+      case "Usage":
+        for (const [name, count] of Object.entries(event.usage)) usage[name] = (usage[name] ?? 0) + count
+        return Effect.void
+      case "Alive":
+        return Effect.void
+    }
+    return options.onEvent(event)
+  }
+  return Stream.runForEach(options.open.answer(options.turn), take).pipe(
+    Effect.matchCauseEffect({
+      onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text, usage }),
+      onFailure: (cause) => {
+        const error = Cause.findErrorOption(cause)
+        if (error._tag === "Some") return Effect.succeed(failed(error.value.reason, error.value.message))
+        // The race's loser: somebody else's outcome counts.
+        if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+        return Effect.succeed(failed("Defect", Cause.pretty(cause)))
+      }
+    })
+  )
+}
+
+/** Fails the attempt when it showed nothing for `stall` milliseconds. One sleep per period, not one per event. */
+const stalled = (options: Options): Effect.Effect<Outcome> =>
+  Effect.suspend(() => {
+    const left = options.pulse.waiting ? options.stall : options.pulse.at + options.stall - options.now()
+    return left <= 0
+      ? Effect.succeed(failed("Stalled", `no progress for ${options.stall} ms`))
+      : Effect.andThen(Effect.sleep(left), stalled(options))
+  })
+
+/** Runs the attempt; completes when the agent has let go. */
+export const attempt = (options: Options): Effect.Effect<Outcome> => {
+  const racers: Array<Effect.Effect<Outcome>> = [
+    answer(options),
+    Effect.map(Deferred.await(options.cut), (cut): Outcome => ({ _tag: "Cut", cut }))
+  ]
+  if (options.stall > 0) racers.push(stalled(options))
+  if (options.timeout > 0) {
+    racers.push(
+      Effect.as(Effect.sleep(options.timeout), failed("Timeout", `took longer than ${options.timeout} ms`))
+    )
+  }
+  return Effect.raceAllFirst(racers)
+}
+
+/** The monotonic clock in milliseconds. */
+export const monotonic = (clock: Clock.Clock) => (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
