@@ -20,6 +20,7 @@ export default defineConfig({
           name: "apps",
           include: ["apps/*/test/**/*.test.ts"],
           pool: "forks",
+          globalSetup: ["scripts/globalSetup.mjs"],
           maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 60_000,
