@@ -1,0 +1,78 @@
+/**
+ * The default wording of every sentence. Short and human: people hear of their
+ * messages and of what they can do, never of the machinery that serves them.
+ */
+import type { Catalogue } from "../../Notices.ts"
+import { ago, plural, span } from "./words.ts"
+
+const aside = "Everything else works; /retry tries again."
+
+/** English. */
+export const english: Catalogue = {
+  waiting: () => "Got it. I'll get to this right after what I'm doing now.",
+  goingDown: () => "I'm restarting. Your messages are safe, no need to send anything again.",
+  afterRestart: () => "Got it. I'm restarting and will get to this right after.",
+  back: ({ words }) => (words === "" ? "I'm back." : `I'm back and carrying on with "${words}".`),
+  cutOff: ({ tool }) => ({
+    text: `I was cut off while ${tool === "" ? "working" : tool} and can't tell whether it went through.`,
+    options: ["Check first", "Do it again", "Leave it"]
+  }),
+  ask: ({ words }) => `I was cut off while working on "${words}". /retry starts it again.`,
+  letGo: ({ words }) => `I was cut off while working on "${words}" and let it go. Send it again if you still need it.`,
+  setAside: ({ words, count, ref }) =>
+    `"${words}" failed ${plural(count, "time")}, so I've set it aside. ${aside} (${ref})`,
+  setAsideCrashed: ({ words, count, ref }) =>
+    `I broke down ${plural(count, "time")} while working on "${words}", so I've set it aside. ${aside} (${ref})`,
+  setAsideCut: ({ words, count, ref }) =>
+    `"${words}" was cut off ${plural(count, "time")}, so I've set it aside. ${aside} (${ref})`,
+  tooMany: ({ kept, summarized }) =>
+    `A lot came in while I was busy. I kept the newest ${kept} and a summary of the ${
+      summarized === 1 ? "one" : summarized
+    } before.`,
+  tooManyDropped: ({ kept, dropped }) =>
+    `A lot came in while I was busy. I kept the newest ${kept} and left out the ${
+      dropped === 1 ? "one" : dropped
+    } before.`,
+  tooManyRefused: ({ words }) =>
+    `A lot is waiting already, so I couldn't take "${words}". Please send it again a little later.`,
+  late: ({ age }) => `(Sorry for the delay. This is about your message from ${ago(age)}.)`,
+  latePost: ({ age }) => `(Sorry for the delay. This was meant for you ${ago(age)}.)`,
+  maybeTwice: () => "(You may have seen this before: the connection dropped while I was sending it.)",
+  historyGone: () => ({
+    text: "I can't find our earlier conversation.",
+    options: ["Try again", "Start fresh"]
+  }),
+  slow: ({ doing, elapsed }) =>
+    `Still on it: ${doing === "" ? "" : `${doing}, `}${span(elapsed)} so far. /stop cancels.`,
+  resuming: ({ idle }) => `Resuming session (idle for ${span(idle)})...`,
+  heldAgent: ({ agent }) =>
+    `"${agent}" isn't set up here any more, so this has to wait for it. Your messages are kept; /new starts afresh with another.`,
+  heldChannel: ({ channel, conversations }) =>
+    `Channel "${channel}" is not configured: replies to ${plural(conversations, "conversation")} are held until it is again`,
+  rejected: ({ ref }) => `I can't answer this as it is. Please put it differently. (${ref})`,
+  placeholder: () => "…",
+  noReply: () => "(Ended without an answer.)",
+  stopped: ({ waiting }) =>
+    waiting === 0
+      ? "Stopped."
+      : `Stopped. ${plural(waiting, "message")} that waited ${waiting === 1 ? "is" : "are"} cancelled too.`,
+  nothingToStop: () => "There is nothing to stop.",
+  startedNew: ({ name, waiting }) =>
+    (name === "" ? "A fresh start." : `A fresh start: "${name}".`) +
+    (waiting === 0 ? "" : ` ${plural(waiting, "message")} that waited ${waiting === 1 ? "is" : "are"} cancelled.`),
+  switched: ({ name }) => `This is "${name}" now.`,
+  noSuchName: ({ name }) => `There is nothing called "${name}". /new ${name} starts it.`,
+  timeoutIs: ({ timeout }) =>
+    `I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,
+  timeoutSet: ({ timeout }) =>
+    `From now on I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,
+  notPossible: ({ value, allowed }) => `"${value}" is not possible here. Possible: ${allowed}.`,
+  queueIs: ({ mode }) => `What you write while I'm busy is handled as "${mode}".`,
+  queueSet: ({ mode }) => `From now on, what you write while I'm busy is handled as "${mode}".`,
+  retrying: ({ messages }) => `Trying again with ${plural(messages, "message")}.`,
+  nothingToRetry: () => "There is nothing to try again.",
+  notUnderstood: ({ command }) => `I don't know ${command}. /help lists what I understand.`,
+  permission: ({ number, question, options }) => `${question}\n${options}\n(/allow ${number} and your choice)`,
+  permissionExpired: ({ question }) => `Nobody answered "${question}" in time, so I went on without it.`,
+  permissionGone: () => "There is no open question with that number."
+}
