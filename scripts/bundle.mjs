@@ -24,8 +24,10 @@ const WORKERS = ["packages/runtime/src/internal/node/watchdogWorker.ts"]
 /** What `node` runs: the bundle's entry. */
 export const bin = join(dist, "bin.js")
 
+/** @param {string} folder */
 const entries = (folder) => (existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : [])
 
+/** @param {string} folder @returns {Generator<string>} */
 function* sources(folder) {
   for (const item of entries(folder)) {
     const path = join(folder, item.name)
@@ -37,6 +39,7 @@ function* sources(folder) {
 /** Names, sizes and times of all inputs: a few hundred stats, where reading them would cost more than the start. */
 const fingerprint = () => {
   const hash = createHash("sha256")
+  /** @param {string} path */
   const add = (path) => {
     if (!existsSync(path)) return
     const { mtimeMs, size } = statSync(path)
@@ -82,12 +85,13 @@ const build = async () => {
 /**
  * A file appears whole or not at all, the entry last. Chunks of the build before stay for a day: a gateway that is
  * running may still import one of them.
+ * @param {ReadonlyArray<import("rolldown").OutputChunk | import("rolldown").OutputAsset>} output
  */
 const write = (output) => {
   mkdirSync(dist, { recursive: true })
   const names = new Set(output.map((file) => file.fileName))
-  const last = (file) => (file.fileName === "bin.js" ? 1 : 0)
-  for (const file of output.toSorted((a, b) => last(a) - last(b))) {
+  const entryLast = [...output].sort((a, b) => Number(a.fileName === "bin.js") - Number(b.fileName === "bin.js"))
+  for (const file of entryLast) {
     const target = join(dist, file.fileName)
     const temporary = `${target}.${process.pid}`
     writeFileSync(temporary, file.type === "chunk" ? file.code : file.source)

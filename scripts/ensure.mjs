@@ -3,7 +3,7 @@
 // than Node 20, because the Node that the project runs on (26, a dependency of its own) comes with this installation.
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -13,6 +13,7 @@ const stamp = join(root, "node_modules", ".sluice-install")
 
 /** Everything that `pnpm install` reads, in a stable order. */
 const inputs = () => {
+  /** @param {string} folder */
   const entries = (folder) => (existsSync(join(root, folder)) ? readdirSync(join(root, folder)).sort() : [])
   const manifests = ["packages", "apps"].flatMap((room) => entries(room).map((name) => `${room}/${name}/package.json`))
   const patches = entries("patches").map((name) => `patches/${name}`)
@@ -39,6 +40,8 @@ if (major < 20) {
 const wanted = fingerprint()
 if (installed() !== wanted) {
   console.error("sluice: installing dependencies ...")
+  // Killed half-way it must not look finished, whatever the manifests say by then.
+  rmSync(stamp, { force: true })
   // --prefer-offline twice: without it npx waits for the network for over a minute before it uses what it has.
   const args = ["--yes", "--prefer-offline", pnpm, "install", "--frozen-lockfile", "--prefer-offline"]
   const { status, signal, error } = spawnSync("npx", args, {

@@ -3,15 +3,10 @@
 // comes back at the moment when the gateway has ended. Without arguments it is `sluice run`.
 import { bin, bundle } from "./bundle.mjs"
 
+/** @param {string} message */
 const fail = (message) => {
   console.error(`sluice: ${message}`)
   process.exit(1)
-}
-
-if (typeof process.execve !== "function") {
-  fail(
-    `Node ${process.versions.node} can't run the gateway; npm start and npm run sluice use the one that is installed.`
-  )
 }
 
 try {
@@ -20,7 +15,10 @@ try {
   fail(`the bundle could not be built: ${cause instanceof Error ? cause.message : String(cause)}`)
 }
 
-const [node, , ...given] = process.argv
+const given = process.argv.slice(2)
 const args = given.length === 0 ? ["run"] : given
 // SIGUSR1 asks the gateway for a restart; without this flag Node would open its debugger instead.
-process.execve(process.execPath, [node, "--disable-sigusr1", bin, ...args], process.env)
+const command = [process.argv0, "--disable-sigusr1", bin, ...args]
+if (process.execve === undefined)
+  fail(`Node ${process.versions.node} can't run the gateway: use npm start, which does.`)
+else process.execve(process.execPath, command, process.env)

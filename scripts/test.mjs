@@ -7,16 +7,27 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { bundle } from "./bundle.mjs"
+import { count, line } from "./count.mjs"
+
+/** @typedef {{ ok: boolean, output: string }} Outcome */
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+/** @param {string} name */
 const tool = (name) => join(root, "node_modules/.bin", name)
 const filters = process.argv.slice(2)
+/** @param {number} since */
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
-/** Runs a command to its end and keeps what it prints, so that checks that run side by side don't mix their lines. */
+/**
+ * Runs a command to its end and keeps what it prints, so that checks that run side by side don't mix their lines.
+ * @param {string} command
+ * @param {ReadonlyArray<string>} args
+ * @returns {Promise<Outcome>}
+ */
 const run = (command, args) =>
   new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+    /** @type {Array<Buffer>} */
     const chunks = []
     child.stdout.on("data", (chunk) => chunks.push(chunk))
     child.stderr.on("data", (chunk) => chunks.push(chunk))
@@ -24,8 +35,11 @@ const run = (command, args) =>
     child.on("close", (code) => resolve({ ok: code === 0, output: Buffer.concat(chunks).toString() }))
   })
 
-/** The compiler with Effect's diagnostics: unlike plain tsc it fails on an effect that nobody runs. */
-const types = () => {
+/**
+ * The compiler with Effect's diagnostics: unlike plain tsc it fails on an effect that nobody runs.
+ * @returns {Promise<Outcome>}
+ */
+const types = async () => {
   const { stdout, status } = spawnSync(tool("effect-tsgo"), ["get-exe-path"], { encoding: "utf8" })
   if (status !== 0) return { ok: false, output: "effect-tsgo does not say where its compiler is\n" }
   return run(stdout.trim(), ["-p", "tsconfig.json"])
@@ -37,6 +51,10 @@ const checks = {
   types
 }
 
+/**
+ * @param {string} name
+ * @param {() => Promise<Outcome>} check
+ */
 const step = async (name, check) => {
   const started = performance.now()
   const { ok, output } = await check()
@@ -54,7 +72,11 @@ const building = async () => {
   }
 }
 
-/** The runner's report, or undefined when the runner itself broke down. */
+/**
+ * The runner's report, or undefined when the runner itself broke down.
+ * @param {string} file
+ * @returns {import("./count.mjs").Report | undefined}
+ */
 const readReport = (file) => {
   try {
     return JSON.parse(readFileSync(file, "utf8"))
@@ -63,6 +85,7 @@ const readReport = (file) => {
   }
 }
 
+/** @returns {Promise<import("./count.mjs").Counts>} */
 const tests = () =>
   new Promise((resolve) => {
     mkdirSync(join(root, "node_modules/.cache"), { recursive: true })
@@ -79,26 +102,11 @@ const tests = () =>
     })
   })
 
-const count = (report, code) => {
-  if (report === undefined) return { passed: 0, failed: 1, skipped: 0 }
-  const notLoaded = report.testResults.filter(
-    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed")
-  ).length
-  const failed = report.numFailedTests + notLoaded
-  return {
-    passed: report.numPassedTests,
-    // An error outside any test fails the run although every test passed.
-    failed: failed === 0 && code !== 0 ? 1 : failed,
-    skipped: report.numPendingTests + report.numTodoTests
-  }
-}
-
 const steps = filters.length === 0 ? Object.entries(checks).map(([name, check]) => step(name, check)) : []
 const results = [...(await Promise.all(steps)), await step("bundle", building)]
 const started = performance.now()
 const counts = await tests()
 const failed = counts.failed + results.filter((ok) => !ok).length
 console.log(`${counts.failed === 0 ? "ok  " : "FAIL"}  tests   ${seconds(started)}`)
-const skipped = counts.skipped === 0 ? "" : `, ${counts.skipped} skipped`
-console.log(`${counts.passed} passed, ${failed} failed${skipped}`)
+console.log(line({ ...counts, failed }))
 process.exitCode = failed === 0 ? 0 : 1
