@@ -4,11 +4,11 @@
  * has let go, so that no second attempt can run beside it.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { AgentError, AgentEvent, OpenAgent } from "../../Agent.ts"
+import type { JournalError } from "../../Journal.ts"
 import type { Turn } from "../../Message.ts"
 
 /** Why a running attempt is told to let go. */
@@ -45,7 +45,7 @@ export interface Options {
   readonly now: () => number
   readonly cut: Deferred.Deferred<Cut>
   /** Events other than Text are handled before the next one is taken. */
-  readonly onEvent: (event: AgentEvent) => Effect.Effect<void>
+  readonly onEvent: (event: AgentEvent) => Effect.Effect<void, JournalError>
 }
 
 const failed = (reason: Extract<Outcome, { _tag: "Failed" }>["reason"], error: string): Outcome => ({
@@ -71,7 +71,7 @@ class Answer {
 const answer = (options: Options): Effect.Effect<Outcome> => {
   const gathered = new Answer()
   const usage: Record<string, number> = {}
-  const take = (event: AgentEvent): Effect.Effect<void> => {
+  const take = (event: AgentEvent): Effect.Effect<void, JournalError> => {
     options.pulse.at = options.now()
     switch (event._tag) {
       case "Text":
@@ -90,7 +90,11 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
       onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text, usage }),
       onFailure: (cause) => {
         const error = Cause.findErrorOption(cause)
-        if (error._tag === "Some") return Effect.succeed(failed(error.value.reason, error.value.message))
+        if (error._tag === "Some") {
+          const { value } = error
+          // A journal that failed has told the program already; the settlement fails in the same way.
+          return Effect.succeed(failed(value._tag === "AgentError" ? value.reason : "Defect", value.message))
+        }
         // The race's loser: somebody else's outcome counts.
         if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
         return Effect.succeed(failed("Defect", Cause.pretty(cause)))
@@ -122,6 +126,3 @@ export const attempt = (options: Options): Effect.Effect<Outcome> => {
   }
   return Effect.raceAllFirst(racers)
 }
-
-/** The monotonic clock in milliseconds. */
-export const monotonic = (clock: Clock.Clock) => (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6

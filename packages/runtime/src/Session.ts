@@ -1,0 +1,290 @@
+/**
+ * One conversation's session as one fiber. It takes what waits (a cut-off turn
+ * first, then an older boot's backlog, then the line), claims it, lets the agent
+ * answer, settles, and goes on; it ends when nothing is left and the agent has
+ * been idle long enough. A crash at any point leaves an open turn or waiting
+ * rows, which is all that the next boot needs.
+ *
+ *   resting --ring--> [ permit -> claim -> answer -> settle ]* --> idle --> closing --> resting
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FollowupQueue from "./FollowupQueue.ts"
+import { around, bound, closeAgent, type Kept, openAgent } from "./internal/session/agents.ts"
+import { attempt, type Cut, type Outcome, type Pulse } from "./internal/session/attempt.ts"
+import { claimNext, toTurn } from "./internal/session/claiming.ts"
+import type { Environment } from "./internal/session/Environment.ts"
+import { endPermissions, onEvent } from "./internal/session/events.ts"
+import { finish } from "./internal/session/finish.ts"
+import { dispatchable } from "./internal/session/next.ts"
+import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
+import { sessionKey, type SessionState } from "./Message.ts"
+
+/** A turn that is open and not running: cut off by an earlier boot, or waiting for its next try. */
+export interface OpenTurn {
+  readonly turn: TurnRow
+  /** Left by an earlier boot and not dispatched since: a new message may supersede it. */
+  readonly fromBoot: boolean
+  /** Monotonic milliseconds before which it is not tried again. */
+  readonly notBefore: number
+}
+
+/** The attempt that runs. Times are monotonic milliseconds. */
+export interface Running {
+  readonly claimed: Claimed
+  readonly startedAt: number
+  readonly pulse: Pulse
+  readonly cut: Deferred.Deferred<Cut>
+  /** Its text is shown in a placeholder. */
+  readonly places: boolean
+  tool: { readonly id: string; readonly name: string } | undefined
+  responding: boolean
+  /** The text so far. */
+  shown: string
+}
+
+/** A question of the running turn. */
+export interface Question {
+  readonly row: PermissionRow
+  readonly respond: (option: string | undefined) => Effect.Effect<void>
+}
+
+/** A trial that takes longer lets the next suspect have its own, milliseconds. */
+const trial = 300_000
+
+/** What a session is in memory. Everything durable about it is in the journal. */
+export class Session {
+  readonly id: number
+  readonly env: Environment
+  readonly line: FollowupQueue.Line<RowKey>
+  row: SessionRow | undefined = undefined
+  open: OpenTurn | undefined = undefined
+  running: Running | undefined = undefined
+  agent: Kept | undefined = undefined
+  /** Waiting messages of older epochs that are only in the journal, and the lowest seq that they can have. */
+  backlog = 0
+  backlogFrom = 0
+  /** Messages in a burst that has not closed. */
+  arriving = 0
+  /** What is not configured: nothing starts until a reload. */
+  held: string | undefined = undefined
+  /** A command or a resume by hand ended the pause for it. */
+  unpaused = false
+  /** Completes when processes of an earlier boot have let go of its turn. */
+  orphan: Effect.Effect<void> | undefined = undefined
+  /** The turn that queue mode `interrupt` cut: its messages are context of the next. */
+  context: number | undefined = undefined
+  /** People were told that this is held. */
+  toldHeld = false
+  /** People were told that they wait, in this busy period. */
+  toldWaiting = false
+  /** Makes room when it is idle. */
+  evicted = false
+  readonly questions = new Map<number, Question>()
+  #permit = false
+  #parked: (() => void) | undefined = undefined
+
+  constructor(id: number, env: Environment) {
+    this.id = id
+    this.env = env
+    this.line = FollowupQueue.makeLine<RowKey>({
+      ...env.options.queue,
+      opens: (row) => row.opens,
+      counted: (row) => row.epoch === env.epoch,
+      weight: (row) => row.bytes
+    })
+  }
+
+  get key() {
+    return this.row === undefined ? `session ${this.id}` : sessionKey(this.row.conversationKey, this.row.name)
+  }
+
+  get hasWork() {
+    return this.open !== undefined || this.backlog > 0 || this.line.size > 0
+  }
+
+  /** Nothing is to be done and its fiber waits: it could make room. */
+  get idle() {
+    return this.#parked !== undefined && this.running === undefined && !this.hasWork
+  }
+
+  /** Something changed: look again. Synchronous; harmless at any time. */
+  ring() {
+    const parked = this.#parked
+    this.#parked = undefined
+    parked?.()
+  }
+
+  /** Tells the running attempt to let go; the first reason counts. `false` when none runs or it was told before. */
+  cutOff(cut: Cut): boolean {
+    return this.running !== undefined && Deferred.doneUnsafe(this.running.cut, Exit.succeed(cut))
+  }
+
+  /** Takes over the stored settings. */
+  configure(row: SessionRow) {
+    this.row = row
+    const mode = row.queueMode ?? this.env.options.queue.mode
+    this.line.mode = mode === "followup" || mode === "interrupt" ? mode : "collect"
+  }
+
+  /** What it is doing, from facts. */
+  state(): SessionState {
+    const { running } = this
+    if (running === undefined) {
+      if (this.arriving > 0) return { name: "receiving" }
+      if (this.open !== undefined) return { name: "suspended" }
+      return { name: this.env.gate.draining && this.hasWork ? "draining" : "idle" }
+    }
+    if (running.pulse.waiting) return { name: "waiting" }
+    if (running.tool !== undefined) return { name: "tool", tool: running.tool.name }
+    return { name: running.responding ? "responding" : "processing" }
+  }
+
+  /** What it waits for, in words for an operator. */
+  waitsFor(): string {
+    const { open, running } = this
+    if (this.held !== undefined) return this.held
+    if (running !== undefined) {
+      if (running.pulse.waiting) return "a person's decision"
+      return running.tool === undefined ? "its agent" : `tool ${running.tool.name}`
+    }
+    if (open !== undefined) {
+      if (this.orphan !== undefined) return "a process of an earlier boot to end"
+      return open.notBefore > this.env.now() ? "its next try" : "its turn to resume"
+    }
+    if (this.arriving > 0) return "the end of a burst"
+    return this.hasWork ? "a free place" : "nothing"
+  }
+
+  /** Tells those who watch what it is doing now. */
+  tellState() {
+    const conversation = this.row?.conversationKey
+    if (conversation === undefined || !this.env.watchers.has(conversation)) return
+    this.env.watchers.tell(conversation, { _tag: "State", session: this.key, state: this.state() })
+  }
+
+  /** The fiber's life: ends when there is nothing to do. Its agent ends with it. */
+  readonly live: Effect.Effect<void, JournalError> = Effect.suspend(() => {
+    this.evicted = false
+    return Effect.ensuring(this.#loop, closeAgent(this))
+  })
+
+  /** Gives the place of the turn limit back, if it has one. */
+  leave() {
+    if (this.#permit) this.env.gate.leave()
+    this.#permit = false
+  }
+
+  /** Takes a place again after waiting for a person. */
+  readonly enter: Effect.Effect<void> = Effect.suspend(() =>
+    this.#permit
+      ? Effect.void
+      : Effect.map(this.env.gate.reenter, () => {
+          this.#permit = true
+        })
+  )
+
+  readonly #loop: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {
+    if (this.row === undefined) {
+      const row = yield* this.env.journal.session(this.id)
+      if (row === undefined) return
+      this.configure(row)
+    }
+    while (true) {
+      const next = dispatchable(this)
+      if (next._tag === "End") return
+      if (next._tag === "Ready") yield* this.#dispatch
+      else if (!(yield* this.#park(next.millis)) && next.ends) return
+    }
+  })
+
+  /** `true` when it was rung, `false` when the time was over. */
+  #park(millis: number | undefined): Effect.Effect<boolean> {
+    const rung = Effect.callback<boolean>((resume) => {
+      this.#parked = () => resume(Effect.succeed(true))
+      return Effect.sync(() => {
+        this.#parked = undefined
+      })
+    })
+    return millis === undefined ? rung : Effect.map(Effect.timeoutOption(rung, millis), (option) => option._tag === "Some")
+  }
+
+  /** Waits for what the work needs, then chooses it: what waited may have changed meanwhile. */
+  readonly #dispatch: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {
+    if (this.orphan !== undefined) yield* this.orphan
+    this.orphan = undefined
+    if (this.open === undefined || this.open.turn.crashes < 2) return yield* this.#admitted
+    if (!(yield* this.env.suspects.enter)) return
+    let tried = true
+    const acquit = Effect.sync(() => {
+      if (tried) this.env.suspects.leave()
+      tried = false
+    })
+    const timer = yield* Effect.forkChild(Effect.andThen(Effect.sleep(trial), acquit))
+    yield* Effect.ensuring(this.#admitted, Effect.andThen(acquit, Effect.sync(() => timer.interruptUnsafe())))
+  })
+
+  readonly #admitted: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {
+    if (!(yield* this.env.gate.enter)) return
+    this.#permit = true
+    yield* Effect.ensuring(
+      // The gate may have narrowed, and the line may have been cleared, while it waited.
+      dispatchable(this)._tag === "Ready" ? this.#turn : Effect.void,
+      Effect.sync(() => this.leave())
+    )
+  })
+
+  readonly #turn: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {
+    const claimed = yield* claimNext(this)
+    if (claimed === undefined) return
+    // claimed: from here on a crash resumes the turn
+    const now = this.env.now()
+    const running: Running = {
+      claimed,
+      startedAt: now,
+      pulse: { at: now, waiting: false },
+      cut: Deferred.makeUnsafe(),
+      places: this.env.outbox.route(claimed.session.address).places,
+      tool: undefined,
+      responding: false,
+      shown: ""
+    }
+    this.running = running
+    this.env.started(this)
+    this.tellState()
+    const outcome = yield* Effect.scoped(this.#answer(running))
+    if (outcome._tag === "Failed") yield* closeAgent(this)
+    yield* finish(this, running, outcome)
+    yield* endPermissions(this)
+    this.running = undefined
+    if (this.line.size === 0) this.toldWaiting = false
+    this.env.ended(this, running, outcome)
+    this.tellState()
+  })
+
+  #answer(running: Running) {
+    return Effect.gen({ self: this }, function* () {
+      const { claimed } = running
+      if (running.places) yield* this.env.outbox.begin(claimed.turn.id, claimed.session)
+      const opened = yield* openAgent(this, running)
+      if (opened._tag !== "Opened") return opened
+      const { agent, open } = opened.kept
+      const outcome: Outcome = yield* around(
+        this,
+        claimed,
+        attempt({
+          open,
+          turn: toTurn(claimed),
+          stall: bound(agent.stallTimeout),
+          timeout: bound(agent.turnTimeout),
+          pulse: running.pulse,
+          now: this.env.now,
+          cut: running.cut,
+          onEvent: (event) => onEvent(this, running, event)
+        })
+      )
+      return outcome
+    })
+  }
+}

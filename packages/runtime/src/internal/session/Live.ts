@@ -1,0 +1,124 @@
+/**
+ * The fibers of live sessions, one per session and at most so many. A session
+ * that wants one when all are taken makes the least recently used idle one end,
+ * or waits. A session is started again only after its old fiber's finalizers are
+ * through, so its agent never runs twice.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { JournalError } from "../../Journal.ts"
+import type { Session } from "../../Session.ts"
+import { dispatchable } from "./next.ts"
+
+type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+
+/** The fibers of one gateway. Everything but `empty` and `close` is synchronous. */
+export class Live {
+  readonly #most: number
+  readonly #fork: Fork
+  readonly #rested: (session: Session) => void
+  readonly #failed: (cause: Cause.Cause<JournalError>) => void
+  readonly #fibers = new Map<Session, Fiber.Fiber<void, JournalError>>()
+  /** Idle ones, least recently used first, and those that wait for a place. */
+  readonly #idle = new Set<Session>()
+  readonly #waiting = new Set<Session>()
+  readonly #whenEmpty = new Set<() => void>()
+  #closed = false
+  /** Small tasks that belong to no session's fiber. */
+  readonly side = new Set<Fiber.Fiber<unknown, unknown>>()
+
+  /** `rested` is told of each fiber that ended for good, `failed` of one that should not have. */
+  constructor(
+    most: number,
+    fork: Fork,
+    rested: (session: Session) => void,
+    failed: (cause: Cause.Cause<JournalError>) => void
+  ) {
+    this.#most = most
+    this.#fork = fork
+    this.#rested = rested
+    this.#failed = failed
+  }
+
+  has(session: Session) {
+    return this.#fibers.has(session) || this.#waiting.has(session)
+  }
+
+  /** A turn of the session begins. */
+  busy(session: Session) {
+    this.#idle.delete(session)
+  }
+
+  /** A turn of the session has ended. */
+  rested(session: Session) {
+    this.#idle.add(session)
+  }
+
+  /** No turn runs but the one that asked for the stop, and none can start. */
+  onlyAsking(isAsking: (turn: number) => boolean) {
+    for (const { running } of this.#fibers.keys()) {
+      if (running === undefined || !isAsking(running.claimed.turn.id)) return false
+    }
+    return true
+  }
+
+  /** The session has work: a fiber, now or when there is a place. */
+  start(session: Session) {
+    if (this.#closed || this.has(session)) return
+    if (this.#fibers.size < this.#most) return this.#begin(session)
+    this.#waiting.add(session)
+    for (const idle of this.#idle) {
+      this.#idle.delete(idle)
+      if (!idle.idle) continue
+      idle.evicted = true
+      idle.ring()
+      break
+    }
+  }
+
+  #begin(session: Session) {
+    const fiber = this.#fork(session.live)
+    this.#fibers.set(session, fiber)
+    fiber.addObserver((exit) => this.#end(session, exit))
+  }
+
+  #end(session: Session, exit: Exit.Exit<void, JournalError>) {
+    this.#fibers.delete(session)
+    this.#idle.delete(session)
+    if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
+      // The journal failed, or this program has a mistake: one session must not end unseen.
+      this.#failed(exit.cause)
+    } else if (!this.#closed && dispatchable(session)._tag === "Ready") {
+      // What came while it was closing.
+      this.start(session)
+    }
+    for (const next of this.#waiting) {
+      if (this.#fibers.size >= this.#most) break
+      this.#waiting.delete(next)
+      if (dispatchable(next)._tag !== "End") this.#begin(next)
+      else this.#rested(next)
+    }
+    if (!this.has(session)) this.#rested(session)
+    if (this.#fibers.size === 0) for (const told of [...this.#whenEmpty]) told()
+  }
+
+  /** Completes when no session has a fiber. */
+  readonly empty: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (this.#fibers.size === 0) return resume(Effect.void)
+    const told = () => {
+      this.#whenEmpty.delete(told)
+      resume(Effect.void)
+    }
+    this.#whenEmpty.add(told)
+    return Effect.sync(() => this.#whenEmpty.delete(told))
+  })
+
+  /** Nothing starts any more; what is left is interrupted and waited for. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.#closed = true
+    this.#waiting.clear()
+    return Fiber.interruptAll([...this.#fibers.values(), ...this.side])
+  })
+}

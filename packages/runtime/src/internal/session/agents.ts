@@ -1,0 +1,91 @@
+/**
+ * Opens a session's agent in a scope of its own and keeps it warm between turns.
+ * A reload that exchanges the agent takes effect at the next turn: the old one's
+ * scope is closed before the new one is opened, so there are never two.
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { type Agent, type AgentSession, type OpenAgent, StopBudget } from "../../Agent.ts"
+import type { Claimed } from "../../Journal.ts"
+import { sessionKey } from "../../Message.ts"
+import type { Running, Session } from "../../Session.ts"
+import { resolveAgent } from "../registry.ts"
+import { AskingTurn } from "../shutdown/AskingTurn.ts"
+import type { Outcome } from "./attempt.ts"
+
+/** An agent that is open for a session. */
+export interface Kept {
+  readonly agent: Agent
+  readonly open: OpenAgent
+  readonly scope: Scope.Closeable
+}
+
+const describe = (session: Session, { session: row, turn }: Claimed, systemPrompt: string | undefined): AgentSession => ({
+  id: row.id,
+  key: sessionKey(row.conversationKey, row.name),
+  name: row.name,
+  conversation: row.conversationKey,
+  instance: session.env.instance,
+  epoch: session.env.epoch,
+  ...(turn.attempt === 1 && row.lastActive === turn.startedAt ? {} : { idleFor: Math.max(0, turn.startedAt - row.lastActive) }),
+  ...(systemPrompt === undefined ? {} : { systemPrompt }),
+  killed: (child) =>
+    Effect.suspend(() => {
+      session.env.stop.roll?.killed({ id: session.id, key: session.key }, child)
+      return Effect.logWarning("A process had to be killed").pipe(
+        Effect.annotateLogs({ session: session.key, pid: child.pid, signal: child.signal })
+      )
+    })
+})
+
+/** Runs something of the agent's with what it may ask about its turn and the time that is left. */
+export const around = <A, E, R>(session: Session, claimed: Claimed, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  effect.pipe(
+    Effect.provideService(AskingTurn, { turn: claimed.turn.id, attempt: claimed.turn.attempt }),
+    Effect.provideService(StopBudget, Effect.sync(() => Math.max(0, session.env.stop.by - session.env.now())))
+  )
+
+/** The session's agent, opened if it is not; or how the attempt ended without one. */
+export const openAgent = Effect.fnUntraced(function* (session: Session, running: Running) {
+  const { claimed } = running
+  const { agent, systemPrompt, name } = resolveAgent(session.env.registered.entries, claimed.session)
+  if (agent === undefined) {
+    return { _tag: "Failed", reason: "Failed", error: `agent "${name}" is not configured` } satisfies Outcome
+  }
+  if (session.agent?.agent === agent) return { _tag: "Opened", kept: session.agent } as const
+  yield* closeAgent(session)
+  const scope = yield* Scope.make()
+  const opening = Effect.provideService(agent.open(describe(session, claimed, systemPrompt)), Scope.Scope, scope)
+  const opened = yield* Effect.raceFirst(
+    Effect.exit(around(session, claimed, opening)),
+    Effect.map(Deferred.await(running.cut), (cut): Outcome => ({ _tag: "Cut", cut }))
+  )
+  if (opened._tag === "Success") {
+    session.agent = { agent, open: opened.value, scope }
+    return { _tag: "Opened", kept: session.agent } as const
+  }
+  yield* Scope.close(scope, Exit.void)
+  if (opened._tag === "Cut") return opened
+  if (opened._tag !== "Failure") return opened
+  const error = Cause.findErrorOption(opened.cause)
+  return {
+    _tag: "Failed",
+    reason: error._tag === "Some" ? error.value.reason : "Defect",
+    error: error._tag === "Some" ? error.value.message : Cause.pretty(opened.cause)
+  } satisfies Outcome
+})
+
+/** Ends the session's agent, if one is open. */
+export const closeAgent = (session: Session): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const kept = session.agent
+    session.agent = undefined
+    return kept === undefined ? Effect.void : Scope.close(kept.scope, Exit.void)
+  })
+
+/** Milliseconds of an agent's optional bound; 0 = none. */
+export const bound = (input: Duration.Input | undefined): number => (input === undefined ? 0 : Duration.toMillis(input))

@@ -1,0 +1,103 @@
+/**
+ * What a running turn's events do: show progress to those who watch, store that a
+ * tool with side effects runs (so that a crash presents its outcome as unknown),
+ * and ask a person without keeping a place that others could use.
+ */
+import * as Effect from "effect/Effect"
+import type { AgentEvent } from "../../Agent.ts"
+import type { JournalError, PermissionRow } from "../../Journal.ts"
+import type { Progress } from "../../Message.ts"
+import type { Running, Session } from "../../Session.ts"
+
+const tell = (session: Session, event: Progress) => {
+  const conversation = session.row?.conversationKey
+  if (conversation !== undefined) session.env.watchers.tell(conversation, event)
+}
+
+const watched = (session: Session) => session.row !== undefined && session.env.watchers.has(session.row.conversationKey)
+
+const text = (session: Session, running: Running, delta: string): Effect.Effect<void> => {
+  const turn = running.claimed.turn.id
+  running.shown += delta
+  if (!running.responding) {
+    running.responding = true
+    session.tellState()
+  }
+  if (watched(session)) tell(session, { _tag: "Text", session: session.key, turn: String(turn), delta })
+  return running.places ? session.env.outbox.progress(turn, running.shown) : Effect.void
+}
+
+const permission = (
+  session: Session,
+  running: Running,
+  event: Extract<AgentEvent, { _tag: "Permission" }>
+): Effect.Effect<void, JournalError> =>
+  Effect.gen(function* () {
+    const { env } = session
+    const { claimed } = running
+    const row = yield* env.journal.ask(claimed.turn.id, event.question, event.options)
+    session.questions.set(row.id, { row, respond: event.respond })
+    if (!running.pulse.waiting) {
+      running.pulse.waiting = true
+      session.leave()
+    }
+    yield* env.outbox.notify(
+      { conversation: claimed.session.conversation, address: claimed.session.address },
+      "permission",
+      {
+        number: row.number,
+        question: row.question,
+        options: row.options.map((option, index) => `${index + 1}. ${option}`).join("\n")
+      }
+    )
+    session.tellState()
+  })
+
+/** Handles one event of a running turn before the next one is taken. */
+export const onEvent = (session: Session, running: Running, event: AgentEvent): Effect.Effect<void, JournalError> => {
+  const turn = String(running.claimed.turn.id)
+  const { attempt, id } = running.claimed.turn
+  switch (event._tag) {
+    case "Text":
+      return text(session, running, event.delta)
+    case "ToolStarted":
+      running.tool = { id: event.id, name: event.name }
+      tell(session, { _tag: "ToolStarted", session: session.key, turn, id: event.id, name: event.name })
+      session.tellState()
+      return event.sideEffects ? session.env.journal.tool(id, attempt, event.name) : Effect.void
+    case "ToolFinished":
+      if (running.tool?.id === event.id) running.tool = undefined
+      tell(session, { _tag: "ToolFinished", session: session.key, turn, id: event.id })
+      session.tellState()
+      return session.env.journal.tool(id, attempt, undefined)
+    case "Permission":
+      return permission(session, running, event)
+    case "Line":
+      tell(session, { _tag: "Line", session: session.key, turn, text: event.text })
+      return Effect.void
+    case "Usage":
+    case "Alive":
+      return Effect.void
+  }
+}
+
+/** A person decided: the turn takes its place again and goes on. */
+export const decided = Effect.fnUntraced(function* (session: Session, row: PermissionRow) {
+  const open = session.questions.get(row.id)
+  if (open === undefined) return
+  session.questions.delete(row.id)
+  const { running } = session
+  if (running !== undefined && session.questions.size === 0 && running.pulse.waiting) {
+    yield* session.enter
+    running.pulse.waiting = false
+    running.pulse.at = session.env.now()
+    session.tellState()
+  }
+  yield* open.respond(row.decision)
+})
+
+/** The turn is over: its questions have no answer any more. */
+export const endPermissions = Effect.fnUntraced(function* (session: Session) {
+  for (const { row } of session.questions.values()) yield* session.env.journal.unask(row.id, "cancelled")
+  session.questions.clear()
+})

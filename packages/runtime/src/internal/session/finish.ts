@@ -1,0 +1,94 @@
+/**
+ * Ends an attempt in the journal: the answer and its replies in one transaction,
+ * an error as another try or as a turn that is set aside, a cut as a turn that the
+ * next boot resumes. Whoever ended the turn first wins; the loser's words are
+ * thrown away and nothing is said twice.
+ */
+import * as Effect from "effect/Effect"
+import type { Claimed, Draft, JournalError, Settlement } from "../../Journal.ts"
+import type { Running, Session } from "../../Session.ts"
+import type { Cut, Outcome } from "./attempt.ts"
+
+/** The first words of a turn's messages, by which people recognise it. */
+export const firstWords = ({ rows }: Claimed): string => rows[0]?.text ?? ""
+
+const settle = (session: Session, { session: row, turn }: Claimed, settlement: Settlement) =>
+  session.env.journal.settle({
+    turn: turn.id,
+    attempt: turn.attempt,
+    settlement,
+    route: session.env.outbox.route(row.address)
+  })
+
+const failed = Effect.fnUntraced(function* (
+  session: Session,
+  running: Running,
+  outcome: Extract<Outcome, { _tag: "Failed" }>
+): Effect.fn.Return<void, JournalError> {
+  const { claimed } = running
+  const { env } = session
+  const errors = claimed.turn.errors + 1
+  const final = outcome.reason === "Rejected" || outcome.reason === "HistoryGone"
+  const wait = final ? undefined : env.options.backoff[errors - 1]
+  yield* Effect.logWarning(wait === undefined ? "A turn failed and is set aside" : "A turn failed and is tried again").pipe(
+    Effect.annotateLogs({
+      session: session.key,
+      turn: claimed.turn.id,
+      attempt: claimed.turn.attempt,
+      reason: outcome.reason,
+      reference: env.reference(claimed.turn.id),
+      error: outcome.error.slice(0, 8192)
+    })
+  )
+  if (wait === undefined) {
+    const { address } = claimed.session
+    const said: Draft = outcome.reason === "HistoryGone"
+      ? yield* env.outbox.sentence(address, "historyGone", {})
+      : outcome.reason === "Rejected"
+      ? yield* env.outbox.sentence(address, "rejected", { ref: env.reference(claimed.turn.id) })
+      : yield* env.outbox.sentence(address, "setAside", {
+        words: firstWords(claimed),
+        count: errors,
+        ref: env.reference(claimed.turn.id)
+      })
+    yield* settle(session, claimed, {
+      _tag: "Suspended",
+      why: outcome.reason === "HistoryGone" ? "ask" : "failed",
+      replies: [said]
+    })
+    return
+  }
+  const still = yield* settle(session, claimed, { _tag: "Retry", error: outcome.error.slice(0, 1024), wait })
+  if (still) session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, notBefore: env.now() + wait }
+})
+
+const cut = Effect.fnUntraced(function* (session: Session, running: Running, by: Cut): Effect.fn.Return<void, JournalError> {
+  const { claimed } = running
+  if (by._tag === "Interrupted") {
+    yield* settle(session, claimed, { _tag: "Interrupted", reason: by.reason, asked: session.env.stop.roll?.isAsking(claimed.turn.id) === true })
+    return
+  }
+  // A command has ended the turn already, in its own transaction; a newer message ends it here.
+  if (by.by !== "interrupt") return
+  yield* settle(session, claimed, { _tag: "Cancelled", by: "interrupt", replies: [] })
+  session.context = claimed.turn.id
+})
+
+/** Ends the attempt; completes when that is committed. */
+export const finish = (session: Session, running: Running, outcome: Outcome): Effect.Effect<void, JournalError> => {
+  const { claimed } = running
+  switch (outcome._tag) {
+    case "Answered":
+      return Effect.asVoid(
+        settle(session, claimed, {
+          _tag: "Done",
+          replies: outcome.text.trim() === "" ? [] : [session.env.outbox.answer(claimed.session.address, outcome.text)],
+          ...(Object.keys(outcome.usage).length === 0 ? {} : { usage: outcome.usage })
+        })
+      )
+    case "Failed":
+      return failed(session, running, outcome)
+    case "Cut":
+      return cut(session, running, outcome.cut)
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * What a session may do next, from facts alone: begin a turn, wait for something
+ * or a time, or end. One function, so that every way of being woken comes to the
+ * same answer.
+ */
+import type { Session } from "../../Session.ts"
+import { resolveAgent } from "../registry.ts"
+
+/** `Wait` without `millis` waits to be rung; `ends` says that the fiber ends when the time is over. */
+export type Next =
+  | { readonly _tag: "Ready" }
+  | { readonly _tag: "Wait"; readonly millis: number | undefined; readonly ends: boolean }
+  | { readonly _tag: "End" }
+
+const ready: Next = { _tag: "Ready" }
+const end: Next = { _tag: "End" }
+const untilRung: Next = { _tag: "Wait", millis: undefined, ends: false }
+
+/** Why nothing of the session can run: its agent or its channel is not configured. */
+const heldBy = (session: Session): string | undefined => {
+  const { row, env } = session
+  if (row === undefined) return undefined
+  const { agent, name } = resolveAgent(env.registered.entries, row)
+  if (agent === undefined) return `agent "${name}", which is not configured`
+  return env.registered.entries.channels.has(row.address.channel)
+    ? undefined
+    : `channel "${row.address.channel}", which is not configured`
+}
+
+const openTurn = (session: Session): Next => {
+  const { open, env } = session
+  if (open === undefined) return end
+  if (env.gate.draining) return end
+  // A burst is arriving that may take the cut-off turn along: one owner, decided when it closes.
+  if (open.fromBoot && session.arriving > 0) return untilRung
+  if (open.fromBoot && env.paused() && !session.unpaused && session.line.size === 0) return end
+  const left = open.notBefore - env.now()
+  return left > 0 ? { _tag: "Wait", millis: left, ends: false } : ready
+}
+
+/** The session's next step. */
+export const dispatchable = (session: Session): Next => {
+  const { env } = session
+  if (env.gate.isShut) return end
+  session.held = session.hasWork ? heldBy(session) : undefined
+  if (session.held !== undefined) return end
+  if (session.open !== undefined) return openTurn(session)
+  if (session.backlog > 0) return env.gate.draining && !env.gate.admits(session.backlogFrom) ? end : ready
+  const head = session.line.peek()?.[0]
+  if (head !== undefined) return env.gate.admits(head.seq) ? ready : end
+  if (env.gate.draining || session.evicted || session.agent === undefined) return end
+  return { _tag: "Wait", millis: session.row?.idleTimeout ?? env.options.idleTimeout, ends: true }
+}
