@@ -1,0 +1,141 @@
+/**
+ * From a Schema's issue to problems that a person can act on: the key as it is
+ * written in the file, where it stands, its value, and what would be right.
+ */
+import type * as SchemaIssue from "effect/SchemaIssue"
+import { settings } from "./Configuration.ts"
+import { didYouMean, type Problem, shown } from "./Problem.ts"
+import * as Setting from "./Setting.ts"
+
+type Path = ReadonlyArray<PropertyKey>
+type Origin = (path: Path) => string
+
+interface Leaf {
+  readonly path: Path
+  readonly issue: SchemaIssue.Issue
+}
+
+const leaves = (issue: SchemaIssue.Issue, path: Path): ReadonlyArray<Leaf> => {
+  switch (issue._tag) {
+    case "Pointer":
+      return leaves(issue.issue, [...path, ...issue.path])
+    case "Filter":
+    case "Encoding":
+      return leaves(issue.issue, path)
+    case "Composite":
+      return issue.issues.flatMap((inner) => leaves(inner, path))
+    case "AnyOf":
+      return issue.issues.length === 0 ? [{ path, issue }] : issue.issues.flatMap((inner) => leaves(inner, path))
+    default:
+      return [{ path, issue }]
+  }
+}
+
+const matches = (setting: Setting.Setting, path: Path): boolean =>
+  setting.path.length <= path.length && setting.path.every((part, index) => part === "<name>" || part === path[index])
+
+/** The settings that a path leads to (several where a key means different things by kind). */
+const settingsAt = (path: Path): ReadonlyArray<Setting.Setting> => settings.filter((setting) => matches(setting, path))
+
+/** Keys that may stand below a path. */
+const keysBelow = (path: Path): ReadonlyArray<string> => [
+  ...new Set(
+    settings
+      .filter((one) => path.every((part, index) => one.path[index] === "<name>" || one.path[index] === part))
+      .flatMap((one) => one.path[path.length] ?? [])
+      .filter((key) => key !== "<name>")
+  )
+]
+
+const named = (path: Path): string => (path.length === 0 ? "configuration" : path.map(String).join("."))
+
+const unknownKey = (path: Path, tree: unknown, origin: Origin): Problem => {
+  const key = String(path.at(-1))
+  const siblings = keysBelow(path.slice(0, -1))
+  const elsewhere = settings
+    .filter((one) => one.path.at(-1) === key && one.path.length > 1)
+    .map((one) => one.path.join("."))
+  const near = didYouMean(key, siblings)
+  const hint = near !== "" || elsewhere.length === 0 ? near : `; did you mean ${elsewhere.slice(0, 3).join(" or ")}?`
+  return {
+    field: named(path),
+    value: shown(Setting.get(tree, path)),
+    origin: origin(path),
+    remedy: `unknown key${hint}${hint === "" ? `; known here: ${siblings.join(", ")}` : ""}`
+  }
+}
+
+const badName = (path: Path, origin: Origin): Problem => ({
+  field: named(path.slice(0, -1)),
+  value: shown(path.at(-1)),
+  origin: origin(path),
+  remedy:
+    path.length === 2
+      ? "use a name of letters, digits, _, . and - that begins with a letter and has at most 64 characters"
+      : "use the name of a variable, letters, digits and _, without the gateway's own (SLUICE_...)"
+})
+
+/** An agent whose kind is missing or not known. */
+const badKind = (path: Path, tree: unknown, origin: Origin): Problem => {
+  const kinds = settings.filter((one) => one.path.at(-1) === "kind").map((one) => one.expected)
+  const kind = Setting.get(tree, [...path, "kind"])
+  return {
+    field: named([...path, "kind"]),
+    value: kind === undefined ? "" : shown(kind),
+    origin: origin(kind === undefined ? path : [...path, "kind"]),
+    remedy: `${kind === undefined ? "is missing; " : ""}use one of ${kinds.join(", ")}${typeof kind === "string" ? didYouMean(kind, kinds) : ""}`
+  }
+}
+
+const kubernetes = (value: unknown): string =>
+  typeof value === "string" && /^(tcp|udp):\/\//.test(value)
+    ? '. Kubernetes sets this variable for a service named "sluice": set enableServiceLinks: false in the pod, or rename the service'
+    : ""
+
+const words = (expected: string): ReadonlyArray<string> =>
+  expected.startsWith("one of ") ? expected.slice("one of ".length).split(", ") : []
+
+const badValue = ({ issue, path }: Leaf, tree: unknown, origin: Origin): Problem => {
+  const found = settingsAt(path)
+  const at = found[0]?.path.length ?? path.length
+  const where = path.slice(0, at)
+  const value = Setting.get(tree, where)
+  if (found.length === 0 && issue._tag !== "MissingKey") {
+    const keys = keysBelow(path)
+    const remedy = keys.length === 0 ? "use keys and values" : `use keys and values; known here: ${keys.join(", ")}`
+    return { field: named(path), value: shown(value), origin: origin(path), remedy }
+  }
+  const expected = found.map((one) => one.expected).join(" or ")
+  const near = typeof value === "string" ? didYouMean(value, words(expected)) : ""
+  return {
+    field: named(where),
+    value: value === undefined ? "" : shown(value),
+    origin: origin(value === undefined ? where.slice(0, -1) : where),
+    remedy: `${value === undefined ? "is missing; " : ""}use ${expected}${near}${kubernetes(value)}`
+  }
+}
+
+const isNameOfOwn = (path: Path): boolean =>
+  settings.some(
+    (one) => one.path[path.length - 1] === "<name>" && matches({ ...one, path: one.path.slice(0, path.length) }, path)
+  )
+
+const problemOf = (leaf: Leaf, tree: unknown, origin: Origin): Problem => {
+  const { issue, path } = leaf
+  if (issue._tag === "UnexpectedKey") {
+    return isNameOfOwn(path) ? badName(path, origin) : unknownKey(path, tree, origin)
+  }
+  if (isNameOfOwn(path)) {
+    const value = Setting.get(tree, path)
+    if (path[0] === "agents" && Setting.isTree(value)) return badKind(path, tree, origin)
+    if (Setting.isTree(value)) return badName(path, origin)
+  }
+  return badValue(leaf, tree, origin)
+}
+
+/** All problems of a failed decoding of `tree`, without repeats. */
+export const problemsOf = (error: unknown, tree: unknown, origin: Origin): ReadonlyArray<Problem> => {
+  const issue = (error as { readonly issue: SchemaIssue.Issue }).issue
+  const problems = leaves(issue, []).map((leaf) => problemOf(leaf, tree, origin))
+  return [...new Map(problems.map((one) => [`${one.field} ${one.remedy}`, one])).values()]
+}

@@ -1,0 +1,149 @@
+/**
+ * The program's log: one line per event on standard output, JSON or for people.
+ * Everything passes the one encoder, known secrets are blotted out, and a line
+ * that repeats itself is counted after ten times in a minute, so that a broken
+ * disk or a hostile client can't drown what else is said.
+ */
+import * as Logger from "effect/Logger"
+import { escape, escapeJson, shorten } from "./LogEncoder.ts"
+
+/** How a log is written. */
+export interface Options {
+  readonly format: "json" | "pretty"
+  readonly write: (line: string) => void
+  /** Texts that must never be printed; asked for at each line, because they change in a rotation. */
+  readonly secrets: () => ReadonlyArray<string>
+  /** Milliseconds of a clock that never jumps. */
+  readonly now: () => number
+  readonly colors?: boolean
+  readonly timeZone?: string | undefined
+}
+
+/** A logger, and what still has to be said at the end. */
+export interface Log {
+  readonly logger: Logger.Logger<unknown, void>
+  /** Prints the counts of lines that were held back. */
+  readonly flush: () => void
+}
+
+const mostPerMinute = 10
+const minute = 60_000
+/** Different lines whose repeats are counted at one time; beyond it the oldest count is printed and forgotten. */
+const mostKinds = 1000
+const longest = 16_384
+
+interface Event {
+  readonly date: Date
+  readonly level: string
+  readonly message: string
+  readonly annotations: { readonly [key: string]: unknown }
+  readonly cause: string | undefined
+}
+
+const textOf = (value: unknown): string =>
+  typeof value === "string" ? value : (JSON.stringify(value) ?? String(value))
+
+const eventOf = (options: Logger.Options<unknown>): Event => {
+  const { annotations, cause, message } = Logger.formatStructured.log(options)
+  const parts: ReadonlyArray<unknown> = Array.isArray(options.message) && Array.isArray(message) ? message : [message]
+  return {
+    date: options.date,
+    level: options.logLevel.toLowerCase(),
+    message: parts.map(textOf).join(" "),
+    annotations,
+    cause
+  }
+}
+
+const json = (event: Event): string => {
+  const { annotations, cause, date, level, message } = event
+  const line = JSON.stringify({
+    time: date.toISOString(),
+    level,
+    message: shorten(message, longest),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+    ...(cause === undefined ? {} : { cause: shorten(cause, longest) })
+  })
+  return escapeJson(
+    line.length > 4 * longest
+      ? JSON.stringify({ time: date.toISOString(), level, message: shorten(message, longest) })
+      : line
+  )
+}
+
+const colors: { readonly [level: string]: number } = { error: 31, fatal: 31, warn: 33, debug: 90, trace: 90 }
+
+const pretty = (options: Options) => {
+  const clock = new Intl.DateTimeFormat("sv-SE", {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    fractionalSecondDigits: 3,
+    timeZone: options.timeZone
+  })
+  return ({ annotations, cause, date, level, message }: Event): string => {
+    const color = options.colors === true ? colors[level] : undefined
+    const name = level.toUpperCase().padEnd(5)
+    const values = Object.entries(annotations).map(([key, value]) => {
+      const text = textOf(value)
+      return ` ${escape(key)}=${/^[^\s"=]+$/u.test(text) ? escape(shorten(text, 1024)) : escape(JSON.stringify(shorten(text, 1024)))}`
+    })
+    const lines = (cause ?? "")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => `\n    ${escape(shorten(line, 1024))}`)
+    const shownLevel = color === undefined ? name : `\u001b[${color}m${name}\u001b[0m`
+    return `${clock.format(date).replace(",", ".")} ${shownLevel} ${escape(shorten(message, longest))}${values.join("")}${lines.slice(0, 40).join("")}`
+  }
+}
+
+interface Count {
+  readonly since: number
+  readonly event: Event
+  seen: number
+}
+
+/** A log that writes with `options.write`, one line a call, without its line feed. */
+export const make = (options: Options): Log => {
+  const format = options.format === "json" ? json : pretty(options)
+  const counts = new Map<string, Count>()
+  const print = (event: Event): void => {
+    const line = options
+      .secrets()
+      .reduce((text, secret) => (secret === "" ? text : text.replaceAll(secret, "<redacted>")), format(event))
+    options.write(line)
+  }
+  const close = (key: string, { event, seen }: Count): void => {
+    counts.delete(key)
+    const more = seen - mostPerMinute
+    if (more > 0)
+      print({
+        ...event,
+        date: new Date(),
+        message: `${event.message} (${more} more times within a minute)`,
+        cause: undefined
+      })
+  }
+  const closeOld = (now: number): void => {
+    // In the order in which they began: the first that still lasts ends the walk.
+    for (const [key, count] of counts) {
+      if (now - count.since < minute && counts.size <= mostKinds) return
+      close(key, count)
+    }
+  }
+  const log = (event: Event): void => {
+    const now = options.now()
+    closeOld(now)
+    const key = JSON.stringify([event.level, event.message, event.annotations, event.cause])
+    const count = counts.get(key)
+    if (count === undefined) counts.set(key, { since: now, event, seen: 1 })
+    else if (++count.seen > mostPerMinute) return
+    print(event)
+  }
+  return {
+    logger: Logger.make((entry) => log(eventOf(entry))),
+    flush: () => {
+      for (const [key, count] of counts) close(key, count)
+    }
+  }
+}

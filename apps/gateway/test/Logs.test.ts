@@ -1,0 +1,132 @@
+// The log is what an operator reads in a terminal and what machines parse: nothing that people or agents wrote may
+// break out of its line, and no line may drown the others.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as Redacted from "effect/Redacted"
+import { escape, escapeJson } from "../src/LogEncoder.ts"
+import * as Logs from "../src/Logs.ts"
+
+const record = (options: Partial<Logs.Options> = {}) => {
+  const lines: Array<string> = []
+  const time = { now: 0 }
+  const log = Logs.make({
+    format: "json",
+    write: (line) => lines.push(line),
+    secrets: () => [],
+    now: () => time.now,
+    timeZone: "UTC",
+    ...options
+  })
+  const run = <A>(effect: Effect.Effect<A>) => Effect.provide(effect, Logger.layer([log.logger]))
+  return { lines, time, log, run }
+}
+
+const hostile = 'a\u001b[31m\u0007\n"quoted" \u202egnol\u200b \u009b1m \u2028end \u{e0041} \ud800'
+
+describe("the encoder", () => {
+  it("W4: writes out control, escape, bidirectional and zero-width characters and half surrogates", () => {
+    assert.strictEqual(
+      escape(hostile),
+      'a\\u001b[31m\\u0007\\n"quoted" \\u202egnol\\u200b \\u009b1m \\u2028end \\u{e0041} \\ud800'
+    )
+  })
+
+  it("leaves letters of any script and emoji alone", () => {
+    assert.strictEqual(escape("Grüße, 你好, שלום, 🙂"), "Grüße, 你好, שלום, 🙂")
+  })
+
+  it("W4: keeps JSON parseable and equal while it writes out what a terminal would obey", () => {
+    const line = escapeJson(JSON.stringify({ text: hostile }))
+    assert.notMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+    assert.deepStrictEqual(JSON.parse(line), { text: hostile })
+  })
+})
+
+describe("the log", () => {
+  it.effect("prints one JSON object per event with its annotations", () =>
+    Effect.gen(function* () {
+      const { lines, run } = record()
+      yield* run(Effect.logWarning("it is late").pipe(Effect.annotateLogs({ seq: 7 })))
+      assert.strictEqual(lines.length, 1)
+      const { annotations, level, message } = JSON.parse(lines[0] ?? "")
+      assert.deepStrictEqual(
+        { annotations, level, message },
+        { annotations: { seq: 7 }, level: "warn", message: "it is late" }
+      )
+    })
+  )
+
+  it.effect("W4: a message with line feeds and escape sequences stays on one line in both formats", () =>
+    Effect.gen(function* () {
+      for (const format of ["json", "pretty"] as const) {
+        const { lines, run } = record({ format })
+        yield* run(Effect.log(hostile).pipe(Effect.annotateLogs({ [hostile]: hostile })))
+        assert.strictEqual(lines.length, 1)
+        assert.notMatch(lines[0] ?? "", /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+      }
+    })
+  )
+
+  it.effect("never prints a secret, wherever it appears", () =>
+    Effect.gen(function* () {
+      const { lines, run } = record({ secrets: () => ["tok-3c9a"] })
+      yield* run(
+        Effect.logError("refused tok-3c9a", new Error("with tok-3c9a")).pipe(
+          Effect.annotateLogs({ header: "Bearer tok-3c9a", token: Redacted.make("other") })
+        )
+      )
+      assert.notInclude(lines.join(), "tok-3c9a")
+      assert.notInclude(lines.join(), "other")
+      assert.include(lines.join(), "<redacted>")
+    })
+  )
+
+  it.effect("counts equal lines after ten a minute and says how many there were", () =>
+    Effect.gen(function* () {
+      const { lines, run, time } = record()
+      yield* run(
+        Effect.forEach(Array.from({ length: 1010 }), () => Effect.logWarning("the disk is full"), { discard: true })
+      )
+      assert.strictEqual(lines.length, 10)
+      yield* run(Effect.log("something else"))
+      assert.strictEqual(lines.length, 11)
+      time.now = 60_000
+      yield* run(Effect.logWarning("the disk is full"))
+      assert.include(lines[11], "the disk is full (1000 more times within a minute)")
+      assert.strictEqual(lines.length, 13)
+    })
+  )
+
+  it.effect("says at the end what it still holds back", () =>
+    Effect.gen(function* () {
+      const { lines, log, run } = record({ format: "pretty" })
+      yield* run(Effect.forEach(Array.from({ length: 12 }), () => Effect.log("again"), { discard: true }))
+      log.flush()
+      assert.match(lines.at(-1) ?? "", /INFO {2}again \(2 more times within a minute\)$/)
+    })
+  )
+
+  it.effect("keeps no more than a bounded number of counts", () =>
+    Effect.gen(function* () {
+      const { lines, run } = record()
+      const flood = Effect.forEach(
+        Array.from({ length: 1500 }, (_, index) => index),
+        (index) => Effect.log(`line ${index}`)
+      )
+      yield* run(Effect.asVoid(flood))
+      assert.strictEqual(lines.length, 1500)
+      yield* run(Effect.forEach(Array.from({ length: 20 }), () => Effect.log("line 0"), { discard: true }))
+      assert.strictEqual(lines.length, 1510)
+    })
+  )
+
+  it.effect("cuts a line that is too long to be read, and says how long it was", () =>
+    Effect.gen(function* () {
+      const { lines, run } = record()
+      yield* run(Effect.log("x".repeat(1_000_000)))
+      assert.isBelow((lines[0] ?? "").length, 20_000)
+      assert.include(lines[0], "(1000000 characters)")
+    })
+  )
+})
