@@ -34,6 +34,9 @@ export interface Deadlines<in E extends Deadline> {
   readonly ticking: () => boolean
 }
 
+/** Nobody can sleep for less than this (milliseconds): what is due so soon is due. */
+const GRAIN = 1e-3
+
 /** So many at once, then everybody else gets a turn: 100,000 that are due together must not block the loop. */
 const ROUND = 512
 
@@ -68,10 +71,10 @@ export const make = Effect.fnUntraced(function* <E extends Deadline>(
     if (timer !== undefined && wakesAt <= first.at) return
     stop()
     const left = first.at - now()
-    if (left <= 0) return bell.ring()
+    if (left <= GRAIN) return bell.ring()
     wakesAt = first.at
     // Rounded up, because timers of less than a millisecond only wake too early and again.
-    const sleeping = runFork(clock.sleep(Duration.millis(Math.ceil(left - 1e-3))))
+    const sleeping = runFork(clock.sleep(Duration.millis(Math.ceil(left - GRAIN))))
     timer = sleeping
     sleeping.addObserver(() => {
       if (timer !== sleeping) return
@@ -81,7 +84,7 @@ export const make = Effect.fnUntraced(function* <E extends Deadline>(
   }
 
   const expire = () => {
-    const time = now()
+    const time = now() + GRAIN
     firing = true
     for (let round = 0; round < ROUND; round++) {
       const first = heap[0]

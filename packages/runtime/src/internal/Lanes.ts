@@ -41,6 +41,7 @@ const ROUND = 512
 
 /** `name` is what a run is called in the log, `limit` how many run at once. Fibers get the services of this call. */
 export const make = Effect.fnUntraced(function* <R>(name: string, limit: number): Effect.fn.Return<Lanes<R>, never, R> {
+  if (!(limit >= 1)) return yield* Effect.die(new RangeError(`nothing could run with a limit of ${limit}`))
   const runFork = Effect.runForkWith(yield* Effect.context<R>())
   const ready = MutableList.make<Lane<R>>()
   const starting = MutableList.make<Lane<R>>()

@@ -14,14 +14,14 @@ export type Mode = "collect" | "followup" | "interrupt"
 /** What falls at the cap. `summarize`, `old`: the oldest that wait, with or without being told of; `new`: the item offered. */
 export type Drop = "summarize" | "old" | "new"
 
-/** The rules of a line. They may be changed while it is in use. */
+/** The rules of a line. */
 export interface Policy {
   /** Default `collect`. */
-  mode?: Mode | undefined
+  readonly mode?: Mode | undefined
   /** How many counted items may wait. Default 20. */
-  cap?: number | undefined
+  readonly cap?: number | undefined
   /** Default `summarize`. */
-  drop?: Drop | undefined
+  readonly drop?: Drop | undefined
 }
 
 /** What a line needs to know about its items. Each function is called once per item, when it is pushed. */
@@ -47,6 +47,7 @@ export interface Items<A> {
  * apart by identity.
  */
 export interface Line<in out A> {
+  /** Mode, cap and drop policy may be changed at any time; they count from the next call on. */
   mode: Mode
   cap: number
   drop: Drop
@@ -122,6 +123,7 @@ class ArrayLine<A> implements Line<A> {
   }
 
   overflow(exempt = 0) {
+    if (this.#counted <= this.cap) return []
     const candidates = this.#waiting
       .filter((entry) => !entry.fallen)
       .slice(exempt)
