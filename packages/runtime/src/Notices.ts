@@ -36,6 +36,13 @@ export type Audience = "person" | "chat" | "operator"
 
 const minute = 60_000
 
+interface Sentence<F extends Schema.Struct.Fields> {
+  readonly values: Schema.Struct<F>
+  readonly audience: Audience
+  readonly expiresAfter: number | undefined
+  readonly cap: { readonly count: number; readonly within: number } | undefined
+}
+
 const sentence = <const F extends Schema.Struct.Fields>(
   values: F,
   options: {
@@ -43,9 +50,9 @@ const sentence = <const F extends Schema.Struct.Fields>(
     readonly expiresAfter?: number
     readonly cap?: { readonly count: number; readonly within: number }
   } = {}
-) => ({
+): Sentence<F> => ({
   values: Schema.Struct(values),
-  audience: options.audience ?? ("person" as Audience),
+  audience: options.audience ?? "person",
   expiresAfter: options.expiresAfter,
   cap: options.cap
 })
@@ -125,7 +132,9 @@ export const sentences = {
   /** A question of the agent's: options as `/allow` takes them. */
   permission: sentence({ number: Count, question: Lines, options: Lines }),
   permissionExpired: sentence({ question: Words }),
-  permissionGone: sentence({})
+  permissionGone: sentence({}),
+  /** A question of the agent's was answered. */
+  decided: sentence({ option: Name })
 }
 
 /** Names one of {@link sentences}. */
@@ -162,7 +171,7 @@ export const make = (catalogue: Partial<Catalogue> = {}): Speaker => {
   return {
     say: (id, values) => {
       const { values: schema, audience, expiresAfter, cap } = sentences[id]
-      const prepared: unknown = Schema.decodeSync(schema as Schema.Codec<unknown>)(values)
+      const prepared: unknown = Schema.decodeSync<Schema.Codec<unknown>>(schema)(values)
       const wording = (words[id] as (values: unknown) => Wording)(prepared)
       const worded = typeof wording === "string" ? { text: wording, options: [] } : wording
       return { id, ...worded, audience, expiresAfter, cap }

@@ -11,12 +11,11 @@ import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { Channel } from "./Channel.ts"
 import { makeOutbox } from "./internal/outbox/make.ts"
 import type { Registered } from "./internal/registry.ts"
 import type { Draft, Journal, JournalError, Page, ReplyRow, Route } from "./Journal.ts"
 import type { Conversation, Reply } from "./Message.ts"
-import type { NoticeId, Said, ValuesOf } from "./Notices.ts"
+import type { NoticeId, ValuesOf } from "./Notices.ts"
 
 /** Bounds of the outbox; every field has its default. */
 export interface OutboxOptions {
@@ -106,7 +105,7 @@ export class Outbox extends Context.Service<
       address: Conversation,
       id: Id,
       values: ValuesOf<Id>
-    ) => Effect.Effect<Draft>
+    ) => Draft
     /** Stores a sentence for a conversation, within its rate cap; one for operators goes to the log. */
     readonly notify: <Id extends NoticeId>(
       to: Recipient,
@@ -162,20 +161,4 @@ export class Outbox extends Context.Service<
 /** The interface of {@link Outbox}, for its implementation. */
 export type OutboxShape = Outbox["Service"]
 
-/** How replies of a channel become visible. A channel that is not there any more holds them. */
-export const routeOf = (channel: Channel<unknown> | undefined): Route => ({
-  pull: channel?.delivery._tag === "Pull",
-  places: channel?.delivery._tag === "Edit"
-})
-
-/** The texts of an answer's rows: cut by the channel, none empty; no rows for an empty answer. */
-export const parts = (channel: Channel<unknown> | undefined, text: string): ReadonlyArray<string> =>
-  text.trim() === "" ? [] : (channel === undefined ? [text] : channel.split(text)).filter((part) => part.trim() !== "")
-
-/** Words of {@link Said} as a draft of a settlement. `now` is epoch milliseconds. */
-export const draftOf = (channel: Channel<unknown> | undefined, said: Said, now: number): Draft => ({
-  kind: "notice",
-  parts: parts(channel, said.text),
-  notice: said.id,
-  ...(said.expiresAfter === undefined ? {} : { expiresAt: now + said.expiresAfter })
-})
+export { draftOf, parts, routeOf, textOf } from "./internal/outbox/compose.ts"

@@ -74,5 +74,6 @@ export const english: Catalogue = {
   notUnderstood: ({ command }) => `I don't know ${command}. /help lists what I understand.`,
   permission: ({ number, question, options }) => `${question}\n${options}\n(/allow ${number} and your choice)`,
   permissionExpired: ({ question }) => `Nobody answered "${question}" in time, so I went on without it.`,
-  permissionGone: () => "There is no open question with that number."
+  permissionGone: () => "There is no open question with that number.",
+  decided: ({ option }) => `All right: ${option}.`
 }

@@ -1,0 +1,316 @@
+/**
+ * A lane's run. For each request: the step into its window is committed, the
+ * request is made, and what follows from its end is committed; nothing can come
+ * between these three but the death of the process, and then the next boot reads
+ * the same table (verdict.ts). A lane that is interrupted in a request commits
+ * what that means before it ends.
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Channel, DeliveryError, Edit, Receipt } from "../../Channel.ts"
+import type { Journal, JournalError, ReplyRow } from "../../Journal.ts"
+import type { Reply } from "../../Message.ts"
+import type { Speaker } from "../../Notices.ts"
+import { cross } from "../boundary.ts"
+import type { Ages } from "./age.ts"
+import { compose } from "./compose.ts"
+import type { Dispatch } from "./dispatch.ts"
+import { cacheRows, type ConversationLane, type Placeholder, type Task } from "./lane.ts"
+import { request } from "./request.ts"
+import { type Bounds, longestWait, type Outcome, unanswered, type Verdict, verdict } from "./verdict.ts"
+
+/** What deliveries need. */
+export interface Desk {
+  readonly journal: Journal["Service"]
+  readonly speaker: Speaker
+  readonly ages: Ages
+  readonly dispatch: () => Dispatch
+  readonly bounds: Bounds
+  /** Milliseconds. */
+  readonly timeout: number
+  readonly showEvery: number
+  readonly wallNow: () => number
+  /** Since the start. */
+  readonly counts: { sent: number; unknown: number; dead: number; retried: number }
+}
+
+/** Rows of one run; then the other lanes of the channel get their turn. */
+const rowsPerRun = 16
+/** An edit that only shows progress is given up after this. */
+const showTimeout = 10_000
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const described = (lane: ConversationLane, row: ReplyRow) =>
+  Effect.annotateLogs({ conversation: lane.key, reply: row.reply.id, channel: lane.port.name })
+
+/** A request through the lane: crossed before and after, bounded; returns once its fiber has let go, or the lane is interrupted. */
+const ask = <A>(
+  desk: Desk,
+  lane: ConversationLane,
+  restore: Restore,
+  effect: Effect.Effect<Receipt, DeliveryError>,
+  timeout: number,
+  conclude: (outcome: Outcome) => Effect.Effect<A, JournalError>
+): Effect.Effect<A, JournalError> =>
+  Effect.gen(function* () {
+    const crossed = cross("send:before").pipe(
+      Effect.andThen(effect),
+      Effect.tap(() => cross("send:after"))
+    )
+    const { outcome, fiber } = yield* request(crossed, timeout, restore, lane.port.requests)
+    const result = yield* conclude(outcome)
+    // Two requests of one conversation never overlap: a late edit would overwrite a newer one.
+    if (fiber.pollUnsafe() === undefined) yield* restore(Fiber.await(fiber))
+    return result
+  })
+
+/** Commits what follows for the row. */
+const settle = (
+  desk: Desk,
+  lane: ConversationLane,
+  row: ReplyRow,
+  verdict: Verdict
+): Effect.Effect<void, JournalError> => {
+  const { journal, counts } = desk
+  const dispatch = desk.dispatch()
+  const later = (wait: number, marked: boolean) =>
+    Effect.map(journal.step({ _tag: "Later", reply: row.id, wait, marked }), (now) => {
+      if (now === undefined) lane.remove(row.id)
+      else lane.replace(now)
+    })
+  const end = (step: Parameters<typeof journal.step>[0], count: "sent" | "unknown" | "dead") =>
+    Effect.map(journal.step(step), () => {
+      counts[count]++
+      lane.remove(row.id)
+      lane.failures = 0
+    })
+  switch (verdict._tag) {
+    case "Sent":
+      return end({ _tag: "Sent", reply: row.id, remoteId: verdict.remoteId ?? row.remoteId }, "sent")
+    case "Unknown":
+      return Effect.logWarning("Reply may or may not have arrived; it is not sent again", verdict.error).pipe(
+        described(lane, row),
+        Effect.andThen(end({ _tag: "Unknown", reply: row.id, error: verdict.error }, "unknown"))
+      )
+    case "Dead":
+      return Effect.logWarning("Reply is a dead letter now", verdict.error).pipe(
+        described(lane, row),
+        Effect.andThen(end({ _tag: "Dead", reply: row.id, error: verdict.error }, "dead"))
+      )
+    case "Later":
+      counts.retried++
+      lane.failures++
+      dispatch.delay(lane, verdict.wait)
+      lane.waitsFor = row.id
+      return Effect.logInfo(`Reply is tried again in ${verdict.wait} ms`, verdict.why).pipe(
+        described(lane, row),
+        Effect.andThen(later(verdict.wait, verdict.marked))
+      )
+    case "Throttled": {
+      counts.retried++
+      const { scope, wait } = verdict
+      lane.waitsFor = row.id
+      if (scope === "channel") dispatch.delayPort(lane.port, wait)
+      else dispatch.delay(lane, wait)
+      return Effect.all([later(wait, row.marked), throttled(desk, lane, scope, wait)], {
+        concurrency: 2,
+        discard: true
+      })
+    }
+    case "Hold":
+      return Effect.andThen(held(lane, verdict.error), later(0, row.marked))
+  }
+}
+
+const throttled = (desk: Desk, lane: ConversationLane, scope: "conversation" | "channel", wait: number) =>
+  desk.journal.throttle(
+    { channel: lane.port.name, ...(scope === "conversation" ? { conversation: lane.conversation } : {}) },
+    wait
+  )
+
+const held = (lane: ConversationLane, error: string) =>
+  Effect.suspend(() => {
+    if (lane.port.held !== undefined) return Effect.void
+    lane.port.held = error
+    return Effect.logError("Channel is held: its credentials were refused", error).pipe(
+      Effect.annotateLogs({ channel: lane.port.name })
+    )
+  })
+
+const facts = (desk: Desk, lane: ConversationLane, row: ReplyRow) => ({
+  marked: row.marked,
+  failures: lane.failures,
+  row: row.id,
+  age: desk.ages.of(row)
+})
+
+/** The request that carries the reply; a mark that doesn't fit in goes ahead once. */
+const carry = (
+  lane: ConversationLane,
+  channel: Channel,
+  row: ReplyRow,
+  remoteId: string,
+  composed: { readonly ahead: Reply | undefined; readonly reply: Reply }
+): Effect.Effect<Receipt, DeliveryError> => {
+  const { delivery } = channel
+  const { ahead, reply } = composed
+  if (delivery._tag === "Pull") return Effect.succeed({})
+  const announce =
+    ahead === undefined || lane.announced === row.id
+      ? Effect.void
+      : Effect.tap(delivery._tag === "Edit" ? delivery.place(lane.address, ahead.text) : delivery.deliver(ahead), () =>
+          Effect.sync(() => void (lane.announced = row.id))
+        )
+  return Effect.andThen(announce, delivery._tag === "Edit" ? delivery.edit(remoteId, reply) : delivery.deliver(reply))
+}
+
+const send = (desk: Desk, lane: ConversationLane, row: ReplyRow, channel: Channel): Effect.Effect<void, JournalError> =>
+  Effect.uninterruptibleMask(
+    Effect.fnUntraced(function* (restore) {
+      // Committed: from here on a crash is decided by the delivery class.
+      const sending = yield* desk.journal.step({ _tag: "Sending", reply: row.id })
+      if (sending === undefined) return lane.remove(row.id)
+      lane.replace(sending)
+      const composed = compose(desk.speaker, channel, sending, desk.ages.of(row))
+      const effect = Effect.suspend(() => carry(lane, channel, sending, sending.remoteId ?? "", composed))
+      yield* ask(desk, lane, restore, effect, desk.timeout, (outcome) =>
+        settle(desk, lane, sending, verdict(channel.delivery, desk.bounds, facts(desk, lane, sending), outcome))
+      )
+    })
+  )
+
+/** Puts a placeholder in the chat and commits its id, so that everything later is an edit. */
+const place = (
+  desk: Desk,
+  lane: ConversationLane,
+  row: ReplyRow,
+  channel: Channel,
+  delivery: Edit,
+  placeholder: Placeholder | undefined
+): Effect.Effect<void, JournalError> =>
+  Effect.uninterruptibleMask(
+    Effect.fnUntraced(function* (restore) {
+      const placing = yield* desk.journal.step({ _tag: "Placing", reply: row.id })
+      if (placing === undefined) {
+        if (placeholder !== undefined) placeholder.lost = true
+        return lane.remove(row.id)
+      }
+      const effect = Effect.suspend(() => delivery.place(lane.address, desk.speaker.say("placeholder", {}).text))
+      yield* ask(desk, lane, restore, effect, desk.timeout, (outcome) => {
+        if (outcome._tag === "Answered") {
+          lane.failures = 0
+          return Effect.map(
+            desk.journal.step({ _tag: "Placed", reply: row.id, remoteId: outcome.remoteId ?? "" }),
+            (placed) => void (placed === undefined ? lane.remove(row.id) : lane.replace(placed))
+          )
+        }
+        const next = verdict(channel.delivery, desk.bounds, facts(desk, lane, placing), outcome)
+        // The answer itself may still come and is tried on its own: only the placeholder is given up.
+        const owed = lane.rows.some((other) => other.id === row.id)
+        if (next._tag !== "Dead" || owed) return settle(desk, lane, placing, next)
+        if (placeholder !== undefined) placeholder.lost = true
+        return settle(desk, lane, placing, { _tag: "Later", wait: 0, marked: false, why: next.error })
+      })
+    })
+  )
+
+/** Shows a running turn's text. It fails quietly, for the final edit follows; but what it says about waiting holds. */
+const show = (desk: Desk, lane: ConversationLane, task: Extract<Task, { _tag: "Show" }>, channel: Channel) => {
+  const { delivery } = channel
+  task.placeholder.text = undefined
+  lane.shownAt = desk.dispatch().now()
+  if (delivery._tag !== "Edit" || delivery.progress === undefined) return Effect.void
+  const effect = Effect.as(delivery.progress(task.remoteId, lane.address, task.text), {})
+  return Effect.uninterruptibleMask((restore) =>
+    ask(desk, lane, restore, effect, Math.min(desk.timeout, showTimeout), (outcome) => {
+      if (outcome._tag === "Unauthorized") return held(lane, outcome.error)
+      if (outcome._tag !== "Throttled") return Effect.void
+      const wait = Math.min(Math.max(1, outcome.wait), longestWait)
+      if (outcome.scope === "channel") desk.dispatch().delayPort(lane.port, wait)
+      else desk.dispatch().delay(lane, wait)
+      return throttled(desk, lane, outcome.scope, wait)
+    })
+  )
+}
+
+/** Decides what an earlier boot left in its send window. Only ambiguous channels have something to decide; others repeat. */
+export const classify = (desk: Desk, lane: ConversationLane, row: ReplyRow, channel: Channel) => {
+  const decided = unanswered(
+    channel.delivery,
+    desk.bounds,
+    facts(desk, lane, row),
+    "the process ended while it was being sent"
+  )
+  return settle(desk, lane, row, decided._tag === "Later" ? { ...decided, wait: 0 } : decided)
+}
+
+const reply = (
+  desk: Desk,
+  lane: ConversationLane,
+  row: ReplyRow,
+  channel: Channel
+): Effect.Effect<void, JournalError> => {
+  const { delivery } = channel
+  const dispatch = desk.dispatch()
+  if (row.cut && delivery._tag === "Ambiguous") return classify(desk, lane, row, channel)
+  if (row.expiresAt !== undefined && desk.ages.of(row) > row.expiresAt - row.reply.createdAt) {
+    return settle(desk, lane, row, { _tag: "Dead", error: "expired: it would have come too late to be of use" })
+  }
+  if (row.notBefore !== undefined && lane.waitsFor !== row.id) {
+    // Stored by an earlier boot. A wait is a length: a clock that jumped meanwhile can't make it longer than the longest.
+    lane.waitsFor = row.id
+    dispatch.delay(lane, Math.min(row.notBefore - desk.wallNow(), longestWait))
+    if (!dispatch.may(lane)) return Effect.void
+  }
+  return delivery._tag === "Edit" && row.remoteId === undefined
+    ? place(desk, lane, row, channel, delivery, undefined)
+    : send(desk, lane, row, channel)
+}
+
+const read = (desk: Desk, lane: ConversationLane): Effect.Effect<void, JournalError> => {
+  // What is rung from here on is either in the page or sets `more` again.
+  lane.more = false
+  return Effect.map(desk.journal.owed(0, cacheRows, lane.conversation), (rows) => {
+    const rung = lane.rows
+    lane.rows = []
+    lane.more ||= rows.length === cacheRows
+    for (const row of rows) lane.offer(row)
+    for (const row of rung) lane.offer(row)
+  })
+}
+
+const perform = (
+  desk: Desk,
+  lane: ConversationLane,
+  channel: Channel,
+  task: Task
+): Effect.Effect<void, JournalError> => {
+  const { delivery } = channel
+  switch (task._tag) {
+    case "Read":
+      return read(desk, lane)
+    case "Reply":
+      return reply(desk, lane, task.row, channel)
+    case "Place":
+      if (delivery._tag === "Edit") return place(desk, lane, task.placeholder.row, channel, delivery, task.placeholder)
+      task.placeholder.lost = true
+      return Effect.void
+    case "Show":
+      return show(desk, lane, task, channel)
+  }
+}
+
+/** Runs the lane until nothing is due, something stops it, or the others should have their turn. */
+export const run = Effect.fnUntraced(function* (
+  desk: Desk,
+  lane: ConversationLane
+): Effect.fn.Return<void, JournalError> {
+  const dispatch = desk.dispatch()
+  for (let done = 0; done < rowsPerRun && dispatch.may(lane); done++) {
+    const channel = lane.port.channel
+    const task = lane.next(dispatch.now(), desk.showEvery)
+    if (channel === undefined || task === undefined) return
+    yield* perform(desk, lane, channel, task)
+  }
+})

@@ -1,0 +1,184 @@
+/**
+ * Which lanes exist and which of them run. A lane runs when something is due, its
+ * channel may be used and a place is free; it waits on one shared timer, and goes
+ * when nothing is left. Synchronous, so the doorbell can call it and there is no
+ * tick in which a reply could be missed.
+ *
+ *   closed --open (after recovery)--> open --drain--> draining --stop--> closed
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Channel } from "../../Channel.ts"
+import { type Conversation, conversationKey } from "../../Message.ts"
+import * as Deadlines from "../Deadlines.ts"
+import { type Alarm, ConversationLane, type Driver } from "./lane.ts"
+import { factory, type Port } from "./port.ts"
+
+export interface Dispatch {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  readonly port: (name: string) => Port
+  readonly ports: () => Iterable<Port>
+  readonly lane: (conversation: number, address: Conversation) => ConversationLane
+  readonly find: (key: string) => ConversationLane | undefined
+  /** Looks at a lane again: something about it changed. */
+  readonly schedule: (lane: ConversationLane) => void
+  /** The same for all lanes of a channel. */
+  readonly scheduleAll: (port: Port) => void
+  /** Whether the lane may send now. */
+  readonly may: (lane: ConversationLane) => boolean
+  /** Nothing is sent to the conversation, or the channel, for so many milliseconds. */
+  readonly delay: (lane: ConversationLane, wait: number) => void
+  readonly delayPort: (port: Port, wait: number) => void
+  /** A wait of a conversation that has no lane yet. */
+  readonly remember: (conversation: number, wait: number) => void
+  readonly open: () => void
+  /** From now on nothing that is not due is waited for. */
+  readonly drain: () => void
+  readonly state: () => "closed" | "open" | "draining"
+  /** Nothing starts any more; what runs is interrupted. */
+  readonly stop: () => void
+  /** Completes when no lane runs or stands in line. */
+  readonly quiet: Effect.Effect<void>
+}
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly concurrency: number
+  readonly showEvery: number
+  readonly find: (name: string) => Channel | undefined
+  /** What a lane does while it runs. */
+  readonly run: (lane: ConversationLane) => Effect.Effect<void>
+}): Effect.fn.Return<Dispatch, never, Scope.Scope> {
+  const deadlines = yield* Deadlines.make<Alarm>((alarm) => alarm.fire())
+  const newPort = yield* factory(options.concurrency, options.find)
+  const ports = new Map<string, Port>()
+  const lanes = new Map<string, ConversationLane>()
+  const waits = new Map<number, number>()
+  const active = new Set<ConversationLane>()
+  const quiet = new Set<Deferred.Deferred<void>>()
+  let state: "closed" | "open" | "draining" = "closed"
+
+  const rests = (lane: ConversationLane) => {
+    active.delete(lane)
+    if (lane.rest !== undefined) Deferred.doneUnsafe(lane.rest, Effect.void)
+    lane.rest = undefined
+    if (active.size > 0) return
+    for (const waiting of quiet) Deferred.doneUnsafe(waiting, Effect.void)
+    quiet.clear()
+  }
+
+  const forget = (lane: ConversationLane) => {
+    deadlines.disarm(lane.alarm)
+    lanes.delete(lane.key)
+    lane.port.members.delete(lane.key)
+  }
+
+  const may = (lane: ConversationLane) => {
+    const now = deadlines.now()
+    return state !== "closed" && lane.notBefore <= now && !lane.port.blocked(now)
+  }
+
+  const schedule = (lane: ConversationLane) => {
+    if (lane.state !== "resting") return
+    const now = deadlines.now()
+    const due = lane.due(options.showEvery)
+    if (due <= now && state !== "closed" && !lane.port.blocked(now)) {
+      active.add(lane)
+      lane.port.lanes.wake(lane)
+      return
+    }
+    if (lane.empty(now)) forget(lane)
+    // A lane without work stays until its wait is over, so that a new reply is held to it.
+    else if (state === "open" && due > now) arm(lane.alarm, due === Infinity ? lane.notBefore : due)
+    rests(lane)
+  }
+
+  const arm = (alarm: Alarm, due: number) => {
+    if (Number.isFinite(due)) deadlines.arm(alarm, due)
+  }
+
+  const driver: Driver = {
+    granted: (lane) => {
+      const runs = may(lane) && lane.due(options.showEvery) <= deadlines.now()
+      if (!runs) schedule(lane)
+      return runs
+    },
+    begin: options.run,
+    ended: (lane) => {
+      active.delete(lane)
+      schedule(lane)
+    },
+    due: schedule
+  }
+
+  const scheduleAll = (port: Port) => {
+    for (const lane of port.members.values()) schedule(lane)
+  }
+
+  const portOf = (name: string) => {
+    const known = ports.get(name)
+    if (known !== undefined) return known
+    const port = newPort(name, scheduleAll)
+    ports.set(name, port)
+    return port
+  }
+
+  const stop = () => {
+    state = "closed"
+    for (const lane of active) {
+      if (lane.state === "running") {
+        lane.port.lanes.interrupt(lane)
+      } else {
+        lane.port.lanes.withdraw(lane)
+        rests(lane)
+      }
+    }
+  }
+
+  return {
+    now: deadlines.now,
+    port: portOf,
+    ports: () => ports.values(),
+    lane: (conversation, address) => {
+      const key = conversationKey(address)
+      const known = lanes.get(key)
+      if (known !== undefined) return known
+      const lane = new ConversationLane(key, conversation, address, portOf(address.channel), driver)
+      lane.notBefore = waits.get(conversation) ?? -Infinity
+      waits.delete(conversation)
+      lanes.set(key, lane)
+      lane.port.members.set(key, lane)
+      return lane
+    },
+    find: (key) => lanes.get(key),
+    schedule,
+    scheduleAll,
+    may,
+    delay: (lane, wait) => {
+      lane.notBefore = Math.max(lane.notBefore, deadlines.now() + wait)
+    },
+    delayPort: (port, wait) => {
+      port.notBefore = Math.max(port.notBefore, deadlines.now() + wait)
+      if (state !== "draining") deadlines.arm(port.alarm, port.notBefore)
+    },
+    remember: (conversation, wait) => {
+      waits.set(conversation, deadlines.now() + wait)
+    },
+    open: () => {
+      state = "open"
+      for (const lane of lanes.values()) schedule(lane)
+    },
+    drain: () => {
+      if (state === "open") state = "draining"
+    },
+    state: () => state,
+    stop,
+    quiet: Effect.suspend(() => {
+      if (active.size === 0) return Effect.void
+      const waiting = Deferred.makeUnsafe<void>()
+      quiet.add(waiting)
+      return Deferred.await(waiting).pipe(Effect.ensuring(Effect.sync(() => quiet.delete(waiting))))
+    })
+  }
+})
