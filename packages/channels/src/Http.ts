@@ -1,0 +1,243 @@
+/**
+ * The HTTP channel: messages in (202 = on disk), replies out by number (long
+ * poll or server-sent events), files by upload. The other side keeps its cursor,
+ * so delivery is exactly once for whoever reads by it. A client that leaves
+ * changes nothing, and a stop answers everybody who waits before it closes.
+ * docs/http.md is the wire in full.
+ */
+import { Attachments, defaultLimit } from "@sluice/runtime/Attachments"
+import * as Channel from "@sluice/runtime/Channel"
+import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { limits, type Rate } from "./internal/http/buckets.ts"
+import { guard, hostGuard, loopbackHosts, type Tokens } from "./internal/http/guard.ts"
+import { Connections } from "./internal/http/listener.ts"
+import { message, post } from "./internal/http/messages.ts"
+import { internal, notFound, problem } from "./internal/http/problems.ts"
+import { events, page } from "./internal/http/replies.ts"
+import { restartMillis, Serving, type Settings } from "./internal/http/serving.ts"
+import { upload } from "./internal/http/uploads.ts"
+
+export type { Rate } from "./internal/http/buckets.ts"
+export type { Tokens } from "./internal/http/guard.ts"
+export {
+  Connections,
+  listener,
+  type ListenerOptions,
+  type NodeBounds,
+  nodeBounds,
+  type NodeServer
+} from "./internal/http/listener.ts"
+
+/** How the HTTP channel is made. Everything but `server` and `tokens` has a default. */
+export interface Options<RS = never, RR = never> {
+  /** Where it listens: `Http.listener(...)` around the platform's server, or any HttpServer. */
+  readonly server: Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, RS>
+  /** The valid tokens, one or two during a rotation; as an effect they are read with every request, so keep it cheap. */
+  readonly tokens: Tokens | Effect.Effect<Tokens>
+  /** Host names that are answered, each with any port or as `name:port`; the loopback names by default. */
+  readonly allowedHosts?: ReadonlyArray<string>
+  /** Origins of pages elsewhere that may use this gateway, for example `https://console.example`; none by default. */
+  readonly allowedOrigins?: ReadonlyArray<string>
+  /** Paths that need no token; `/healthz` and `/readyz` by default. */
+  readonly openPaths?: ReadonlyArray<string>
+  /** Routes of the program beside these: health, metrics, administration. They are behind the same guard. */
+  readonly routes?: Layer.Layer<never, never, RR>
+  /** Largest JSON body in bytes; 1 MiB. */
+  readonly bodyLimit?: number
+  /** Largest attachment in bytes; 25 MiB. */
+  readonly attachmentLimit?: number
+  /** The longest `wait`; longer ones are cut to it. 2 minutes. */
+  readonly maxWait?: Duration.Input
+  /** How often an event stream shows that it lives; 15 seconds. */
+  readonly heartbeat?: Duration.Input
+  /** A reader of events that takes nothing for so long is disconnected; 1 minute. */
+  readonly stallAfter?: Duration.Input
+  /** Clients that wait or stream at the same time; 1024. */
+  readonly maxReaders?: number
+  /** Messages of one sender: 50 a second and 200 at once; `false` is no limit. */
+  readonly senderRate?: Rate | false
+  /** Messages and posts together: 5,000 a second and 10,000 at once; `false` is no limit. */
+  readonly totalRate?: Rate | false
+}
+
+/** The HTTP channel, and where it listens. */
+export interface HttpChannel<out R> extends Channel.Channel<R> {
+  /** The address, as soon as it listens: `http://127.0.0.1:4747`. */
+  readonly address: Effect.Effect<string>
+}
+
+/** What routes of a program need besides the router: what their layer needs, and what each request does. */
+export type RoutesNeed<RR> =
+  | Exclude<HttpRouter.Request.Without<RR>, HttpRouter.HttpRouter>
+  | HttpRouter.Request.Only<"Requires", RR>
+  | HttpRouter.Request.Only<"GlobalRequires", RR>
+
+const millis = (input: Duration.Input | undefined, otherwise: number): number =>
+  input === undefined ? otherwise : Duration.toMillis(input)
+
+const settingsOf = (options: Options<never, never>): Settings => ({
+  bodyLimit: options.bodyLimit ?? 1_048_576,
+  attachmentLimit: options.attachmentLimit ?? defaultLimit,
+  maxWait: millis(options.maxWait, 120_000),
+  heartbeat: millis(options.heartbeat, 15_000),
+  stallAfter: millis(options.stallAfter, 60_000),
+  maxReaders: options.maxReaders ?? 1024
+})
+
+const conversation = "/v1/conversations/:conversation"
+
+const routes = (serving: Serving) =>
+  HttpRouter.addAll([
+    HttpRouter.route("POST", `${conversation}/messages`, message(serving)),
+    HttpRouter.route("POST", `${conversation}/posts`, post(serving)),
+    HttpRouter.route("GET", `${conversation}/replies`, page(serving)),
+    HttpRouter.route("GET", `${conversation}/events`, events(serving)),
+    HttpRouter.route("POST", "/v1/attachments", upload(serving))
+  ])
+
+type App = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  never,
+  HttpServerRequest.HttpServerRequest | Scope.Scope
+>
+
+const closed = problem({
+  status: 503,
+  type: "stopping",
+  detail: "the gateway is stopping; nothing was stored, try again after its restart",
+  retryAfter: restartMillis
+})
+
+/** What the router itself can't answer: an unknown path, or a defect in a route of the program. */
+const unanswered = <R>(routed: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, R>) =>
+  Effect.catchCause(routed, (cause) => {
+    const reason = cause.reasons.find((reason) => reason._tag !== "Interrupt")
+    if (reason === undefined) return Effect.interrupt
+    if (reason._tag === "Fail" && isRouteNotFound(reason.error)) return Effect.succeed(notFound)
+    return Effect.as(Effect.logError("A request could not be handled", cause), internal)
+  })
+
+const isRouteNotFound = (error: unknown): boolean =>
+  typeof error === "object" &&
+  error !== null &&
+  "reason" in error &&
+  typeof error.reason === "object" &&
+  error.reason !== null &&
+  "_tag" in error.reason &&
+  error.reason._tag === "RouteNotFound"
+
+/** Host, then the browser's preflight, then origin and token, then the route. Counted from its first line on. */
+const guarded = (serving: Serving, options: Options<never, never>, routed: App): App => {
+  const { tokens } = options
+  const rules = {
+    hosts: options.allowedHosts ?? loopbackHosts,
+    origins: options.allowedOrigins ?? [],
+    open: options.openPaths ?? ["/healthz", "/readyz"]
+  }
+  const foreignHost = hostGuard(rules)
+  const stranger = guard(rules)
+  const admit = (request: HttpServerRequest.HttpServerRequest, valid: Tokens): App => {
+    const refused = stranger(request, valid)
+    return refused === undefined ? routed : Effect.succeed(refused)
+  }
+  const inner: App = Effect.withFiber((fiber) => {
+    const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
+    return Effect.isEffect(tokens) ? Effect.flatMap(tokens, (valid) => admit(request, valid)) : admit(request, tokens)
+  })
+  const cors =
+    rules.origins.length === 0
+      ? inner
+      : HttpMiddleware.cors({
+          allowedOrigins: rules.origins,
+          allowedHeaders: ["authorization", "content-type", "idempotency-key", "last-event-id"],
+          exposedHeaders: ["retry-after"]
+        })(inner)
+  return Effect.withFiber((fiber) => {
+    const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
+    const refused = serving.isClosing ? closed : foreignHost(request)
+    if (refused !== undefined) return Effect.succeed(refused)
+    return serving.counted(cors)
+  })
+}
+
+/**
+ * The order of a close: no new connections, bodies that are still coming are
+ * cut (nothing of them is stored), what was read gets its answer, then whatever
+ * is left goes: idle keep-alives, half-sent headers, clients that never read.
+ */
+const close = Effect.fnUntraced(function* (serving: Serving, connections: typeof Connections.Service) {
+  yield* connections.refuse
+  yield* Deferred.succeed(serving.closing, undefined)
+  for (const fiber of serving.reading) fiber.interruptUnsafe()
+  yield* Effect.timeoutOption(serving.quiet.await, 1000)
+  yield* connections.cut
+})
+
+/** Makes the HTTP channel. */
+export const make = <RS = never, RR = never>(
+  options: Options<RS, RR>
+): HttpChannel<Attachments | RS | RoutesNeed<RR>> => {
+  let listening = Deferred.makeUnsafe<string>()
+  const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
+    const attachments = yield* Attachments
+    const built = yield* Layer.build(options.server).pipe(
+      Effect.mapError(
+        (cause) =>
+          new Channel.ChannelError({
+            channel: handle.name,
+            reason: "can't listen; is another program using the port? Choose another one with SLUICE_PORT or http.port",
+            cause
+          })
+      )
+    )
+    const server = Context.get(built, HttpServer.HttpServer)
+    const rates = limits({
+      all: options.totalRate ?? { perSecond: 5000, burst: 10_000 },
+      sender: options.senderRate ?? { perSecond: 50, burst: 200 },
+      senders: 10_000
+    })
+    const settings = settingsOf(options as Options<never, never>)
+    const serving = new Serving(handle, attachments, settings, rates)
+    const app = Layer.mergeAll(routes(serving), (options.routes ?? Layer.empty) as Layer.Layer<never>)
+    const routed = yield* HttpRouter.toHttpEffect(app).pipe(
+      // names have at most 256 characters, percent-encoded at most nine times as many
+      Effect.provideService(HttpRouter.RouterConfig, { maxParamLength: 4096 })
+    )
+    yield* server
+      .serve(guarded(serving, options as Options<never, never>, unanswered(routed)))
+      .pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(settings.bodyLimit)))
+    // added after the server's own finalizer, so it runs before it
+    yield* Effect.addFinalizer(() => close(serving, Context.get(built, Connections)))
+    yield* Effect.forkScoped(Effect.andThen(handle.stopping, Deferred.succeed(serving.stopping, undefined)), {
+      startImmediately: true
+    })
+    const address = HttpServer.formatAddress(server.address)
+    yield* Deferred.succeed(listening, address)
+    yield* Effect.addFinalizer(() => Effect.sync(() => (listening = Deferred.makeUnsafe())))
+    yield* handle.ready
+    return yield* Effect.never
+  })
+  const address = Effect.suspend(() => Deferred.await(listening))
+  const channel = Channel.make({
+    kind: "server",
+    delivery: Channel.pull,
+    // programs say whole things: nobody types here
+    quiet: 0,
+    receive,
+    describe: Effect.suspend(() => (Deferred.isDoneUnsafe(listening) ? address : Effect.succeed("not listening")))
+  })
+  return { ...channel, address }
+}

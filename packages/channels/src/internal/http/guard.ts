@@ -1,0 +1,131 @@
+/**
+ * Who may talk to the gateway, decided before anything of the request is used.
+ * Host: a page that resolves its own name to this machine (DNS rebinding) is
+ * refused. Token: on loopback too, because every local page and process reaches
+ * that. Origin: a state change from a foreign page is refused even when the
+ * browser has the token; programs send no Origin and pass.
+ */
+import * as Mac from "effect/crypto/Mac"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Redacted from "effect/Redacted"
+import { visible } from "../visible.ts"
+import { problem } from "./problems.ts"
+
+/** The tokens that are valid now: one, or two while one is being replaced. */
+export type Tokens = ReadonlyArray<Redacted.Redacted>
+
+/** What a guard goes by. `open` paths need no token. */
+export interface Rules {
+  readonly hosts: ReadonlyArray<string>
+  readonly origins: ReadonlyArray<string>
+  readonly open: ReadonlyArray<string>
+}
+
+/** Names under which a gateway on this machine is reached. */
+export const loopbackHosts: ReadonlyArray<string> = ["localhost", "127.0.0.1", "[::1]"]
+
+const hostPattern = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?$/
+
+const hostCheck = (allowed: ReadonlyArray<string>) => {
+  const names = new Set(allowed.map((host) => host.toLowerCase()))
+  return (host: string | undefined): boolean => {
+    if (host === undefined) return false
+    const wanted = host.toLowerCase()
+    const name = hostPattern.exec(wanted)?.[1]
+    return name !== undefined && (names.has(name) || names.has(wanted))
+  }
+}
+
+const refusedHost = (host: string | undefined) =>
+  problem({
+    status: 421,
+    type: "unknown-host",
+    detail:
+      `host ${visible(host ?? "(none)")}: not served here; use the address that the gateway printed at its start, ` +
+      "or add the name to the allowed hosts"
+  })
+
+const refusedOrigin = (origin: string) =>
+  problem({
+    status: 403,
+    type: "foreign-origin",
+    detail: `origin ${visible(origin)}: may not change anything here; add it to the allowed origins if it is yours`
+  })
+
+const refusedToken = (what: string) =>
+  problem({
+    status: 401,
+    type: "unauthorized",
+    detail: `authorization ${what}: send "Authorization: Bearer <token>" with the gateway's token`,
+    headers: { "www-authenticate": 'Bearer realm="sluice"' }
+  })
+const missingToken = refusedToken("is missing")
+const wrongToken = refusedToken("is not valid")
+
+const encoder = new TextEncoder()
+const encoded = new WeakMap<Redacted.Redacted, Uint8Array>()
+
+const bytes = (token: Redacted.Redacted): Uint8Array => {
+  let known = encoded.get(token)
+  if (known === undefined) {
+    known = encoder.encode(Redacted.value(token))
+    encoded.set(token, known)
+  }
+  return known
+}
+
+const bearer = /^Bearer ([!-~]+)$/i
+
+/** Compares with every token, whatever the first one said: the time tells nothing but the length. */
+const tokenCheck = (header: string | undefined, tokens: Tokens): HttpServerResponse.HttpServerResponse | undefined => {
+  if (header === undefined) return missingToken
+  const presented = bearer.exec(header)?.[1]
+  if (presented === undefined) return wrongToken
+  const given = encoder.encode(presented)
+  let valid = false
+  for (const token of tokens) {
+    const expected = bytes(token)
+    // an empty token is no token: it would let everybody in
+    if (expected.length > 0 && Mac.timingSafeEqual(expected, given)) valid = true
+  }
+  return valid ? undefined : wrongToken
+}
+
+const readOnly = (method: string) => method === "GET" || method === "HEAD" || method === "OPTIONS"
+
+const originCheck = (allowed: ReadonlyArray<string>) => {
+  const origins = new Set(allowed)
+  return (request: HttpServerRequest.HttpServerRequest): HttpServerResponse.HttpServerResponse | undefined => {
+    if (readOnly(request.method)) return undefined
+    const origin = request.headers["origin"]
+    if (origin === undefined || origins.has(origin)) return undefined
+    // a page of this very host, which is an allowed one by now
+    const host = request.headers["host"]
+    if (host !== undefined && (origin === `http://${host}` || origin === `https://${host}`)) return undefined
+    return refusedOrigin(origin)
+  }
+}
+
+/** Host first and for every request. The response that refuses it, `undefined` when it may go on. */
+export const hostGuard = (rules: Rules) => {
+  const knows = hostCheck(rules.hosts)
+  return (request: HttpServerRequest.HttpServerRequest): HttpServerResponse.HttpServerResponse | undefined => {
+    const host = request.headers["host"]
+    return knows(host) ? undefined : refusedHost(host)
+  }
+}
+
+/** Then origin and token. The response that refuses it, `undefined` when it may go on. */
+export const guard = (rules: Rules) => {
+  const foreign = originCheck(rules.origins)
+  const open = new Set(rules.open)
+  return (
+    request: HttpServerRequest.HttpServerRequest,
+    tokens: Tokens
+  ): HttpServerResponse.HttpServerResponse | undefined => {
+    const end = request.url.indexOf("?")
+    const path = end < 0 ? request.url : request.url.slice(0, end)
+    return foreign(request) ?? (open.has(path) ? undefined : tokenCheck(request.headers["authorization"], tokens))
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Messages and posts over HTTP. 202 says that the message is on disk and nothing
+ * else; from that moment on the answer is never a 5xx, whatever happens to the
+ * waiting. What has to happen after the commit lives in the journal, because a
+ * client that leaves ends the fiber of its request.
+ */
+import type { Standing } from "@sluice/runtime/Channel"
+import type { Accepted, Reply } from "@sluice/runtime/Message"
+import { Invalid } from "@sluice/runtime/Message"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import { seconds } from "./problems.ts"
+import {
+  decoder,
+  duration,
+  Message,
+  Post,
+  readJson,
+  wrongKey,
+  wrongName,
+  wrongPlainName,
+  wrongText
+} from "./requests.ts"
+import { answered, json, peer, restartMillis, type Route, type Serving } from "./serving.ts"
+import { resolve } from "./uploads.ts"
+
+/** A reply as it goes over the wire. */
+export const replyJson = (reply: Reply) => ({
+  number: reply.number,
+  id: reply.id,
+  kind: reply.kind,
+  ...(reply.turn === undefined ? {} : { turn: reply.turn }),
+  inReplyTo: reply.inReplyTo,
+  text: reply.text,
+  createdAt: new Date(reply.createdAt).toISOString()
+})
+
+const decodeMessage = decoder(Message)
+const decodePost = decoder(Post)
+
+/** What every request to a conversation needs: its name, and the id that the client gave. */
+const addressed = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+  const { params } = yield* HttpRouter.RouteContext
+  const conversation = params["conversation"] ?? ""
+  const id = request.headers["idempotency-key"]
+  const wrong = wrongPlainName("conversation", conversation) ?? (id === undefined ? undefined : wrongKey(id))
+  if (wrong !== undefined) return yield* wrong
+  return { conversation, id }
+})
+
+const receipt = (accepted: Accepted) => ({ seq: accepted.seq, id: accepted.id, duplicate: accepted.duplicate })
+
+/** 202: it is on disk. `later` says that the answer comes after a restart. */
+const committed = (accepted: Accepted, later: boolean) =>
+  later
+    ? json(
+        202,
+        { ...receipt(accepted), held: true, note: "accepted, after restart" },
+        { "retry-after": seconds(restartMillis) }
+      )
+    : json(202, receipt(accepted))
+
+const ended = (accepted: Accepted, standing: Standing) =>
+  json(200, {
+    ...receipt(accepted),
+    ended: standing.ended?.ending,
+    ...(standing.ended === undefined || standing.ended.why === "" ? {} : { why: standing.ended.why }),
+    replies: standing.replies.map(replyJson)
+  })
+
+/** The end of a message, or `undefined` when the wait is over before it. Never fails: the message is accepted. */
+const waitFor = (serving: Serving, seq: number, wait: number): Effect.Effect<Standing | undefined> => {
+  if (!serving.enter()) return Effect.as(Effect.void, undefined)
+  return Effect.raceAllFirst([
+    serving.handle.ended(seq),
+    Effect.as(Deferred.await(serving.stopping), undefined),
+    Effect.as(Effect.sleep(wait), undefined)
+  ]).pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : Effect.as(Effect.logWarning("A client stopped waiting for an accepted message", cause), undefined)
+    ),
+    Effect.ensuring(Effect.sync(() => serving.leave()))
+  )
+}
+
+const answer = (serving: Serving, accepted: Accepted, wait: number) => {
+  if (wait === 0) return Effect.succeed(committed(accepted, accepted.held === true))
+  return Effect.map(waitFor(serving, accepted.seq, wait), (standing) =>
+    standing?.ended === undefined ? committed(accepted, serving.isStopping) : ended(accepted, standing)
+  )
+}
+
+/** POST /v1/conversations/{conversation}/messages */
+export const message = (serving: Serving): Route<HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams> => {
+  const receive = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+    const { conversation, id } = yield* addressed(request)
+    const search = yield* HttpServerRequest.ParsedSearchParams
+    const wait = duration("wait", search["wait"], serving.settings.maxWait)
+    if (typeof wait !== "number") return yield* wait
+    const now = (yield* Clock.Clock).monotonicTimeNanosUnsafe()
+    const tooMuch = serving.limits.all(now)
+    if (tooMuch !== undefined) return yield* tooMuch
+    const body = yield* decodeMessage(yield* readJson(serving, request))
+    const sender = body.sender ?? conversation
+    const files = body.attachments ?? []
+    const wrong =
+      wrongName("sender", sender) ??
+      wrongText(body.text) ??
+      (body.text === "" && files.length === 0
+        ? new Invalid({ field: "text", value: '""', remedy: "say something, or attach a file" })
+        : undefined) ??
+      serving.limits.sender(sender, now)
+    if (wrong !== undefined) return yield* wrong
+    const attachments = files.length === 0 ? undefined : yield* resolve(serving, files)
+    const asking = request.headers["sluice-asking"]
+    const accepted = yield* serving.handle.accept({
+      conversation,
+      sender,
+      text: body.text,
+      ...(id === undefined ? {} : { id }),
+      ...(attachments === undefined ? {} : { attachments }),
+      ...(asking === undefined ? {} : { asking })
+    })
+    // committed: from here on the answer is 202 or 200
+    return yield* answer(serving, accepted, wait)
+  })
+  return (request) => answered(receive(request))
+}
+
+/** POST /v1/conversations/{conversation}/posts */
+export const post = (serving: Serving): Route<HttpRouter.RouteContext> => {
+  const receive = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+    const { conversation, id } = yield* addressed(request)
+    const tooMuch = serving.limits.all((yield* Clock.Clock).monotonicTimeNanosUnsafe())
+    if (tooMuch !== undefined) return yield* tooMuch
+    const { text } = yield* decodePost(yield* readJson(serving, request))
+    const wrong =
+      wrongText(text) ??
+      (text === "" ? new Invalid({ field: "text", value: '""', remedy: "must not be empty" }) : undefined)
+    if (wrong !== undefined) return yield* wrong
+    const accepted = yield* serving.handle.post(peer(conversation), { text, ...(id === undefined ? {} : { id }) })
+    return json(202, receipt(accepted))
+  })
+  return (request) => answered(receive(request))
+}

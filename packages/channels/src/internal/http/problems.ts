@@ -1,0 +1,142 @@
+/**
+ * What a client hears when a request fails: application/problem+json with a
+ * stable `type`, a sentence that names field, value and remedy, and Retry-After
+ * where trying again helps. A refusal of the journal has its status here and
+ * nowhere else, so that a client can rely on what each of them means.
+ */
+import * as Data from "effect/Data"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as ProblemDetails from "effect/http/ProblemDetails"
+import type { AcceptError } from "@sluice/runtime/Message"
+import { visible } from "../visible.ts"
+
+/** The last part of a problem's `type`; stable. */
+export type ProblemType =
+  | "invalid"
+  | "unauthorized"
+  | "foreign-origin"
+  | "not-found"
+  | "method-not-allowed"
+  | "conflict"
+  | "too-large"
+  | "unsupported-content"
+  | "unknown-host"
+  | "rate-limited"
+  | "too-many-readers"
+  | "stopping"
+  | "busy"
+  | "storage"
+  | "internal"
+
+/** What is wrong. `retryAfter` in milliseconds. */
+export interface Problem {
+  readonly status: number
+  readonly type: ProblemType
+  readonly detail: string
+  readonly retryAfter?: number
+  readonly extra?: Readonly<Record<string, string | number>>
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A request that is answered with a problem. */
+export class Rejection extends Data.TaggedError("Rejection")<Problem> {
+  override get message() {
+    return this.detail
+  }
+}
+
+const titles: Readonly<Record<ProblemType, string>> = {
+  invalid: "The request can't be accepted as it is",
+  unauthorized: "The token is missing or not valid",
+  "foreign-origin": "Requests from this origin are not allowed",
+  "not-found": "There is nothing here",
+  "method-not-allowed": "This method is not known here",
+  conflict: "The id was used before with another body",
+  "too-large": "The request is too large",
+  "unsupported-content": "The body has a form that is not read here",
+  "unknown-host": "This server does not answer for that host",
+  "rate-limited": "Too many requests",
+  "too-many-readers": "Too many clients are waiting",
+  stopping: "The gateway is stopping",
+  busy: "The store is busy",
+  storage: "The store could not commit",
+  internal: "Something broke"
+}
+
+/** Retry-After counts whole seconds, at least one. */
+export const seconds = (millis: number): string => String(Math.max(1, Math.ceil(millis / 1000)))
+
+/** The response of a problem. */
+export const problem = (rejection: Problem) => {
+  const response = ProblemDetails.toResponse({
+    type: `urn:sluice:problem:${rejection.type}`,
+    title: titles[rejection.type],
+    status: rejection.status,
+    detail: rejection.detail,
+    ...(rejection.retryAfter === undefined ? {} : { retryAfter: rejection.retryAfter }),
+    ...rejection.extra
+  })
+  const headers = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    ...(rejection.retryAfter === undefined ? {} : { "retry-after": seconds(rejection.retryAfter) }),
+    ...rejection.headers
+  }
+  return HttpServerResponse.setHeaders(response, headers)
+}
+
+/** A refused message or post, as a client hears of it. 5xx always means: nothing was stored, send it again. */
+export const fromAcceptError = (error: AcceptError) => {
+  switch (error._tag) {
+    case "Conflict":
+      return problem({
+        status: 409,
+        type: "conflict",
+        detail: visible(error.message, 400),
+        extra: { id: error.id, seq: error.seq }
+      })
+    case "Invalid":
+      return problem({
+        status: 400,
+        type: "invalid",
+        detail: `${error.field} ${visible(error.value)}: ${error.remedy}`,
+        extra: { field: error.field, value: visible(error.value), remedy: error.remedy }
+      })
+    case "TooLarge":
+      return problem({
+        status: 413,
+        type: "too-large",
+        detail: error.message,
+        extra: { field: error.field, size: error.size, limit: error.limit, unit: error.unit }
+      })
+    case "RateLimited":
+      return problem({
+        status: 429,
+        type: "rate-limited",
+        detail: error.message,
+        retryAfter: error.retryAfter,
+        extra: { scope: error.scope }
+      })
+    case "Full":
+    case "Busy":
+      return problem({ status: 503, type: "busy", detail: error.message, retryAfter: error.retryAfter })
+    case "ShuttingDown":
+      return problem({ status: 503, type: "stopping", detail: error.message, retryAfter: error.retryAfter })
+    case "Storage":
+      return problem({ status: 503, type: "storage", detail: error.message, retryAfter: error.retryAfter })
+  }
+}
+
+/** What is said when the reason is ours. The cause goes to the log, never to the client. */
+export const internal = problem({
+  status: 500,
+  type: "internal",
+  detail: "the request could not be handled; the log has the reason. Sending it again with the same id is safe"
+})
+
+/** Nothing here. */
+export const notFound = problem({
+  status: 404,
+  type: "not-found",
+  detail: "no such path or method; paths are listed in docs/http.md"
+})

@@ -1,0 +1,469 @@
+/**
+ * W4 over HTTP: each hostile request alone, on a real socket, with what it is
+ * answered, and the proof that nothing of it was stored and nobody else waited.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import { connect, exactly, head, serve, type Server, token } from "./serve.ts"
+
+const path = "/v1/conversations/kim/messages"
+const authorized = { host: "127.0.0.1", authorization: `Bearer ${token}`, "content-type": "application/json" }
+const hello = JSON.stringify({ text: "hello" })
+
+const problemType = (name: string) => `urn:sluice:problem:${name}`
+
+const nothingStored = (server: Server) =>
+  Effect.map(server.memory.messages, (messages) => assert.deepStrictEqual(messages, []))
+
+/** Another client's message, which must go through meanwhile. */
+const othersPass = (server: Server) =>
+  Effect.map(server.post("other", { text: "hi" }), ({ status }) => assert.strictEqual(status, 202))
+
+describe("host", () => {
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "127.0.0.1:1:2", "[::2]"]) {
+    it.live(`W4: a request for host ${host} is misdirected (421), also one that changes nothing`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const post = yield* exactly(server, { method: "POST", path, headers: { ...authorized, host }, body: hello })
+        assert.strictEqual(post.status, 421)
+        assert.strictEqual(post.body.type, problemType("unknown-host"))
+        const get = yield* exactly(server, { path: "/healthz", headers: { host } })
+        assert.strictEqual(get.status, 421)
+        yield* nothingStored(server)
+      })
+    )
+  }
+
+  it.live("W4: an absolute request target does not smuggle a foreign host past the Host header", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const wire = yield* connect(server)
+      yield* wire.write(head("GET", "http://evil.example/v1/conversations/kim/replies"))
+      assert.include(yield* wire.until("\r\n"), "421")
+    })
+  )
+
+  it.live("the allowed names are answered in any case and with any port, a name with its port only there", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ allowedHosts: ["Gateway.Example", "box:4747"] })
+      const status = (host: string) =>
+        Effect.map(
+          exactly(server, { path: "/v1/conversations/kim/replies", headers: { ...authorized, host } }),
+          ({ status }) => status
+        )
+      assert.deepStrictEqual(
+        yield* Effect.forEach(
+          ["gateway.example", "GATEWAY.EXAMPLE:8443", "box:4747", "box:4748", "box", "127.0.0.1"],
+          status
+        ),
+        [200, 200, 200, 421, 421, 421]
+      )
+    })
+  )
+})
+
+describe("origin", () => {
+  for (const origin of ["https://evil.example", "null", "http://127.0.0.1.evil.example"]) {
+    it.live(`W4: a page from origin ${origin} can't change anything (403), even with the token`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const refused = yield* exactly(server, {
+          method: "POST",
+          path,
+          headers: { ...authorized, origin },
+          body: hello
+        })
+        assert.strictEqual(refused.status, 403)
+        assert.strictEqual(refused.body.type, problemType("foreign-origin"))
+        yield* nothingStored(server)
+      })
+    )
+  }
+
+  it.live(
+    "W4: no Origin (a program), this server's own and an allowed one pass; the allowed one gets its preflight",
+    () =>
+      Effect.gen(function* () {
+        const allowed = "https://console.example"
+        const server = yield* serve({ allowedOrigins: [allowed] })
+        const send = (headers: Record<string, string>) =>
+          Effect.map(
+            exactly(server, { method: "POST", path, headers: { ...authorized, ...headers }, body: hello }),
+            ({ status }) => status
+          )
+        assert.strictEqual(yield* send({}), 202)
+        assert.strictEqual(yield* send({ origin: "http://127.0.0.1" }), 202)
+        assert.strictEqual(yield* send({ origin: allowed }), 202)
+        assert.strictEqual(yield* send({ origin: "https://other.example" }), 403)
+        const preflight = yield* server.fetch(path, {
+          method: "OPTIONS",
+          token: null,
+          headers: {
+            origin: allowed,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,content-type"
+          }
+        })
+        assert.strictEqual(preflight.status, 204)
+        assert.strictEqual(preflight.headers.get("access-control-allow-origin"), allowed)
+      })
+  )
+})
+
+describe("token", () => {
+  const wrong: ReadonlyArray<readonly [string, Record<string, string>]> = [
+    ["no token", {}],
+    ["an empty token", { authorization: "Bearer " }],
+    ["a token of the same length", { authorization: `Bearer ${token.replace("c", "x")}` }],
+    ["the beginning of the token", { authorization: `Bearer ${token.slice(0, -1)}` }],
+    ["another scheme", { authorization: `Basic ${token}` }],
+    ["the bare token", { authorization: token }]
+  ]
+  for (const [what, headers] of wrong) {
+    it.live(`W4: ${what} is refused (401) on loopback too, before the body is read`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const refused = yield* exactly(server, {
+          method: "POST",
+          path,
+          headers: { host: "127.0.0.1", "content-type": "application/json", ...headers },
+          body: hello
+        })
+        assert.strictEqual(refused.status, 401)
+        assert.strictEqual(refused.body.type, problemType("unauthorized"))
+        assert.notInclude(JSON.stringify(refused.body), token)
+        yield* nothingStored(server)
+      })
+    )
+  }
+
+  it.live("W4: paths that don't exist tell nothing to somebody without a token", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      assert.strictEqual((yield* server.fetch("/v1/nothing", { token: null })).status, 401)
+      assert.strictEqual((yield* server.fetch("/v1/nothing")).status, 404)
+      assert.strictEqual((yield* server.fetch("/v1/nothing")).body.type, problemType("not-found"))
+    })
+  )
+
+  it.live(
+    "W4: during a rotation the old and the new token are valid, afterwards only the new one, without a restart",
+    () =>
+      Effect.gen(function* () {
+        const tokens = yield* Ref.make([Redacted.make("old-token-old-token")])
+        const server = yield* serve({ tokens: Ref.get(tokens) })
+        const status = (given: string) =>
+          Effect.map(server.fetch("/v1/conversations/kim/replies", { token: given }), ({ status }) => status)
+        const both = () => Effect.all([status("old-token-old-token"), status("new-token-new-token")])
+        assert.deepStrictEqual(yield* both(), [200, 401])
+        yield* Ref.set(tokens, [Redacted.make("old-token-old-token"), Redacted.make("new-token-new-token")])
+        assert.deepStrictEqual(yield* both(), [200, 200])
+        yield* Ref.set(tokens, [Redacted.make("new-token-new-token")])
+        assert.deepStrictEqual(yield* both(), [401, 200])
+      })
+  )
+
+  it.live("W4: an empty token in the configuration lets nobody in", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ tokens: [Redacted.make("")] })
+      assert.strictEqual((yield* server.fetch("/v1/conversations/kim/replies", { token: null })).status, 401)
+      const empty = yield* exactly(server, { path, headers: { host: "127.0.0.1", authorization: "Bearer " } })
+      assert.strictEqual(empty.status, 401)
+    })
+  )
+})
+
+describe("names", () => {
+  const names: ReadonlyArray<readonly [string, string]> = [
+    ["../../etc/passwd", encodeURIComponent("../../etc/passwd")],
+    ["..", "%2e%2e%2f"],
+    ["a backslash", encodeURIComponent("a\\b")],
+    ["a leading dash", "-rf"],
+    ["a leading dot", ".ssh"],
+    ["ESC", encodeURIComponent("\u001b[2Jkim")],
+    ["a line feed", encodeURIComponent("kim\nGET / HTTP/1.1")],
+    ["NUL", encodeURIComponent("kim\u0000")],
+    ["a bidirectional override", encodeURIComponent("kim\u202egnp.exe")],
+    ["a space at its end", encodeURIComponent("kim ")],
+    ["257 characters", "k".repeat(257)]
+  ]
+  for (const [what, name] of names) {
+    it.live(`W4: a conversation named with ${what} is refused with field, value and remedy`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const target = `/v1/conversations/${name}/messages`
+        const { status, body } = yield* exactly(server, {
+          method: "POST",
+          path: target,
+          headers: authorized,
+          body: hello
+        })
+        assert.strictEqual(status, 400)
+        assert.deepInclude(body, { type: problemType("invalid"), field: "conversation" })
+        assert.isAbove(body.remedy?.length ?? 0, 0)
+        // oxlint-disable-next-line no-control-regex -- what must not be in it
+        assert.notMatch(body.detail ?? "", /[\u0000-\u001f\u202e]/)
+        yield* nothingStored(server)
+      })
+    )
+  }
+
+  it.live("W4: an empty name and a path with dots in it are no conversation", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      for (const target of [
+        "/v1/conversations//messages",
+        "/v1/conversations/../messages",
+        "/v1/conversations/%zz/messages"
+      ]) {
+        const { status } = yield* exactly(server, { method: "POST", path: target, headers: authorized, body: hello })
+        assert.include([400, 404], status)
+      }
+      yield* nothingStored(server)
+    })
+  )
+
+  it.live("names in any script, with spaces and punctuation in them, are fine", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      for (const name of ["Käthe & Jürgen", "木村", "team:a@b.example", "a;b?c#d%41", "k".repeat(256)]) {
+        assert.strictEqual((yield* server.post(name, { text: "hi" })).status, 202)
+      }
+      const stored = yield* server.memory.messages
+      assert.strictEqual(stored[3]?.conversation, "a;b?c#d%41")
+    })
+  )
+
+  it.live("W4: a sender with ESC or bidirectional text is refused, such a text is kept as it is", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const sender = yield* server.post("kim", { text: "hi", sender: "u\u001b]0;owned\u0007" })
+      assert.strictEqual(sender.status, 400)
+      assert.strictEqual(sender.body.field, "sender")
+      const text = "red \u001b[31m and \u202e reversed"
+      assert.strictEqual((yield* server.post("kim", { text })).status, 202)
+      assert.strictEqual((yield* server.memory.messages)[0]?.text, text)
+    })
+  )
+
+  for (const key of ["", "two words", "k".repeat(257), "kéy"]) {
+    it.live(`W4: the idempotency key ${JSON.stringify(key.slice(0, 12))} (${key.length} characters) is refused`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const headers = { ...authorized, "idempotency-key": key }
+        const { status, body } = yield* exactly(server, { method: "POST", path, headers, body: hello })
+        assert.strictEqual(status, 400)
+        assert.strictEqual(body.field, "Idempotency-Key")
+        yield* nothingStored(server)
+      })
+    )
+  }
+})
+
+describe("bodies", () => {
+  const bodies: ReadonlyArray<readonly [string, string, string]> = [
+    ["no JSON", "text=hello", "body"],
+    ["an empty body", "", "body"],
+    ["null", "null", "body"],
+    ["a list", "[]", "body"],
+    ["no text", "{}", "text"],
+    ["a text that is a number", '{"text": 1}', "text"],
+    ["an empty text", '{"text": ""}', "text"],
+    ["a lone surrogate", '{"text": "\\ud800"}', "text"],
+    ["a field that is not known", '{"text": "hi", "sendr": "u1"}', "sendr"],
+    ["a prototype", '{"text": "hi", "__proto__": {"sender": "x"}}', "__proto__"],
+    ["100,000 nested lists", `{"text": ${"[".repeat(100_000)}${"]".repeat(100_000)}}`, "text"],
+    ["an empty sender", '{"text": "hi", "sender": ""}', "sender"],
+    ["an attachment with neither data nor hash", '{"text": "", "attachments": [{"type": "a/b"}]}', "attachments[0]"],
+    [
+      "an attachment that is not base64",
+      '{"text": "", "attachments": [{"type": "a/b", "data": "?"}]}',
+      "attachments[0].data"
+    ],
+    [
+      "an attachment named with a path",
+      '{"text": "", "attachments": [{"type": "a/b", "data": "", "name": "../x"}]}',
+      "attachments[0].name"
+    ],
+    [
+      "an attachment whose hash is a path",
+      '{"text": "", "attachments": [{"type": "a/b", "hash": "../../etc/passwd"}]}',
+      "attachments[0].hash"
+    ],
+    [
+      "an attachment without a real type",
+      '{"text": "", "attachments": [{"type": "x", "data": ""}]}',
+      "attachments[0].type"
+    ]
+  ]
+  for (const [what, body, field] of bodies) {
+    it.live(`W4: a body with ${what} is a 400 that names ${field}`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const answer = yield* exactly(server, { method: "POST", path, headers: authorized, body })
+        assert.strictEqual(answer.status, 400)
+        assert.deepInclude(answer.body, { type: problemType("invalid"), field })
+        assert.isBelow((answer.body.detail ?? "").length, 500)
+        yield* nothingStored(server)
+      })
+    )
+  }
+
+  it.live("W4: invalid UTF-8 is a 400, not a message with question marks in it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const body = new Uint8Array([...new TextEncoder().encode('{"text": "'), 0xc3, 0x28, 0x22, 0x7d])
+      const answer = yield* server.fetch(path, {
+        method: "POST",
+        body,
+        headers: { "content-type": "application/json" }
+      })
+      assert.strictEqual(answer.status, 400)
+      assert.include(answer.body.detail, "UTF-8")
+      yield* nothingStored(server)
+    })
+  )
+
+  it.live("W4: a form and a compressed body are not read (415), so no page can post without a preflight", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      for (const headers of [
+        { ...authorized, "content-type": "text/plain" },
+        { ...authorized, "content-type": "application/x-www-form-urlencoded" },
+        { ...authorized, "content-encoding": "gzip" }
+      ]) {
+        const answer = yield* exactly(server, { method: "POST", path, headers, body: hello })
+        assert.strictEqual(answer.status, 415)
+        assert.strictEqual(answer.body.type, problemType("unsupported-content"))
+      }
+      yield* nothingStored(server)
+    })
+  )
+
+  it.live("W4: a body of 2 MiB is refused by its announced length before it is sent", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const wire = yield* connect(server)
+      yield* wire.write(
+        head("POST", path, { "content-type": "application/json", "content-length": String(2 * 1024 * 1024) })
+      )
+      assert.include(yield* wire.until("\r\n"), "413")
+      yield* othersPass(server)
+    })
+  )
+
+  it.live("W4: a chunked body that announces nothing is refused while it arrives", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ bodyLimit: 1000 })
+      const wire = yield* connect(server)
+      yield* wire.write(head("POST", path, { "content-type": "application/json", "transfer-encoding": "chunked" }))
+      const chunk = "x".repeat(600)
+      yield* wire.write(`258\r\n${chunk}\r\n`)
+      yield* othersPass(server)
+      yield* wire.write(`258\r\n${chunk}\r\n`)
+      const answer = yield* wire.until("}")
+      assert.include(answer, "413")
+      assert.include(answer, "at most 1000")
+    })
+  )
+
+  it.live("W4: a text beyond its limit is too large, and the limit is named", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const answer = yield* server.post("kim", { text: "x".repeat(300_000) })
+      assert.strictEqual(answer.status, 413)
+      assert.include(answer.body.detail, "262144")
+      yield* nothingStored(server)
+    })
+  )
+})
+
+describe("slowness and numbers", () => {
+  it.live("W4: a head that does not come is cut after its time, and nobody waits for it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ bounds: { headersTimeout: 50, connectionsCheckingInterval: 10 } })
+      const slow = yield* connect(server)
+      yield* slow.write("POST /v1/conversations/kim/messages HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ")
+      yield* othersPass(server)
+      assert.include(yield* slow.closed, "408")
+    })
+  )
+
+  it.live("W4: a body that does not come is cut after its time, and nobody waits for it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({
+        bounds: { headersTimeout: 50, requestTimeout: 60, connectionsCheckingInterval: 10 }
+      })
+      const slow = yield* connect(server)
+      yield* slow.write(head("POST", path, { "content-type": "application/json", "content-length": "50" }) + '{"te')
+      yield* othersPass(server)
+      yield* slow.closed
+      assert.strictEqual((yield* server.memory.messages).length, 1)
+    })
+  )
+
+  it.live("W4: 10,000 conversations are accepted one by one, and their senders take bounded memory", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ totalRate: false })
+      const statuses = yield* Effect.forEach(
+        Array.from({ length: 10_000 }, (_, index) => index),
+        (index) =>
+          Effect.map(server.post(`room-${index}`, { text: "hi", sender: `u${index}` }), ({ status }) => status),
+        { concurrency: 64 }
+      )
+      assert.isTrue(statuses.every((status) => status === 202))
+      yield* othersPass(server)
+      assert.strictEqual((yield* server.memory.messages).length, 10_001)
+    })
+  )
+
+  it.live("W4: a sender over its rate gets 429 with Retry-After while others go on", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ senderRate: { perSecond: 0.001, burst: 3 } })
+      const flood = yield* Effect.forEach([1, 2, 3, 4], () => server.post("kim", { text: "hi", sender: "loud" }))
+      assert.deepStrictEqual(
+        flood.map(({ status }) => status),
+        [202, 202, 202, 429]
+      )
+      assert.strictEqual(flood[3]?.body.type, problemType("rate-limited"))
+      assert.isAbove(Number(flood[3]?.headers.get("retry-after")), 1)
+      assert.strictEqual((yield* server.post("kim", { text: "hi", sender: "calm" })).status, 202)
+    })
+  )
+
+  it.live("W4: all senders together have a limit too", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ totalRate: { perSecond: 0.001, burst: 2 } })
+      const flood = yield* Effect.forEach(["a", "b", "c"], (sender) => server.post("kim", { text: "hi", sender }))
+      assert.deepStrictEqual(
+        flood.map(({ status }) => status),
+        [202, 202, 429]
+      )
+    })
+  )
+
+  for (const query of ["?wait=soon", "?wait=30", "?wait=-1s", "?wait=1s&wait=2s"]) {
+    it.live(`${query} is a 400 that says how a duration is written, and nothing is stored`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const answer = yield* server.post("kim", { text: "hi" }, { query })
+        assert.strictEqual(answer.status, 400)
+        assert.strictEqual(answer.body.field, "wait")
+        yield* nothingStored(server)
+      })
+    )
+  }
+
+  for (const query of ["?after=-1", "?after=1.5", "?after=x", "?limit=0", "?limit=1001"]) {
+    it.live(`${query} of replies is a 400 that names the range`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const answer = yield* server.fetch(`/v1/conversations/kim/replies${query}`)
+        assert.strictEqual(answer.status, 400)
+        assert.include(answer.body.remedy, "whole number")
+      })
+    )
+  }
+})

@@ -1,0 +1,16 @@
+/**
+ * What tests of channels, agents and hosts need from the runtime: suites that
+ * every adapter of a kind passes, fakes of the two ports, and faults on demand.
+ * No product code imports from here.
+ */
+export {
+  type AgentCase,
+  agentConformance,
+  type AgentSubject,
+  answerText,
+  NotConforming,
+  sessionOf,
+  turnOf
+} from "./agentConformance.ts"
+export * as MemoryHandle from "./memoryHandle.ts"
+export * as TestChannel from "./channels.ts"
