@@ -101,11 +101,7 @@ export class Outbox extends Context.Service<
     /** An answer as a draft, cut into the parts that its channel can carry. An empty text has no parts. */
     readonly answer: (address: Conversation, text: string) => Draft
     /** A sentence of Sluice's own as a draft, for a settlement. */
-    readonly sentence: <Id extends NoticeId>(
-      address: Conversation,
-      id: Id,
-      values: ValuesOf<Id>
-    ) => Draft
+    readonly sentence: <Id extends NoticeId>(address: Conversation, id: Id, values: ValuesOf<Id>) => Draft
     /** Stores a sentence for a conversation, within its rate cap; one for operators goes to the log. */
     readonly notify: <Id extends NoticeId>(
       to: Recipient,

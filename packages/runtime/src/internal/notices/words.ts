@@ -16,16 +16,17 @@ const cut = (text: string, length: number): string => {
   if (text.length <= length) return text
   const room = text.slice(0, length - 1)
   const whole = /[\ud800-\udbff]$/.test(room) ? room.slice(0, -1) : room
-  const space = whole.lastIndexOf(" ")
+  const space = text[whole.length] === " " ? -1 : whole.lastIndexOf(" ")
   return `${(space > length / 2 ? whole.slice(0, space) : whole).trimEnd()}…`
 }
 
-/** Neutralised text that keeps its line feeds and tabs. */
+/** Neutralised text that keeps its line feeds. */
 export const clean = (text: string, length: number): string =>
   cut(
     text
       .slice(0, length * 4)
       .replace(/\r\n?/g, "\n")
+      .replaceAll("\t", " ")
       .replace(unsafe, "")
       .replace(lone, "\ufffd"),
     length

@@ -126,14 +126,8 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const stop = () => {
     state = "closed"
-    for (const lane of active) {
-      if (lane.state === "running") {
-        lane.port.lanes.interrupt(lane)
-      } else {
-        lane.port.lanes.withdraw(lane)
-        rests(lane)
-      }
-    }
+    // Those that stand in line or are about to start find out when their turn comes.
+    for (const lane of active) lane.port.lanes.interrupt(lane)
   }
 
   return {

@@ -76,6 +76,8 @@ const placeholders = (
     if (channelOf(to.address.channel)?.delivery._tag !== "Edit") return
     yield* Effect.acquireRelease(
       Effect.map(desk.journal.reserve(turn), (row) => {
+        // Another end won meanwhile: there is nothing to show.
+        if (row === undefined) return undefined
         const dispatch = desk.dispatch()
         const lane = dispatch.lane(to.conversation, to.address)
         const placeholder: Placeholder = { turn, row, text: undefined, lost: false }
@@ -84,8 +86,10 @@ const placeholders = (
         dispatch.schedule(lane)
         return { lane, placeholder }
       }),
-      ({ lane, placeholder }) =>
+      (entry) =>
         Effect.sync(() => {
+          if (entry === undefined) return
+          const { lane, placeholder } = entry
           placeholder.lost = true
           // A later attempt of the turn may have its own entry for the same row by now.
           if (lane.placeholders.get(placeholder.row.id) === placeholder) lane.placeholders.delete(placeholder.row.id)
