@@ -58,10 +58,17 @@ export interface Keyed<R = never> {
  */
 export interface Edit<R = never> {
   readonly _tag: "Edit"
-  readonly place: (conversation: Conversation, text: string) => Effect.Effect<{ readonly remoteId: string }, DeliveryError, R>
+  readonly place: (
+    conversation: Conversation,
+    text: string
+  ) => Effect.Effect<{ readonly remoteId: string }, DeliveryError, R>
   readonly edit: (remoteId: string, reply: Reply) => Effect.Effect<Receipt, DeliveryError, R>
   /** Shows the text of a running turn in its placeholder; a failure is ignored, the final edit follows. */
-  readonly progress?: (remoteId: string, conversation: Conversation, text: string) => Effect.Effect<void, DeliveryError, R>
+  readonly progress?: (
+    remoteId: string,
+    conversation: Conversation,
+    text: string
+  ) => Effect.Effect<void, DeliveryError, R>
 }
 /**
  * Neither: after a crash in the send window nobody can tell. `resend-once` sends
@@ -80,8 +87,8 @@ export const deliveryName = (delivery: Delivery<never>): string =>
   delivery._tag === "Pull"
     ? "keyed (pull by number)"
     : delivery._tag === "Ambiguous"
-    ? `ambiguous (${delivery.policy})`
-    : delivery._tag.toLowerCase()
+      ? `ambiguous (${delivery.policy})`
+      : delivery._tag.toLowerCase()
 
 /** Replies are pulled by number: exactly once for a reader that keeps its cursor. */
 export const pull: Pull = { _tag: "Pull" }
@@ -114,7 +121,10 @@ export interface Handle {
   /** Stores a message. Success = it is on disk; a caller that leaves meanwhile changes nothing. */
   readonly accept: (inbound: Inbound) => Effect.Effect<Accepted, AcceptError>
   /** Stores an outbound message without a turn, idempotent by `id` in an id space of its own. */
-  readonly post: (conversation: Peer, post: { readonly id?: string; readonly text: string }) => Effect.Effect<Accepted, AcceptError>
+  readonly post: (
+    conversation: Peer,
+    post: { readonly id?: string; readonly text: string }
+  ) => Effect.Effect<Accepted, AcceptError>
   /** One page of the conversation's replies with a number above `after`, in order. `latest` = the highest number so far. */
   readonly page: (
     conversation: Peer,
@@ -130,7 +140,7 @@ export interface Handle {
   readonly receiving: (conversation: Peer) => Effect.Effect<void, never, Scope.Scope>
   /** The channel can receive now. Until it says so the gateway is not ready. */
   readonly ready: Effect.Effect<void>
-  /** Fails with the reason once the gateway takes no new work; a channel that answers waiting clients races against it. */
+  /** Completes once the gateway takes no new work; a channel that answers waiting clients races against it. */
   readonly stopping: Effect.Effect<void>
 }
 
@@ -154,12 +164,14 @@ export interface Channel<out R = never> {
   readonly split: (text: string) => ReadonlyArray<string>
   /** Replies older than this many milliseconds are delivered with a mark; dead after 24 h. Not for pull channels. */
   readonly replyMaxAge: number
+  /** Quiet period of a burst on this channel, milliseconds; absent: the configured one. 0 where each message stands for itself. */
+  readonly quiet?: number
   /** What `receive` and `deliver` say of themselves in the start lines, for example an address. */
   readonly describe?: Effect.Effect<string>
 }
 
 /** A channel whose needs are met. */
-export type AnyChannel = Channel<any>
+export type AnyChannel = Channel<unknown>
 
 /** What a channel still needs. */
 export type Needs<C> = C extends Channel<infer R> ? R : never
@@ -171,25 +183,33 @@ export const make = <R1 = never, R2 = never>(options: {
   readonly receive: (handle: Handle) => Effect.Effect<never, ChannelError, R2>
   readonly split?: (text: string) => ReadonlyArray<string>
   readonly replyMaxAge?: number
+  readonly quiet?: number
   readonly describe?: Effect.Effect<string>
-}): Channel<R1 | Exclude<R2, Scope.Scope>> => ({
-  kind: options.kind ?? "poller",
-  delivery: options.delivery as Delivery<any>,
-  receive: options.receive as Channel<any>["receive"],
-  split: options.split ?? ((text) => [text]),
-  replyMaxAge: options.replyMaxAge ?? 3_600_000,
-  ...(options.describe === undefined ? {} : { describe: options.describe })
-})
+}): Channel<R1 | Exclude<R2, Scope.Scope>> => {
+  type Made = Channel<R1 | Exclude<R2, Scope.Scope>>
+  return {
+    kind: options.kind ?? "poller",
+    delivery: options.delivery,
+    receive: options.receive as Made["receive"],
+    split: options.split ?? ((text) => [text]),
+    replyMaxAge: options.replyMaxAge ?? 3_600_000,
+    ...(options.quiet === undefined ? {} : { quiet: options.quiet }),
+    ...(options.describe === undefined ? {} : { describe: options.describe })
+  }
+}
 
 /**
  * For pollers: a permanent refusal is logged and skipped (a repeat with another
  * body counts as the repeat it most likely is), a transient one ends the page.
  */
-export const skipPermanent = <A, R>(
-  accept: Effect.Effect<A, AcceptError, R>
-): Effect.Effect<A | void, Transient, R> =>
-  Effect.catchTags(accept as Effect.Effect<A, AcceptError, R>, {
-    Conflict: (error) => Effect.logInfo("Repeat with another body: the first version stands").pipe(Effect.annotateLogs({ id: error.id, seq: error.seq })),
-    Invalid: (error) => Effect.logWarning("Message skipped: it can't be accepted").pipe(Effect.annotateLogs({ reason: error.message })),
-    TooLarge: (error) => Effect.logWarning("Message skipped: it is too large").pipe(Effect.annotateLogs({ reason: error.message }))
+export const skipPermanent = <A, R>(accept: Effect.Effect<A, AcceptError, R>): Effect.Effect<A | void, Transient, R> =>
+  Effect.catchTags(accept, {
+    Conflict: (error) =>
+      Effect.logInfo("Repeat with another body: the first version stands").pipe(
+        Effect.annotateLogs({ id: error.id, seq: error.seq })
+      ),
+    Invalid: (error) =>
+      Effect.logWarning("Message skipped: it can't be accepted").pipe(Effect.annotateLogs({ reason: error.message })),
+    TooLarge: (error) =>
+      Effect.logWarning("Message skipped: it is too large").pipe(Effect.annotateLogs({ reason: error.message }))
   })

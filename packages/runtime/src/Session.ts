@@ -207,7 +207,9 @@ export class Session {
         this.#parked = undefined
       })
     })
-    return millis === undefined ? rung : Effect.map(Effect.timeoutOption(rung, millis), (option) => option._tag === "Some")
+    return millis === undefined
+      ? rung
+      : Effect.map(Effect.timeoutOption(rung, millis), (option) => option._tag === "Some")
   }
 
   /** Waits for what the work needs, then chooses it: what waited may have changed meanwhile. */
@@ -222,7 +224,13 @@ export class Session {
       tried = false
     })
     const timer = yield* Effect.forkChild(Effect.andThen(Effect.sleep(trial), acquit))
-    yield* Effect.ensuring(this.#admitted, Effect.andThen(acquit, Effect.sync(() => timer.interruptUnsafe())))
+    yield* Effect.ensuring(
+      this.#admitted,
+      Effect.andThen(
+        acquit,
+        Effect.sync(() => timer.interruptUnsafe())
+      )
+    )
   })
 
   readonly #admitted: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {

@@ -24,14 +24,20 @@ export interface Kept {
   readonly scope: Scope.Closeable
 }
 
-const describe = (session: Session, { session: row, turn }: Claimed, systemPrompt: string | undefined): AgentSession => ({
+const describe = (
+  session: Session,
+  { session: row, turn }: Claimed,
+  systemPrompt: string | undefined
+): AgentSession => ({
   id: row.id,
   key: sessionKey(row.conversationKey, row.name),
   name: row.name,
   conversation: row.conversationKey,
   instance: session.env.instance,
   epoch: session.env.epoch,
-  ...(turn.attempt === 1 && row.lastActive === turn.startedAt ? {} : { idleFor: Math.max(0, turn.startedAt - row.lastActive) }),
+  ...(turn.attempt === 1 && row.lastActive === turn.startedAt
+    ? {}
+    : { idleFor: Math.max(0, turn.startedAt - row.lastActive) }),
   ...(systemPrompt === undefined ? {} : { systemPrompt }),
   killed: (child) =>
     Effect.suspend(() => {
@@ -43,10 +49,17 @@ const describe = (session: Session, { session: row, turn }: Claimed, systemPromp
 })
 
 /** Runs something of the agent's with what it may ask about its turn and the time that is left. */
-export const around = <A, E, R>(session: Session, claimed: Claimed, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const around = <A, E, R>(
+  session: Session,
+  claimed: Claimed,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   effect.pipe(
     Effect.provideService(AskingTurn, { turn: claimed.turn.id, attempt: claimed.turn.attempt }),
-    Effect.provideService(StopBudget, Effect.sync(() => Math.max(0, session.env.stop.by - session.env.now())))
+    Effect.provideService(
+      StopBudget,
+      Effect.sync(() => Math.max(0, session.env.stop.by - session.env.now()))
+    )
   )
 
 /** The session's agent, opened if it is not; or how the attempt ended without one. */

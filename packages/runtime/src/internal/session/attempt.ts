@@ -20,10 +20,10 @@ export type Cut =
 export type Outcome =
   | { readonly _tag: "Answered"; readonly text: string; readonly usage: Readonly<Record<string, number>> }
   | {
-    readonly _tag: "Failed"
-    readonly reason: AgentError["reason"] | "Stalled" | "Timeout" | "Defect"
-    readonly error: string
-  }
+      readonly _tag: "Failed"
+      readonly reason: AgentError["reason"] | "Stalled" | "Timeout" | "Defect"
+      readonly error: string
+    }
   | { readonly _tag: "Cut"; readonly cut: Cut }
 
 /** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
@@ -120,9 +120,7 @@ export const attempt = (options: Options): Effect.Effect<Outcome> => {
   ]
   if (options.stall > 0) racers.push(stalled(options))
   if (options.timeout > 0) {
-    racers.push(
-      Effect.as(Effect.sleep(options.timeout), failed("Timeout", `took longer than ${options.timeout} ms`))
-    )
+    racers.push(Effect.as(Effect.sleep(options.timeout), failed("Timeout", `took longer than ${options.timeout} ms`)))
   }
   return Effect.raceAllFirst(racers)
 }

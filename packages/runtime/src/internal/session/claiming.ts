@@ -36,19 +36,23 @@ const fromBacklog = Effect.fnUntraced(function* (session: Session) {
   const line = makeLine<RowKey>({ mode: session.line.mode, opens: (row) => row.opens, weight: (row) => row.bytes })
   for (const key of keys) line.push(key)
   const batch = line.next()
-  session.backlog = keys.length < window ? keys.length - (batch?.length ?? 0) : Math.max(1, session.backlog - (batch?.length ?? 0))
+  session.backlog =
+    keys.length < window ? keys.length - (batch?.length ?? 0) : Math.max(1, session.backlog - (batch?.length ?? 0))
   if (batch === undefined) return undefined
-  session.backlogFrom = batch[batch.length - 1]!.seq + 1
+  session.backlogFrom = (batch.at(-1)?.seq ?? session.backlogFrom) + 1
   return yield* claim(session, batch, undefined)
 })
 
 /** Commits the session's next attempt; `undefined` when there was nothing left to do. */
-export const claimNext = Effect.fnUntraced(function* (session: Session): Effect.fn.Return<Claimed | undefined, JournalError> {
+export const claimNext = Effect.fnUntraced(function* (
+  session: Session
+): Effect.fn.Return<Claimed | undefined, JournalError> {
   const { open } = session
   if (open !== undefined) {
     session.open = undefined
     const rows = open.fromBoot && session.backlog === 0 ? session.line.next() : undefined
-    const claimed = rows === undefined ? yield* session.env.journal.resume(open.turn.id) : yield* claim(session, rows, open.turn)
+    const claimed =
+      rows === undefined ? yield* session.env.journal.resume(open.turn.id) : yield* claim(session, rows, open.turn)
     return claimed
   }
   if (session.backlog > 0) return yield* fromBacklog(session)

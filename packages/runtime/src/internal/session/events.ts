@@ -36,6 +36,8 @@ const permission = (
     const { env } = session
     const { claimed } = running
     const row = yield* env.journal.ask(claimed.turn.id, event.question, event.options)
+    // The turn was ended meanwhile: nobody can decide any more.
+    if (row === undefined) return yield* event.respond(undefined)
     session.questions.set(row.id, { row, respond: event.respond })
     if (!running.pulse.waiting) {
       running.pulse.waiting = true

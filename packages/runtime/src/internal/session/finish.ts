@@ -30,7 +30,9 @@ const failed = Effect.fnUntraced(function* (
   const errors = claimed.turn.errors + 1
   const final = outcome.reason === "Rejected" || outcome.reason === "HistoryGone"
   const wait = final ? undefined : env.options.backoff[errors - 1]
-  yield* Effect.logWarning(wait === undefined ? "A turn failed and is set aside" : "A turn failed and is tried again").pipe(
+  yield* Effect.logWarning(
+    wait === undefined ? "A turn failed and is set aside" : "A turn failed and is tried again"
+  ).pipe(
     Effect.annotateLogs({
       session: session.key,
       turn: claimed.turn.id,
@@ -42,15 +44,16 @@ const failed = Effect.fnUntraced(function* (
   )
   if (wait === undefined) {
     const { address } = claimed.session
-    const said: Draft = outcome.reason === "HistoryGone"
-      ? yield* env.outbox.sentence(address, "historyGone", {})
-      : outcome.reason === "Rejected"
-      ? yield* env.outbox.sentence(address, "rejected", { ref: env.reference(claimed.turn.id) })
-      : yield* env.outbox.sentence(address, "setAside", {
-        words: firstWords(claimed),
-        count: errors,
-        ref: env.reference(claimed.turn.id)
-      })
+    const said: Draft =
+      outcome.reason === "HistoryGone"
+        ? env.outbox.sentence(address, "historyGone", {})
+        : outcome.reason === "Rejected"
+          ? env.outbox.sentence(address, "rejected", { ref: env.reference(claimed.turn.id) })
+          : env.outbox.sentence(address, "setAside", {
+              words: firstWords(claimed),
+              count: errors,
+              ref: env.reference(claimed.turn.id)
+            })
     yield* settle(session, claimed, {
       _tag: "Suspended",
       why: outcome.reason === "HistoryGone" ? "ask" : "failed",
@@ -62,10 +65,18 @@ const failed = Effect.fnUntraced(function* (
   if (still) session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, notBefore: env.now() + wait }
 })
 
-const cut = Effect.fnUntraced(function* (session: Session, running: Running, by: Cut): Effect.fn.Return<void, JournalError> {
+const cut = Effect.fnUntraced(function* (
+  session: Session,
+  running: Running,
+  by: Cut
+): Effect.fn.Return<void, JournalError> {
   const { claimed } = running
   if (by._tag === "Interrupted") {
-    yield* settle(session, claimed, { _tag: "Interrupted", reason: by.reason, asked: session.env.stop.roll?.isAsking(claimed.turn.id) === true })
+    yield* settle(session, claimed, {
+      _tag: "Interrupted",
+      reason: by.reason,
+      asked: session.env.stop.roll?.isAsking(claimed.turn.id) === true
+    })
     return
   }
   // A command has ended the turn already, in its own transaction; a newer message ends it here.

@@ -1,0 +1,203 @@
+/**
+ * The port to what answers. An agent is opened once per live session and then
+ * answers one turn at a time as a stream of events that ends in a result.
+ * Interrupting that stream is cancellation. What an agent declares (`resume`,
+ * `orphan`) decides what happens to its turns after a crash.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Turn } from "./Message.ts"
+
+/**
+ * Why a turn has no answer. `Failed` counts an error and is tried again with
+ * backoff, `Rejected` is final (the input can never be answered), `HistoryGone`
+ * asks the user whether to start fresh. The cause goes to the log, never to a chat.
+ */
+export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", {
+  reason: Schema.Literals(["Failed", "Rejected", "HistoryGone"]),
+  cause: Schema.Defect()
+}) {
+  override get message() {
+    return `agent ${this.reason === "Failed" ? "failed" : this.reason === "Rejected" ? "rejected the turn" : "lost its history"}: ${
+      this.cause instanceof Error ? this.cause.message : String(this.cause)
+    }`
+  }
+}
+
+/** What happens while a turn is answered. Every event counts as progress for the stall timeout. */
+export type AgentEvent =
+  /** A piece of the answer; the answer is all of them joined. */
+  | { readonly _tag: "Text"; readonly delta: string }
+  /** A tool began. With `sideEffects` it is stored, so that after a crash its outcome is presented as unknown. */
+  | { readonly _tag: "ToolStarted"; readonly id: string; readonly name: string; readonly sideEffects: boolean }
+  | { readonly _tag: "ToolFinished"; readonly id: string }
+  /** The agent waits for a decision; `respond` is called once with an option, or with `undefined` when none came. */
+  | {
+      readonly _tag: "Permission"
+      readonly question: string
+      readonly options: ReadonlyArray<string>
+      readonly respond: (option: string | undefined) => Effect.Effect<void>
+    }
+  /** A progress line for the user. */
+  | { readonly _tag: "Line"; readonly text: string }
+  /** Tokens and the like, added up and stored with the turn. */
+  | { readonly _tag: "Usage"; readonly usage: Readonly<Record<string, number>> }
+  /** Still at work: nothing to show. */
+  | { readonly _tag: "Alive" }
+
+/** A piece of the answer. */
+export const text = (delta: string): AgentEvent => ({ _tag: "Text", delta })
+
+/** A session as its agent sees it. */
+export interface AgentSession {
+  /** Number of the session in the journal. */
+  readonly id: number
+  /** Text form, for example `http/kim#work`. */
+  readonly key: string
+  readonly name: string
+  readonly conversation: string
+  /** Names this store; with `epoch` it marks the children of this boot. */
+  readonly instance: string
+  readonly epoch: number
+  /** Milliseconds since the session's last turn, absent at its first. */
+  readonly idleFor?: number
+  readonly systemPrompt?: string
+  /** The process of a turn, to be named in a report when it had to be killed. */
+  readonly killed: (child: { readonly pid: number; readonly signal: string }) => Effect.Effect<void>
+}
+
+/** An opened agent: lives as long as the scope it was opened in. */
+export interface OpenAgent<R = never> {
+  readonly answer: (turn: Turn) => Stream.Stream<AgentEvent, AgentError, R>
+}
+
+/**
+ * How many milliseconds are left for letting go of an agent, read at the moment
+ * it is interrupted: `Infinity` unless the gateway is stopping. The pipeline
+ * provides it around `open` and `answer`; an agent whose processes take time to
+ * end shortens its own waits to it.
+ */
+export const StopBudget: Context.Reference<Effect.Effect<number>> = Context.Reference(
+  "@sluice/runtime/Agent/StopBudget",
+  {
+    defaultValue: (): Effect.Effect<number> => Effect.succeed(Infinity)
+  }
+)
+
+/** Name of the environment variable that says whose turn a process works for. */
+export const markerVariable = "SLUICE_MARKER"
+
+/**
+ * Whose process it is. It names no secret: `sluice stop` and `sluice restart`
+ * send it along so that the turn which asks is known, and the next boot finds
+ * by it what an earlier one left behind.
+ */
+export interface Marker {
+  readonly instance: string
+  readonly epoch: number
+  /** Number of the session in the journal. */
+  readonly session: number
+  /** Id of the turn; absent for a process that serves a whole session. */
+  readonly turn?: string
+}
+
+/** The one text form of a marker: `instance/epoch/session/turn`, percent-encoded where needed. */
+export const formatMarker = (marker: Marker): string =>
+  `${encodeURIComponent(marker.instance)}/${marker.epoch}/${marker.session}/${encodeURIComponent(marker.turn ?? "")}`
+
+/** Reads a text that `formatMarker` wrote; `undefined` when it is not one. */
+export const parseMarker = (text: string): Marker | undefined => {
+  const match = /^([^/]+)\/(\d{1,15})\/(\d{1,15})\/([^/]*)$/.exec(text)
+  if (match === null) return undefined
+  const [, instance = "", epoch, session, turn = ""] = match
+  try {
+    return {
+      instance: decodeURIComponent(instance),
+      epoch: Number(epoch),
+      session: Number(session),
+      ...(turn === "" ? {} : { turn: decodeURIComponent(turn) })
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** A process of an earlier boot that still runs for a turn. */
+export interface Orphan {
+  readonly pid: number
+  readonly epoch: number
+  /** Number of its session in the journal. */
+  readonly session: number
+  /** Id of its turn, when its marker says so. */
+  readonly turn?: string
+  /** Ends it with its group and returns when it is gone. Bounded. */
+  readonly reap: Effect.Effect<void>
+  /** Completes when it ended by itself. */
+  readonly gone: Effect.Effect<void>
+}
+
+/** What is done with a turn that was cut off: run again with its history, run again from the start, ask, or tell and drop. */
+export type ResumePolicy = "resume" | "restart" | "ask" | "drop-with-notice"
+
+/** An agent, by its policies and how it is opened. */
+export interface Agent<out R = never> {
+  readonly resume: ResumePolicy
+  /** What is done with a process of an earlier boot: ended, or awaited up to the bound when its turn is still open. */
+  readonly orphan: "reap" | { readonly await: Duration.Input }
+  /** A running turn without an event for this long has failed; none by default. */
+  readonly stallTimeout?: Duration.Input
+  /** A turn that takes longer than this has failed; none by default. */
+  readonly turnTimeout?: Duration.Input
+  readonly open: (session: AgentSession) => Effect.Effect<OpenAgent<R>, AgentError, R | Scope.Scope>
+  /** Finds the processes that earlier boots of `instance` left behind (epoch below `epoch`). */
+  readonly orphans?: (boot: {
+    readonly instance: string
+    readonly epoch: number
+  }) => Effect.Effect<ReadonlyArray<Orphan>, never, R>
+}
+
+/** An agent whose needs are met. */
+export type AnyAgent = Agent<unknown>
+
+/** What an agent still needs. */
+export type Needs<A> = A extends Agent<infer R> ? R : never
+
+/** Makes an agent; cut-off turns run again (`restart`) and orphans are reaped unless said otherwise. */
+export const make = <R1 = never, R2 = never, R3 = never>(options: {
+  readonly resume?: ResumePolicy
+  readonly orphan?: Agent["orphan"]
+  readonly stallTimeout?: Duration.Input
+  readonly turnTimeout?: Duration.Input
+  readonly open: (session: AgentSession) => Effect.Effect<OpenAgent<R1>, AgentError, R2>
+  readonly orphans?: (boot: {
+    readonly instance: string
+    readonly epoch: number
+  }) => Effect.Effect<ReadonlyArray<Orphan>, never, R3>
+}): Agent<R1 | Exclude<R2, Scope.Scope> | R3> => {
+  type Made = Agent<R1 | Exclude<R2, Scope.Scope> | R3>
+  return {
+    resume: options.resume ?? "restart",
+    orphan: options.orphan ?? "reap",
+    open: options.open as Made["open"],
+    ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
+    ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
+    ...(options.orphans === undefined ? {} : { orphans: options.orphans })
+  }
+}
+
+/** An agent from a function of the turn's text, for examples and small services. */
+export const fromFunction = <E, R>(answer: (turn: Turn) => Effect.Effect<string, E, R>): Agent<R> =>
+  make<R>({
+    open: () =>
+      Effect.succeed({
+        answer: (turn) =>
+          Stream.fromEffect(answer(turn)).pipe(
+            Stream.map(text),
+            Stream.mapError((cause) => new AgentError({ reason: "Failed", cause }))
+          )
+      })
+  })

@@ -1,0 +1,197 @@
+/**
+ * Where messages come in. It checks them, has the journal commit them, and routes
+ * what was committed, in order: commands to `Commands`, the rest into bursts. A
+ * receipt means that the row is on disk; a caller that leaves in between changes
+ * nothing, because the routing hangs on the journal's doorbell and not on it.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { Standing } from "./Channel.ts"
+import { Commands, isCommand } from "./Commands.ts"
+import { Bursts, burstRow } from "./internal/bursts.ts"
+import { checkInbound, checkPost } from "./internal/intake/check.ts"
+import { Receipts } from "./internal/intake/Receipts.ts"
+import { Registered } from "./internal/registry.ts"
+import { Journal, type JournalError, type Row } from "./Journal.ts"
+import {
+  Accepted,
+  type AcceptError,
+  type Conversation,
+  conversationKey,
+  type Inbound,
+  RateLimited,
+  ShuttingDown,
+  Storage,
+  type Transient
+} from "./Message.ts"
+import { Outbox, parts, routeOf } from "./Outbox.ts"
+import { Sessions } from "./Sessions.ts"
+
+/** Debounce where a channel has none of its own; milliseconds. */
+export interface IntakeOptions {
+  readonly quiet: number
+  /** The cap of a burst; five times the quiet period by default. */
+  readonly atMost: number | undefined
+}
+
+/** The intake of one gateway. */
+export class Intake extends Context.Service<
+  Intake,
+  {
+    /** Stores a message of a channel. Success = it is on disk. */
+    readonly accept: (channel: string, inbound: Inbound) => Effect.Effect<Accepted, AcceptError>
+    /** Stores an outbound message without a turn. */
+    readonly post: (
+      address: Conversation,
+      post: { readonly id?: string; readonly text: string }
+    ) => Effect.Effect<Accepted, AcceptError>
+    /** Completes when the message has its end; `undefined` when it is not known. */
+    readonly ended: (seq: number) => Effect.Effect<Standing | undefined, Transient>
+    /** Holds the conversation's burst open while the scope is, up to the cap. */
+    readonly receiving: (conversationKey: string) => Effect.Effect<void, never, Scope.Scope>
+    /** Commands of an older boot: they run like new ones. */
+    readonly recover: (commands: ReadonlyArray<Row>) => Effect.Effect<void>
+    /** Phase 2 of a stop: receipts say `held` from now on. */
+    readonly hold: Effect.Effect<void>
+    /** Phase 3: closes all bursts; returns the last seq that was handed on before. */
+    readonly flush: Effect.Effect<{ readonly lastSeq: number }>
+    /** Phase 7: nothing is committed any more. */
+    readonly refuse: Effect.Effect<void>
+  }
+>()("@sluice/runtime/Intake") {
+  /** The intake over everything to its right. */
+  static readonly layer = (
+    options: IntakeOptions
+  ): Layer.Layer<Intake, never, Journal | Outbox | Sessions | Bursts | Commands | Registered> =>
+    Layer.effect(Intake, make(options))
+}
+
+/** How long a caller waits that is turned away while the gateway stops, or behind a full queue; milliseconds. */
+const retryAfter = 5000
+
+const storage = (error: JournalError): Transient =>
+  error.reason === "Closed" ? new ShuttingDown({ retryAfter }) : new Storage({ retryAfter, cause: error })
+
+/** The same receipt, saying that the answer comes after the restart. */
+const heldBack = ({ duplicate, id, seq }: Accepted) => new Accepted({ seq, id, duplicate, held: true })
+
+const make = Effect.fnUntraced(function* (options: IntakeOptions) {
+  const journal = yield* Journal
+  const outbox = yield* Outbox
+  const sessions = yield* Sessions
+  const bursts = yield* Bursts
+  const commands = yield* Commands
+  const registered = yield* Registered
+  const receipts = new Receipts()
+  let held = false
+  let refused = false
+  let lastSeq = 0
+
+  const route = (row: Row) => {
+    lastSeq = row.seq
+    if (row.command) return commands.pushUnsafe(row)
+    sessions.arrivingUnsafe(row.session)
+    bursts.pushUnsafe(row.session, burstRow(row))
+  }
+
+  journal.listen({
+    rows: (rows) => {
+      for (const row of rows) route(row)
+    },
+    replies: outbox.repliesUnsafe,
+    ended: (seqs) => receipts.ended(seqs)
+  })
+
+  const debounce = (channel: string) => {
+    const quiet = registered.entries.channels.get(channel)?.quiet ?? options.quiet
+    return { quiet, atMost: options.atMost === undefined ? 5 * quiet : Math.max(options.atMost, quiet) }
+  }
+
+  const accept = (channel: string, inbound: Inbound): Effect.Effect<Accepted, AcceptError> =>
+    Effect.suspend(() => {
+      const invalid = checkInbound(inbound)
+      if (invalid !== undefined) return Effect.fail(invalid)
+      if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
+      const address: Conversation = {
+        channel,
+        account: inbound.account ?? "",
+        peer: inbound.conversation,
+        thread: inbound.thread ?? ""
+      }
+      const session = journal.currentUnsafe(conversationKey(address))
+      const command =
+        isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
+      if (!command && session !== undefined && sessions.fullUnsafe(session)) {
+        return Effect.fail(new RateLimited({ retryAfter, scope: "queue" }))
+      }
+      const admitted = journal.admit({
+        address,
+        id: inbound.id,
+        sender: inbound.sender,
+        text: inbound.text,
+        attachments: inbound.attachments ?? [],
+        closes: inbound.closes ?? false,
+        command,
+        ...debounce(channel),
+        asking: inbound.asking
+      })
+      // Looked at after the commit: a stop may have begun meanwhile.
+      return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
+    })
+
+  const post = (address: Conversation, entry: { readonly id?: string; readonly text: string }) =>
+    Effect.suspend((): Effect.Effect<Accepted, AcceptError> => {
+      const invalid = checkPost(address, entry)
+      if (invalid !== undefined) return Effect.fail(invalid)
+      if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
+      const channel = registered.entries.channels.get(address.channel)
+      return journal.post({ address, id: entry.id, parts: parts(channel, entry.text), route: routeOf(channel) })
+    })
+
+  const standing = (seq: number) =>
+    Effect.mapError(
+      Effect.map(
+        journal.standing(seq),
+        (found): Standing | undefined => found && { seq, id: found.row.id, ended: found.ended, replies: found.replies }
+      ),
+      storage
+    )
+
+  const ended = (seq: number) =>
+    Effect.gen(function* () {
+      // Registered before the look, so that an end in between is not missed.
+      const ring = receipts.await(seq)
+      const now = yield* Effect.onExit(standing(seq), (exit) =>
+        Effect.sync(() => {
+          if (exit._tag === "Failure" || exit.value === undefined || exit.value.ended !== undefined) ring.leave()
+        })
+      )
+      if (now === undefined || now.ended !== undefined) return now
+      yield* Effect.ensuring(ring.rung, Effect.sync(ring.leave))
+      return yield* standing(seq)
+    })
+
+  return Intake.of({
+    accept,
+    post,
+    ended,
+    receiving: (key) =>
+      Effect.suspend(() => {
+        const session = journal.currentUnsafe(key)
+        return session === undefined ? Effect.void : bursts.hold(session)
+      }),
+    recover: (rows) => Effect.sync(() => rows.forEach((row) => commands.pushUnsafe(row))),
+    hold: Effect.sync(() => {
+      held = true
+    }),
+    flush: Effect.suspend(() => {
+      const last = lastSeq
+      return Effect.as(bursts.flushAll, { lastSeq: last === 0 ? journal.opening.lastSeq : last })
+    }),
+    refuse: Effect.sync(() => {
+      refused = true
+    })
+  })
+})

@@ -1,0 +1,87 @@
+/**
+ * Reads a command row's text. Commands come from the transport envelope only,
+ * never from an agent's output; a text that looks like a command and is none gets
+ * a hint instead of an agent's turn.
+ */
+import * as Option from "effect/Option"
+
+/** A command as a person wrote it. Minutes are whole; names are as given. */
+export type Command =
+  | { readonly _tag: "Stop" }
+  | { readonly _tag: "New"; readonly name: string | undefined; readonly persona: string | undefined }
+  | { readonly _tag: "Switch"; readonly name: string }
+  | { readonly _tag: "Status" }
+  | { readonly _tag: "Sessions" }
+  | { readonly _tag: "Timeout"; readonly minutes: number | undefined }
+  | { readonly _tag: "Queue"; readonly mode: string | undefined }
+  | { readonly _tag: "Retry" }
+  | { readonly _tag: "Help" }
+  | { readonly _tag: "Allow"; readonly number: number | undefined; readonly option: string }
+  /** Known, but its argument is not possible. */
+  | { readonly _tag: "Refused"; readonly value: string; readonly allowed: string }
+  | { readonly _tag: "Unknown"; readonly word: string }
+
+const shape = /^\/([a-z][a-z0-9_-]{0,31})(?:@[\w-]{1,64})?(?:\s+([\s\S]*))?$/i
+
+/** Whether a text is a command: a slash, a word, and nothing that makes it a path. */
+export const isCommand = (text: string): boolean => shape.test(text.trim())
+
+const sessionName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
+
+/** Modes that `/queue` sets. */
+export const queueModes = ["collect", "followup", "interrupt"] as const
+
+const refused = (value: string, allowed: string): Command => ({ _tag: "Refused", value, allowed })
+
+const named = (args: ReadonlyArray<string>, make: (name: string) => Command): Command => {
+  const name = args[0] ?? ""
+  return sessionName.test(name) ? make(name) : refused(name, "a name of letters, digits, dots and dashes")
+}
+
+const timeout = (arg: string | undefined): Command => {
+  if (arg === undefined) return { _tag: "Timeout", minutes: undefined }
+  const minutes = /^\d{1,4}$/.test(arg) ? Number(arg) : Number.NaN
+  return minutes >= 1 && minutes <= 120 ? { _tag: "Timeout", minutes } : refused(arg, "1 to 120 minutes")
+}
+
+const queue = (mode: string | undefined): Command =>
+  mode === undefined || queueModes.some((known) => known === mode)
+    ? { _tag: "Queue", mode }
+    : refused(mode, queueModes.join(", "))
+
+const allow = (args: ReadonlyArray<string>): Command => {
+  const [number, ...rest] = args
+  return number !== undefined && /^\d{1,9}$/.test(number) && rest.length > 0
+    ? { _tag: "Allow", number: Number(number), option: rest.join(" ") }
+    : refused(args.join(" "), "/allow with the question's number and your choice")
+}
+
+const words: Readonly<Record<string, (args: ReadonlyArray<string>) => Command>> = {
+  stop: () => ({ _tag: "Stop" }),
+  new: (args) =>
+    args.length === 0
+      ? { _tag: "New", name: undefined, persona: undefined }
+      : named(args, (name) => ({ _tag: "New", name, persona: args[1] })),
+  session: (args) => named(args, (name) => ({ _tag: "Switch", name })),
+  status: () => ({ _tag: "Status" }),
+  sessions: () => ({ _tag: "Sessions" }),
+  timeout: ([arg]) => timeout(arg),
+  queue: ([mode]) => queue(mode),
+  retry: () => ({ _tag: "Retry" }),
+  help: () => ({ _tag: "Help" }),
+  start: () => ({ _tag: "Help" }),
+  allow
+}
+
+/** Reads a command; a text without a slash is the answer to an open question. */
+export const parseCommand = (text: string): Command => {
+  const match = shape.exec(text.trim())
+  if (match === null) return { _tag: "Allow", number: undefined, option: text.trim() }
+  const word = (match[1] ?? "").toLowerCase()
+  const args = (match[2] ?? "")
+    .trim()
+    .split(/\s+/)
+    .filter((arg) => arg !== "")
+  const known = Object.hasOwn(words, word) ? Option.fromNullishOr(words[word]) : Option.none()
+  return Option.isSome(known) ? known.value(args) : { _tag: "Unknown", word: `/${word}` }
+}

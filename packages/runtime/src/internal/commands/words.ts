@@ -1,0 +1,70 @@
+/**
+ * What commands answer beyond one sentence: the status of a session, the list of
+ * all of a conversation's sessions, and the help.
+ */
+import type { SessionSummary } from "../../Journal.ts"
+import { ago, span } from "../../Notices.ts"
+import type { LiveSession } from "../../Sessions.ts"
+
+/** `/help`. */
+export const help = [
+  "/stop  cancel what I'm doing and what waits",
+  "/new [name]  a fresh start; with a name, a further one beside this",
+  "/session <name>  go to another one",
+  "/sessions  list them",
+  "/status  what I'm doing right now",
+  "/retry  try again what was stopped or set aside",
+  "/queue [collect|followup|interrupt]  what happens to messages while I'm busy",
+  "/timeout [minutes]  when I let go of an idle one (1 to 120)",
+  "/allow <number> <choice>  answer a question of mine"
+].join("\n")
+
+const doing = (live: LiveSession | undefined): string => {
+  if (live === undefined) return "idle"
+  const { state, turn } = live
+  const what =
+    state.name === "tool" ? `running ${state.tool}` : state.name === "waiting" ? "waiting for you" : state.name
+  return turn === undefined
+    ? what
+    : `${what}, ${span(turn.age)} so far${turn.attempt > 1 ? ` (attempt ${turn.attempt})` : ""}`
+}
+
+/** `/status`. */
+export const status = (
+  row: { readonly name: string; readonly agent: string },
+  live: LiveSession | undefined
+): string => {
+  const waiting = live?.waiting ?? 0
+  return [
+    `${row.name}: ${doing(live)}`,
+    waiting === 0 ? "nothing waits" : `${waiting} ${waiting === 1 ? "message waits" : "messages wait"}`,
+    ...(live !== undefined && live.waitsFor !== "nothing" ? [`waits for ${live.waitsFor}`] : []),
+    ...(row.agent === "" ? [] : [`agent ${row.agent}`])
+  ].join("\n")
+}
+
+const line = (row: SessionSummary, live: LiveSession | undefined, now: number): string => {
+  const standing = row.archived
+    ? "archived"
+    : live !== undefined && (live.turn !== undefined || live.state.name !== "idle")
+      ? live.state.name === "suspended"
+        ? "suspended"
+        : "live"
+      : row.turn !== undefined
+        ? "suspended"
+        : "idle"
+  const who = [row.persona, row.agent].filter((name) => name !== "").join("/")
+  return [
+    `${row.current ? "* " : "  "}${row.name}`,
+    standing,
+    ...(who === "" ? [] : [who]),
+    `${row.waiting} waiting`,
+    `active ${ago(Math.max(0, now - row.lastActive))}`
+  ].join(", ")
+}
+
+/** `/sessions`: the current one is marked with a star. */
+export const list = (rows: ReadonlyArray<SessionSummary>, live: ReadonlyArray<LiveSession>, now: number): string => {
+  const byId = new Map(live.map((session) => [session.id, session]))
+  return rows.map((row) => line(row, byId.get(row.id), now)).join("\n")
+}

@@ -1,0 +1,197 @@
+/**
+ * Puts the running gateway together: enters what the last boot left, starts the
+ * channels, lets turns start, and hands the parts to the shutdown program. Made
+ * last and released first, the program ends everything else in its order.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { Commands } from "../../Commands.ts"
+import { GatewayError, type GatewayOptions, type Readiness, type Registry } from "./options.ts"
+import type { Gateway } from "../../Gateway.ts"
+import { Intake } from "../../Intake.ts"
+import { Journal } from "../../Journal.ts"
+import { type Conversation, conversationKey, parseConversationKey } from "../../Message.ts"
+import { Outbox } from "../../Outbox.ts"
+import { Recovery } from "../../Recovery.ts"
+import { Sessions } from "../../Sessions.ts"
+import * as Shutdown from "../../Shutdown.ts"
+import { cross } from "../boundary.ts"
+import { transient } from "../channels/handle.ts"
+import { Running } from "../channels/Running.ts"
+import { Registered } from "../registry.ts"
+import { housekeeping } from "./housekeeping.ts"
+import { entriesOf, hostChannel } from "./registry.ts"
+import { reload } from "./reload.ts"
+
+/** The shutdown program's view of the pipeline. */
+const parts = Effect.fnUntraced(function* (running: Running, options: GatewayOptions<unknown>) {
+  const journal = yield* Journal
+  const outbox = yield* Outbox
+  const sessions = yield* Sessions
+  const intake = yield* Intake
+  return {
+    epoch: journal.opening.epoch,
+    journal: {
+      preMark: journal.preMark,
+      stopBy: journal.stopBy,
+      storeReport: journal.storeReport,
+      close: journal.close,
+      asked: journal.asked,
+      ledger: journal.reads.ledger,
+      waiting: journal.queued
+    },
+    intake,
+    debouncer: { flush: intake.flush },
+    sessions,
+    outbox: { drain: outbox.drain, figures: outbox.deliveries },
+    channels: {
+      stopPollers: running.stopAll("poller"),
+      close: () => Effect.andThen(running.stopAll("poller"), running.stopAll("server"))
+    },
+    drains: options.drains ?? []
+  } satisfies Shutdown.Parts
+})
+
+/** A conversation of the host by its bare name, or any by its key. */
+const addressOf = (text: string, isChannel: (name: string) => boolean): Conversation => {
+  const parsed = parseConversationKey(text)
+  return parsed !== undefined && isChannel(parsed.channel)
+    ? parsed
+    : { channel: hostChannel, account: "", peer: text, thread: "" }
+}
+
+/** Starts all channels beside each other; a server that can't start fails the gateway. */
+const startChannels = (running: Running, registered: Registered["Service"]) =>
+  Effect.forEach(
+    registered.entries.channels,
+    ([name, channel]) =>
+      Effect.mapError(
+        running.start(name, channel),
+        (error) => new GatewayError({ field: `channels.${name}`, value: "does not start", remedy: error.reason })
+      ),
+    { concurrency: "unbounded", discard: true }
+  )
+
+/** The gateway of these options. */
+export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<unknown>) {
+  const journal = yield* Journal
+  const outbox = yield* Outbox
+  const sessions = yield* Sessions
+  const intake = yield* Intake
+  const commands = yield* Commands
+  const recovery = yield* Recovery
+  const registered = yield* Registered
+  const fibers = yield* FiberSet.make<unknown, unknown>()
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const fork = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => {
+    const fiber = runFork(effect)
+    FiberSet.addUnsafe(fibers, fiber)
+    return fiber
+  }
+  const state = { ready: false, stopping: false }
+  const exchanging = Semaphore.makeUnsafe(1)
+  let registry: Registry<unknown> = options
+
+  const running = new Running(
+    {
+      intake,
+      outbox,
+      sessions,
+      stopping: Effect.suspend(() => shutdown.began).pipe(Effect.asVoid)
+    },
+    fork
+  )
+  const shutdown = yield* Shutdown.make(yield* parts(running, options), options.drain)
+  fork(
+    Effect.map(shutdown.began, () => {
+      state.stopping = true
+    })
+  )
+
+  /** Whatever can't go on ends everything, in order, with its reason. */
+  const failure = (failed: Effect.Effect<unknown>) =>
+    fork(Effect.flatMap(failed, (cause) => shutdown.stop({ reason: "failure", by: "the gateway itself", cause })))
+  failure(journal.failed)
+  failure(sessions.failed)
+  failure(outbox.failed)
+
+  yield* recovery.load
+  yield* startChannels(running, registered)
+  yield* cross("boot:channels")
+  const recovered = yield* recovery.start
+  yield* cross("boot:backlog")
+  fork(Effect.provideService(housekeeping, Journal, journal))
+  state.ready = true
+  yield* cross("boot:ready")
+  yield* Effect.logDebug("Recovered").pipe(Effect.annotateLogs({ ...recovered }))
+
+  const isChannel = (name: string) => registered.entries.channels.has(name)
+  const keyOf = (text: string) => conversationKey(addressOf(text, isChannel))
+
+  const readiness = Effect.gen(function* () {
+    const problems = [...running.problems()]
+    if (state.stopping) problems.unshift("the gateway is stopping")
+    for (const held of yield* outbox.held) problems.push(`channel "${held.channel}" is ${held.why}: ${held.reason}`)
+    const paused = yield* recovery.paused
+    if (paused !== undefined) problems.push(paused)
+    return { ready: state.ready && problems.length === 0, problems } satisfies Readiness
+  })
+
+  const exchange = Effect.fnUntraced(function* (next: Registry) {
+    if (state.stopping) {
+      return yield* new GatewayError({ field: "reload", value: "is too late", remedy: "the gateway is stopping" })
+    }
+    const entries = yield* entriesOf(next)
+    const before = registry
+    const lines = yield* reload(
+      { registered, running, outbox, sessions },
+      entries,
+      (name) =>
+        name === hostChannel ||
+        (before.channels?.[name] !== undefined && before.channels[name] === next.channels?.[name])
+    )
+    registry = next
+    return lines
+  })
+
+  const settled = (conversation: string) =>
+    commands.drain.pipe(
+      Effect.andThen(sessions.quiet(keyOf(conversation))),
+      Effect.andThen(outbox.settled(keyOf(conversation))),
+      // A reply may have been waiting for a turn that an earlier look saw end.
+      Effect.andThen(sessions.quiet(keyOf(conversation)))
+    )
+
+  return {
+    accept: (inbound) => intake.accept(hostChannel, inbound),
+    post: (conversation, post) => intake.post(addressOf(conversation, isChannel), post),
+    replies: (conversation, after = 0) => Stream.mapError(outbox.replies(keyOf(conversation), after), transient),
+    progress: (conversation) => sessions.watch(keyOf(conversation)),
+    sessions: Effect.gen(function* () {
+      const live = new Map((yield* sessions.live).map((session) => [session.id, session]))
+      return (yield* journal.reads.sessions({})).map((row) => ({ ...row, live: live.get(row.id) }))
+    }),
+    live: sessions.live,
+    audit: journal.reads.ledger,
+    figures: journal.reads.figures,
+    readiness,
+    deadLetters: {
+      list: journal.reads.deadLetters({ limit: 1000 }),
+      replay: outbox.replay,
+      discard: outbox.discard
+    },
+    reload: (next) => exchanging.withPermits(1)(exchange(next)),
+    resume: recovery.resume,
+    stop: shutdown.stop,
+    stopped: shutdown.stopped,
+    settled,
+    boot: {
+      epoch: journal.opening.epoch,
+      instance: journal.opening.instance,
+      postMortem: Shutdown.lastStop(journal.opening.postMortem)
+    }
+  } satisfies Gateway["Service"]
+})

@@ -1,0 +1,369 @@
+/**
+ * The live sessions of one gateway: who is in memory, what wakes them, what falls
+ * at the cap, and how all of them end. State is synchronous and has one owner, so
+ * a doorbell that comes while a fiber is closing can't be missed.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { parseMarker } from "../../Agent.ts"
+import { Journal, type RowKey } from "../../Journal.ts"
+import { reference } from "../../Notices.ts"
+import { Outbox } from "../../Outbox.ts"
+import { Session } from "../../Session.ts"
+import type { Sessions } from "../../Sessions.ts"
+import { monotonic } from "../clock.ts"
+import { Registered } from "../registry.ts"
+import type { Environment, SessionOptions } from "./Environment.ts"
+import { decided } from "./events.ts"
+import { Gate } from "./Gate.ts"
+import { Live } from "./Live.ts"
+import { dispatchable } from "./next.ts"
+import type { LiveSession } from "./records.ts"
+import { Watchers } from "./Watchers.ts"
+
+/** The live sessions of one gateway; their scope's end interrupts what runs and waits until it let go. */
+export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions) {
+  const journal = yield* Journal
+  const outbox = yield* Outbox
+  const registered = yield* Registered
+  const clock = yield* Clock.Clock
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const sessions = new Map<number, Session>()
+  const watchers = new Watchers()
+  const drained = yield* Deferred.make<void>()
+  const failed = yield* Deferred.make<unknown>()
+  const waiters = new Set<() => void>()
+  const excused = new Set<number>()
+  const now = monotonic(clock)
+  let paused = false
+
+  const changed = () => {
+    for (const waiter of [...waiters]) waiter()
+    if (env.gate.draining && live.onlyAsking((turn) => excused.has(turn))) Deferred.doneUnsafe(drained, Exit.void)
+  }
+
+  const env: Environment = {
+    journal,
+    outbox,
+    registered,
+    options,
+    instance: journal.opening.instance,
+    epoch: journal.opening.epoch,
+    now,
+    wallNow: () => clock.currentTimeMillisUnsafe(),
+    gate: new Gate(options.turnLimit),
+    suspects: new Gate(1),
+    watchers,
+    paused: () => paused,
+    stop: { roll: undefined, by: Infinity },
+    reference,
+    started: (session) => {
+      live.busy(session)
+      roll(session)
+    },
+    ended: (session, running, outcome) => {
+      const { turn, session: row } = running.claimed
+      live.rested(session)
+      env.stop.roll?.ended(
+        turn.id,
+        outcome._tag === "Cut" ? "interrupted" : outcome._tag === "Failed" ? "failed" : "finished"
+      )
+      watchers.tell(row.conversationKey, {
+        _tag: "TurnEnded",
+        session: session.key,
+        turn: String(turn.id),
+        outcome: outcome._tag === "Cut" ? outcome.cut._tag.toLowerCase() : outcome._tag.toLowerCase()
+      })
+    }
+  }
+
+  const roll = (session: Session) => {
+    const { running } = session
+    if (running === undefined) return
+    const { turn } = running.claimed
+    env.stop.roll?.started({
+      session: session.id,
+      key: session.key,
+      turn: turn.id,
+      attempt: turn.attempt,
+      since: running.startedAt,
+      state: () => session.state().name
+    })
+  }
+
+  const background = (effect: Effect.Effect<unknown, unknown>) => {
+    const fiber: Fiber.Fiber<unknown, unknown> = runFork(
+      Effect.catchCause(effect, (cause) => Effect.logError("A side task of a session failed", cause))
+    )
+    live.side.add(fiber)
+    fiber.addObserver(() => live.side.delete(fiber))
+  }
+
+  const live: Live = new Live(
+    options.maxLive,
+    runFork,
+    (session) => {
+      if (session.held !== undefined) tellHeld(session)
+      else if (!session.hasWork && session.arriving === 0) sessions.delete(session.id)
+      changed()
+    },
+    (cause) => Deferred.doneUnsafe(failed, Exit.succeed(Cause.squash(cause)))
+  )
+
+  const tellHeld = (session: Session) => {
+    const { row } = session
+    if (session.toldHeld || row === undefined) return
+    session.toldHeld = true
+    background(
+      Effect.andThen(
+        Effect.logWarning("A session is held").pipe(
+          Effect.annotateLogs({ session: session.key, missing: session.held ?? "" })
+        ),
+        outbox.notify({ conversation: row.conversation, address: row.address }, "heldAgent", { agent: row.agent })
+      )
+    )
+  }
+
+  const of = (id: number): Session => {
+    let session = sessions.get(id)
+    if (session === undefined) {
+      session = new Session(id, env)
+      sessions.set(id, session)
+    }
+    return session
+  }
+
+  /** Whatever changed, the session looks at it: its fiber, or a new one. */
+  const wake = (session: Session) => {
+    session.ring()
+    if (dispatchable(session)._tag !== "End") live.start(session)
+    else if (!session.hasWork && session.arriving === 0 && !live.has(session)) {
+      sessions.delete(session.id)
+      changed()
+    }
+  }
+
+  const wakeAll = () => {
+    for (const session of [...sessions.values()]) wake(session)
+  }
+
+  const drop = (session: Session, fallen: ReadonlyArray<RowKey>) => {
+    const policy = session.line.drop
+    const seqs = fallen.map((row) => row.seq)
+    return Effect.gen(function* () {
+      yield* Effect.tapError(journal.drop(session.id, seqs, policy), () => Effect.sync(() => session.line.keep(fallen)))
+      session.line.forget(fallen)
+      const { row } = session
+      if (row === undefined) return
+      const to = { conversation: row.conversation, address: row.address }
+      const kept = session.line.cap
+      if (policy === "summarize") yield* outbox.notify(to, "tooMany", { kept, summarized: fallen.length })
+      else if (policy === "old") yield* outbox.notify(to, "tooManyDropped", { kept, dropped: fallen.length })
+      else yield* outbox.notify(to, "tooManyRefused", { words: "" })
+    })
+  }
+
+  /** The messages came while a turn runs: they wait, cut it off, or fall at the cap. */
+  const behind = (session: Session) => {
+    const { row } = session
+    if (session.line.mode === "interrupt") session.cutOff({ _tag: "Cancelled", by: "interrupt" })
+    const fallen = session.line.overflow()
+    if (fallen.length > 0) background(drop(session, fallen))
+    if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || session.line.mode === "interrupt")
+      return
+    session.toldWaiting = true
+    background(outbox.notify({ conversation: row.conversation, address: row.address }, "waiting", {}))
+  }
+
+  const sendUnsafe = (id: number, rows: ReadonlyArray<RowKey>) => {
+    const session = of(id)
+    session.arriving = Math.max(0, session.arriving - rows.length)
+    for (const row of rows) session.line.push(row)
+    if (session.running !== undefined) behind(session)
+    wake(session)
+  }
+
+  const lastCall = (limit: { readonly seq: number; readonly at: number }) =>
+    Effect.suspend(() => {
+      env.gate.narrow(limit.seq)
+      for (const session of sessions.values()) {
+        // A question is not waited for: the turn is cut, and asks again when it resumes.
+        if (session.running?.pulse.waiting === true) session.cutOff({ _tag: "Interrupted", reason: "waiting" })
+      }
+      const close = Effect.sync(() => {
+        env.gate.shut()
+        env.suspects.shut()
+        wakeAll()
+        changed()
+      })
+      wakeAll()
+      changed()
+      const left = limit.at - now()
+      if (left <= 0) return close
+      background(Effect.andThen(Effect.sleep(left), close))
+      return Effect.void
+    })
+
+  const interrupt = (reason: string) =>
+    Effect.suspend(() => {
+      env.gate.shut()
+      env.suspects.shut()
+      for (const session of sessions.values()) session.cutOff({ _tag: "Interrupted", reason })
+      wakeAll()
+      changed()
+      return live.empty
+    })
+
+  yield* Effect.addFinalizer(() => Effect.andThen(interrupt("close"), live.close))
+
+  const isQuiet = (conversationKey: string) => {
+    for (const session of sessions.values()) {
+      if (session.row !== undefined && session.row.conversationKey !== conversationKey) continue
+      if (session.running !== undefined || session.arriving > 0) return false
+      if (session.hasWork && dispatchable(session)._tag !== "End") return false
+    }
+    return true
+  }
+
+  const describe = (session: Session): LiveSession => ({
+    id: session.id,
+    key: session.key,
+    state: session.state(),
+    waiting: session.line.size + session.backlog,
+    turn: session.running && {
+      id: session.running.claimed.turn.id,
+      attempt: session.running.claimed.turn.attempt,
+      age: now() - session.running.startedAt,
+      quietFor: now() - session.running.pulse.at
+    },
+    waitsFor: session.waitsFor()
+  })
+
+  const withSession = (id: number, f: (session: Session) => void) =>
+    Effect.sync(() => {
+      const session = sessions.get(id)
+      if (session === undefined) return
+      f(session)
+      wake(session)
+    })
+
+  return {
+    arrivingUnsafe: (id) => {
+      const session = of(id)
+      session.arriving++
+      session.tellState()
+    },
+    withdrawnUnsafe: (id, count) => {
+      const session = of(id)
+      session.arriving = Math.max(0, session.arriving - count)
+      wake(session)
+    },
+    sendUnsafe,
+    fullUnsafe: (id) => {
+      const session = sessions.get(id)
+      return session?.running !== undefined && session.line.drop === "new" && session.line.full
+    },
+    answerUnsafe: (id, text) => {
+      const questions = [...(sessions.get(id)?.questions.values() ?? [])]
+      const said = text.trim().toLowerCase()
+      for (const { row } of questions) {
+        const option = row.options.find((option) => option.toLowerCase() === said)
+        if (option !== undefined) return option
+      }
+      return questions.length === 1 && /^[1-9]$/.test(said) ? questions[0]?.row.options[Number(said) - 1] : undefined
+    },
+    idleTimeout: options.idleTimeout,
+    queueMode: options.queue.mode,
+    recover: (left) =>
+      Effect.sync(() => {
+        for (const { orphan, session: id, turn, waiting } of left) {
+          const session = of(id)
+          if (turn !== undefined) {
+            const wait = turn.waitUntil === undefined ? 0 : turn.waitUntil - env.wallNow()
+            session.open = { turn, fromBoot: turn.state === "interrupted", notBefore: now() + Math.max(0, wait) }
+          }
+          session.orphan = orphan
+          session.backlog = waiting?.count ?? 0
+          session.backlogFrom = waiting?.firstSeq ?? 0
+          wake(session)
+        }
+      }),
+    open: Effect.sync(() => {
+      env.gate.open()
+      env.suspects.open()
+    }),
+    pause: (value) =>
+      Effect.sync(() => {
+        paused = value
+        wakeAll()
+      }),
+    reloaded: Effect.sync(() => {
+      for (const session of sessions.values()) session.toldHeld = false
+      wakeAll()
+    }),
+    cancelled: (id, seqs) =>
+      withSession(id, (session) => {
+        const gone = new Set(seqs)
+        session.line.clear((row) => gone.has(row.seq))
+      }),
+    ended: (id, turn, by) =>
+      withSession(id, (session) => {
+        if (session.open?.turn.id === turn) session.open = undefined
+        if (session.running?.claimed.turn.id === turn) session.cutOff({ _tag: "Cancelled", by })
+      }),
+    configured: (row) => withSession(row.id, (session) => session.configure(row)),
+    decided: (permission) =>
+      Effect.sync(() => {
+        const session = sessions.get(permission.session)
+        // The place may take a while to come: the command that decided is not kept waiting.
+        if (session !== undefined) background(decided(session, permission))
+      }),
+    unpause: (id) =>
+      withSession(id, (session) => {
+        session.unpaused = true
+      }),
+    begin: (stop) =>
+      Effect.sync(() => {
+        env.stop.roll = stop.roll
+        env.stop.by = stop.deadline
+        for (const session of sessions.values()) roll(session)
+      }),
+    lastCall,
+    drained: Deferred.await(drained),
+    excuse: (turn) =>
+      Effect.sync(() => {
+        excused.add(turn)
+        changed()
+      }),
+    interrupt: (cut) =>
+      Effect.suspend(() => {
+        env.stop.by = Math.min(env.stop.by, cut.until)
+        return interrupt(cut.reason)
+      }),
+    turnOf: (text) =>
+      Effect.sync(() => {
+        const marker = parseMarker(text)
+        if (marker?.instance !== env.instance || marker.epoch !== env.epoch) return undefined
+        const turn = sessions.get(marker.session)?.running?.claimed.turn.id
+        return marker.turn === undefined || String(turn) === marker.turn ? turn : undefined
+      }),
+    failed: Deferred.await(failed),
+    live: Effect.sync(() => [...sessions.values()].map(describe)),
+    watch: (conversationKey) => watchers.watch(conversationKey),
+    quiet: (conversationKey) =>
+      Effect.callback<void>((resume) => {
+        const look = () => {
+          if (!isQuiet(conversationKey)) return
+          waiters.delete(look)
+          resume(Effect.void)
+        }
+        waiters.add(look)
+        look()
+        return Effect.sync(() => waiters.delete(look))
+      })
+  } satisfies Sessions["Service"]
+})
