@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Setting from "./Setting.ts"
 
 /** Names of agents, personas and the like: they appear in logs, commands and chats, never in paths. */
-const Name = Schema.String.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/))
+const Name = Schema.String.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/))
 
 const isZone = (value: string) => Option.isSome(DateTime.zoneMakeNamed(value))
 
@@ -277,14 +277,8 @@ const Persona = Schema.Struct({
   systemPrompt: Schema.optionalKey(Setting.text({ meaning: "What the agent is told about itself.", most: 65_536 }))
 })
 
-const Channels = Schema.Struct({
-  http: Schema.Struct({
-    enabled: Setting.flag({
-      default: true,
-      meaning: "Whether conversations over HTTP are served. Health, metrics and the tools always are."
-    })
-  })
-})
+/** HTTP stands under `http` and always runs, because health and the tools need it; other channels have their keys here. */
+const Channels = Schema.Record(Schema.String, Schema.Never)
 
 const Retention = Schema.Struct({
   ledger: Setting.duration("8 days", "36500 days", {
@@ -368,7 +362,8 @@ export const settings: ReadonlyArray<Setting.Setting> = Setting.settingsOf(Confi
 export const builtIn: Setting.Tree = {
   ...Setting.defaultsOf(settings),
   agents: {},
-  personas: {}
+  personas: {},
+  channels: {}
 }
 
 /** A key that has a new name. The old one works for two minor versions, with a warning. */

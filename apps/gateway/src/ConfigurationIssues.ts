@@ -71,7 +71,7 @@ const badName = (path: Path, origin: Origin): Problem => ({
   origin: origin(path),
   remedy:
     path.length === 2
-      ? "use a name of letters, digits, _, . and - that begins with a letter and has at most 64 characters"
+      ? "use a name of letters, digits, _ and - that begins with a letter and has at most 64 characters"
       : "use the name of a variable, letters, digits and _, without the gateway's own (SLUICE_...)"
 })
 
@@ -122,6 +122,10 @@ const isNameOfOwn = (path: Path): boolean =>
 
 const problemOf = (leaf: Leaf, tree: unknown, origin: Origin): Problem => {
   const { issue, path } = leaf
+  if (path[0] === "channels" && path.length === 2) {
+    const remedy = "there is no such channel; HTTP is configured under http, the terminal is `sluice chat`"
+    return { field: named(path), value: "", origin: origin(path), remedy }
+  }
   if (issue._tag === "UnexpectedKey") {
     return isNameOfOwn(path) ? badName(path, origin) : unknownKey(path, tree, origin)
   }

@@ -220,6 +220,32 @@ export const load = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Re
   }
 })
 
+/** What a tool needs to find a gateway: nothing else of the configuration has to be right for it. */
+export interface Place {
+  readonly stateDirectory: string
+  readonly tokenFile: string | undefined
+  readonly environment: Sources["environment"]
+}
+
+/** Finds the state directory. A gateway can be asked and stopped also while somebody is editing its configuration. */
+export const place = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Return<Place, ConfigurationError> {
+  const given = givenFile(sources)
+  const path = ConfigurationFile.find(given.path, sources.folder)
+  const file = path === undefined ? undefined : yield* ConfigurationFile.load(path, given.origin)
+  const written = normalize(file?.tree ?? {}, file?.folder ?? sources.folder)
+  const [variables, flags] = [fromVariables(sources).tree, fromFlags(sources).tree]
+  const all = [normalize(Configuration.builtIn, sources.folder), written, variables, flags].reduce(Setting.merge)
+  const text = (key: ReadonlyArray<string>) => {
+    const value = Setting.get(all, key)
+    return typeof value === "string" ? value : undefined
+  }
+  return {
+    stateDirectory: text(["stateDirectory"]) ?? resolve(sources.folder, ".sluice"),
+    tokenFile: text(["http", "tokenFile"]),
+    environment: sources.environment
+  }
+})
+
 /** Without agents there is the demo agent; without a default persona one speaks for `main`, else for the first agent. */
 const withAgents = (tree: Setting.Tree): Setting.Tree => {
   const { agents, personas } = tree

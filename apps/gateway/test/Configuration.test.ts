@@ -289,7 +289,14 @@ describe("bad values", () => {
       "a name that could be a path",
       yaml('agents:\n  "../x": { kind: demo }\n'),
       [
-        'agents = "../x" (sluice.yaml:2): use a name of letters, digits, _, . and - that begins with a letter and has at most 64 characters'
+        'agents = "../x" (sluice.yaml:2): use a name of letters, digits, _ and - that begins with a letter and has at most 64 characters'
+      ]
+    ],
+    [
+      "a channel that there is not",
+      yaml("channels:\n  telegram: { tokenFile: x }\n"),
+      [
+        "channels.telegram (sluice.yaml:2): there is no such channel; HTTP is configured under http, the terminal is `sluice chat`"
       ]
     ],
     [

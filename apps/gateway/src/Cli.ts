@@ -1,0 +1,223 @@
+/**
+ * The command line: one program, a subcommand for each thing that people do with
+ * a gateway. What a subcommand needs is imported when it runs, so that `run` does
+ * not pay for the tools, nor a tool for the gateway.
+ */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Sources from "./ConfigurationSources.ts"
+
+const config = Flag.String("config").pipe(
+  Flag.withAlias("c"),
+  Flag.withDescription("Configuration file (SLUICE_CONFIG; ./sluice.yaml when it is there)"),
+  Flag.optional
+)
+const stateDir = Flag.String("state-dir").pipe(
+  Flag.withDescription("State directory (SLUICE_STATE_DIR; .sluice)"),
+  Flag.optional
+)
+const json = Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false))
+const noWait = Flag.Boolean("no-wait").pipe(
+  Flag.withDescription("Return at once instead of waiting for the end"),
+  Flag.withDefault(false)
+)
+
+const everywhere = { config, stateDir }
+
+interface Everywhere {
+  readonly config: Option.Option<string>
+  readonly stateDir: Option.Option<string>
+}
+
+const flag = (
+  path: ReadonlyArray<string>,
+  name: string,
+  value: Option.Option<string | number>
+): ReadonlyArray<Sources.Flag> => (Option.isSome(value) ? [{ path, name, value: String(value.value) }] : [])
+
+const sourcesOf = (given: Everywhere, flags: ReadonlyArray<Sources.Flag> = []): Sources.Sources => ({
+  environment: process.env,
+  folder: process.cwd(),
+  file: Option.getOrUndefined(given.config),
+  flags: [...flag(["stateDirectory"], "--state-dir", given.stateDir), ...flags]
+})
+
+const placeOf = (given: Everywhere) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./ConfigurationSources.ts")),
+    ({ place }) => place(sourcesOf(given))
+  )
+
+const settings = {
+  ...everywhere,
+  host: Flag.String("host").pipe(Flag.withDescription("Address to listen on (SLUICE_HOST)"), Flag.optional),
+  port: Flag.String("port").pipe(
+    Flag.withAlias("p"),
+    Flag.withDescription("Port to listen on, 0 for any free one (SLUICE_PORT)"),
+    Flag.optional
+  ),
+  logLevel: Flag.String("log-level").pipe(
+    Flag.withDescription("trace, debug, info, warn, error or none (SLUICE_LOG_LEVEL)"),
+    Flag.optional
+  ),
+  logFormat: Flag.String("log-format").pipe(
+    Flag.withDescription("auto, pretty or json (SLUICE_LOG_FORMAT)"),
+    Flag.optional
+  ),
+  set: Flag.KeyValuePair("set").pipe(
+    Flag.withDescription("Any setting by its key, such as --set drain.timeout=10s"),
+    Flag.withDefault({})
+  )
+}
+
+interface Settings extends Everywhere {
+  readonly host: Option.Option<string>
+  readonly port: Option.Option<string>
+  readonly logLevel: Option.Option<string>
+  readonly logFormat: Option.Option<string>
+  readonly set: { readonly [key: string]: string }
+}
+
+const settingsOf = (given: Settings): Sources.Sources =>
+  sourcesOf(given, [
+    ...Object.entries(given.set).map(([key, value]) => ({ path: key.split("."), name: "--set", value })),
+    ...flag(["http", "host"], "--host", given.host),
+    ...flag(["http", "port"], "--port", given.port),
+    ...flag(["log", "level"], "--log-level", given.logLevel),
+    ...flag(["log", "format"], "--log-format", given.logFormat)
+  ])
+
+const tools = Effect.promise(() => import("./tools/Status.ts"))
+const requests = Effect.promise(() => import("./tools/Stop.ts"))
+
+const run = Command.make("run", settings, (given) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./Program.ts")),
+    ({ run }) => run(settingsOf(given))
+  )
+).pipe(Command.withDescription("Run the gateway in the foreground"))
+
+const chat = Command.make(
+  "chat",
+  {
+    ...everywhere,
+    name: Flag.String("as").pipe(
+      Flag.withDescription("Your name, and the conversation's"),
+      Flag.withDefault("terminal")
+    )
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const { chat } = yield* Effect.promise(() => import("./tools/Chat.ts"))
+      yield* chat(yield* placeOf(given), given.name)
+    })
+).pipe(Command.withDescription("Talk to the running gateway in this terminal"))
+
+const status = Command.make("status", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* tools).status(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("Whether the gateway runs and what it is doing"))
+
+const sessions = Command.make("sessions", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* tools).sessions(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("Every session, by last activity"))
+
+const audit = Command.make("audit", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* tools).audit(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("The ledger: what became of every accepted message"))
+
+const report = Command.make("report", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    const { report } = yield* Effect.promise(() => import("./tools/Report.ts"))
+    yield* report(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("The report of the last stop"))
+
+const check = Command.make("check", { ...settings, json }, (given) =>
+  Effect.gen(function* () {
+    const { check } = yield* Effect.promise(() => import("./tools/Check.ts"))
+    yield* check(settingsOf(given), given.json)
+  })
+).pipe(Command.withDescription("Validate the configuration without starting"))
+
+const doctor = Command.make("doctor", { ...settings, json }, (given) =>
+  Effect.gen(function* () {
+    const { doctor } = yield* Effect.promise(() => import("./tools/Doctor.ts"))
+    yield* doctor(settingsOf(given), given.json)
+  })
+).pipe(Command.withDescription("Look for what usually goes wrong, with remedies"))
+
+const stop = Command.make("stop", { ...everywhere, json, noWait }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* requests).stop(yield* placeOf(given), { json: given.json, wait: !given.noWait })
+  })
+).pipe(Command.withDescription("Stop the gateway and print the report"))
+
+const restart = Command.make("restart", { ...everywhere, json, noWait }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* requests).restart(yield* placeOf(given), { json: given.json, wait: !given.noWait })
+  })
+).pipe(Command.withDescription("Restart the gateway and wait until it is back"))
+
+const reload = Command.make("reload", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* requests).reload(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("Read the configuration again and apply agents, personas, channels and secrets"))
+
+const resume = Command.make("resume", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    yield* (yield* requests).resume(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("End the pause of automatic resume after repeated crashes"))
+
+const letters = (given: Everywhere & { readonly json: boolean }) =>
+  Effect.gen(function* () {
+    yield* (yield* tools).deadLetters(yield* placeOf(given), given.json)
+  })
+
+const number = Argument.Int("number").pipe(Argument.withDescription("Number of the dead letter, as the list shows it"))
+
+const act = (action: "replay" | "discard", description: string) =>
+  Command.make(action, { ...everywhere, json, number }, (given) =>
+    Effect.gen(function* () {
+      yield* (yield* requests).letter(yield* placeOf(given), given.number, action, given.json)
+    })
+  ).pipe(Command.withDescription(description))
+
+const deadLetters = Command.make("dead-letters", { ...everywhere, json }, letters).pipe(
+  Command.withDescription("Replies that could not be delivered"),
+  Command.withSubcommands([
+    Command.make("list", { ...everywhere, json }, letters).pipe(Command.withDescription("List them with their texts")),
+    act("replay", "Send one again"),
+    act("discard", "Give one up")
+  ])
+)
+
+/** The whole command line. */
+export const sluice = Command.make("sluice").pipe(
+  Command.withDescription("A gateway for agents and chats that keeps every message it accepts"),
+  Command.withSubcommands([
+    run,
+    chat,
+    status,
+    sessions,
+    audit,
+    report,
+    check,
+    doctor,
+    stop,
+    restart,
+    reload,
+    resume,
+    deadLetters
+  ])
+)

@@ -1,0 +1,82 @@
+/**
+ * The figures as Prometheus reads them. What the journal counts is rendered from
+ * its rows, so it survives a restart and needs no counter beside the truth; what
+ * only this process knows (commit times) comes from Effect's metrics after it.
+ */
+import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
+import type { Figures } from "@sluice/runtime/Journal"
+import type * as Context from "effect/Context"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+
+/** Everything that a scrape shows. Times in milliseconds. */
+export interface Snapshot {
+  readonly figures: Figures
+  readonly readiness: Readiness
+  readonly live: ReadonlyArray<LiveSession>
+  /** Wall clock, as `figures.oldestOpen` is. */
+  readonly now: number
+  readonly uptime: number
+  readonly residentBytes: number
+  readonly version: string
+  readonly epoch: number
+}
+
+type Sample = readonly [labels: { readonly [name: string]: string }, value: number]
+
+const label = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")
+
+const family = (name: string, type: "gauge" | "counter", help: string, samples: ReadonlyArray<Sample>): string => {
+  const lines = samples.map(([labels, value]) => {
+    const pairs = Object.entries(labels).map(([key, text]) => `${key}="${label(text)}"`)
+    return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${Number.isFinite(value) ? value : "NaN"}`
+  })
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ""].join("\n")
+}
+
+const single = (value: number): ReadonlyArray<Sample> => [[{}, value]]
+
+const by = (name: string, counts: { readonly [key: string]: number | undefined }): ReadonlyArray<Sample> =>
+  Object.entries(counts).map(([key, value]) => [{ [name]: key }, value ?? 0])
+
+/** The text of a scrape. `context` is where Effect's own metrics are registered. */
+export const text = (snapshot: Snapshot, context: Context.Context<never>): string => {
+  const { figures, live, now, readiness } = snapshot
+  const oldest = figures.oldestOpen === undefined ? 0 : Math.max(0, now - figures.oldestOpen) / 1000
+  const depths = live.map((session) => session.waiting)
+  const states = live.reduce<Record<string, number>>(
+    (counts, { state }) => ({ ...counts, [state.name]: (counts[state.name] ?? 0) + 1 }),
+    {}
+  )
+  return [
+    family("sluice_build_info", "gauge", "Always 1; the version is its label.", [[{ version: snapshot.version }, 1]]),
+    family("sluice_epoch", "gauge", "Number of this boot of the store.", single(snapshot.epoch)),
+    family("sluice_uptime_seconds", "gauge", "Time since the start.", single(snapshot.uptime / 1000)),
+    family("sluice_ready", "gauge", "1 when everything runs that should.", single(readiness.ready ? 1 : 0)),
+    family(
+      "sluice_oldest_unanswered_seconds",
+      "gauge",
+      "Age of the oldest message without an end; 0 when there is none.",
+      single(oldest)
+    ),
+    family("sluice_messages_waiting", "gauge", "Messages that no turn has claimed yet.", single(figures.waiting)),
+    family(
+      "sluice_queue_depth_max",
+      "gauge",
+      "Messages that wait in the session with most of them.",
+      single(Math.max(0, ...depths))
+    ),
+    family("sluice_sessions_live", "gauge", "Sessions in memory by what they do.", by("state", states)),
+    family("sluice_turns_open", "gauge", "Turns without an end, by state.", by("state", figures.openTurns)),
+    family("sluice_turns_total", "counter", "Turns that ended, by outcome.", by("outcome", figures.turns)),
+    family("sluice_replies", "gauge", "Stored replies by state.", by("state", figures.replies)),
+    family(
+      "sluice_boots_total",
+      "counter",
+      "Boots of this store by how the one before had ended.",
+      by("cause", figures.boots)
+    ),
+    family("sluice_wal_bytes", "gauge", "Size of the write-ahead log.", single(figures.walBytes)),
+    family("process_resident_memory_bytes", "gauge", "Resident memory.", single(snapshot.residentBytes)),
+    PrometheusMetrics.formatUnsafe(context)
+  ].join("")
+}

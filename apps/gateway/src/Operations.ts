@@ -1,0 +1,212 @@
+/**
+ * The routes for operators and for the command line: health, readiness, metrics,
+ * lists, and the requests to stop, restart and reload. They stand behind the same
+ * guard as the HTTP channel. The gateway is built after its channels, so until it
+ * is there every route but /healthz says 503.
+ */
+import type { Gateway } from "@sluice/runtime/Gateway"
+import type { Journal } from "@sluice/runtime/Journal"
+import type { Report, StopRequest } from "@sluice/runtime/Shutdown"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Schema from "effect/Schema"
+import type { Problem } from "./Problem.ts"
+import * as Metrics from "./Metrics.ts"
+
+/** The running gateway as the routes need it. */
+export interface Running {
+  readonly gateway: typeof Gateway.Service
+  readonly journal: typeof Journal.Service
+  readonly version: string
+  /** Milliseconds since the start. */
+  readonly uptime: Effect.Effect<number>
+  /** What it is made of, for `status`. */
+  readonly parts: Effect.Effect<Parts>
+  /** Reads the configuration again and applies what can change; the lines say what did. */
+  readonly reload: Effect.Effect<
+    ReadonlyArray<string>,
+    { readonly message: string; readonly problems?: ReadonlyArray<Problem> }
+  >
+  /** Begins a stop, or joins it. Returns when it has begun, with the milliseconds it may take; or with the report of a stop that is over, for a turn that asks again. */
+  readonly stop: (request: StopRequest) => Effect.Effect<{ readonly within: number } | { readonly report: Report }>
+}
+
+/** What a gateway is made of. */
+export interface Parts {
+  readonly url: string
+  readonly agents: ReadonlyArray<string>
+  readonly channels: ReadonlyArray<{ readonly name: string; readonly delivery: string; readonly at: string }>
+}
+
+/** Where the running gateway is put once it is there. */
+export interface Slot {
+  current: Running | undefined
+}
+
+const json = (body: unknown, status = 200) =>
+  HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })
+
+const titles: { readonly [type: string]: string } = {
+  starting: "The gateway is starting",
+  storage: "The store can't be read",
+  invalid: "The request can't be accepted as it is",
+  "not-found": "There is nothing here",
+  configuration: "The configuration can't be used"
+}
+
+const problem = (status: number, type: string, detail: string, extra: { readonly [key: string]: unknown } = {}) =>
+  HttpServerResponse.jsonUnsafe(
+    { type: `urn:sluice:problem:${type}`, title: titles[type] ?? type, status, detail, ...extra },
+    {
+      status,
+      contentType: "application/problem+json",
+      headers: status === 503 ? { "retry-after": "1", "cache-control": "no-store" } : { "cache-control": "no-store" }
+    }
+  )
+
+type Response = HttpServerResponse.HttpServerResponse
+
+const starting = problem(503, "starting", "the gateway is starting; try again in a moment")
+
+/** A route over the running gateway; a store that can't be read is 503, because nothing of the request was done. */
+const over = <E extends { readonly message: string }, R>(
+  slot: Slot,
+  use: (running: Running) => Effect.Effect<Response, E, R>
+): Effect.Effect<Response, never, R> =>
+  // Looked up per request: the slot is filled while the server already listens.
+  Effect.suspend((): Effect.Effect<Response, never, R> =>
+    slot.current === undefined
+      ? Effect.succeed(starting)
+      : use(slot.current).pipe(Effect.catch((error) => Effect.succeed(problem(503, "storage", error.message))))
+  )
+
+const readiness = ({ gateway }: Running) =>
+  Effect.map(gateway.readiness, (found) => json(found, found.ready ? 200 : 503))
+
+const metrics = Effect.fnUntraced(function* (running: Running) {
+  const context = yield* Effect.context<never>()
+  const snapshot = {
+    figures: yield* running.gateway.figures,
+    readiness: yield* running.gateway.readiness,
+    live: yield* running.gateway.live,
+    now: yield* Clock.currentTimeMillis,
+    uptime: yield* running.uptime,
+    residentBytes: process.memoryUsage.rss(),
+    version: running.version,
+    epoch: running.gateway.boot.epoch
+  }
+  return HttpServerResponse.text(Metrics.text(snapshot, context), {
+    contentType: "text/plain; version=0.0.4; charset=utf-8",
+    headers: { "cache-control": "no-store" }
+  })
+})
+
+/** Everything that `sluice status` prints, in one answer. */
+export const status = Effect.fnUntraced(function* ({ gateway, parts, uptime, version }: Running) {
+  return {
+    version,
+    pid: process.pid,
+    epoch: gateway.boot.epoch,
+    uptime: yield* uptime,
+    lastStop: gateway.boot.postMortem,
+    readiness: yield* gateway.readiness,
+    figures: yield* gateway.figures,
+    live: yield* gateway.live,
+    ...(yield* parts)
+  }
+})
+
+const AdminBody = Schema.fromJsonString(
+  Schema.Struct({ asking: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024))) })
+)
+const decodeAdmin = Schema.decodeUnknownEffect(AdminBody, { onExcessProperty: "error" })
+
+const stop = (running: Running, reason: "stop" | "restart") =>
+  Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const text = yield* request.text
+    const { asking } = yield* decodeAdmin(text === "" ? "{}" : text)
+    const by = `POST /v1/admin/${reason}`
+    const answer = yield* running.stop({ reason, by, ...(asking === undefined ? {} : { asking }) })
+    const over = "report" in answer
+    return json({ epoch: running.gateway.boot.epoch, pid: process.pid, within: 0, ...answer }, over ? 200 : 202)
+  }).pipe(
+    Effect.orElseSucceed(() =>
+      problem(400, "invalid", 'body: send nothing, or {"asking": "<marker of the asking process>"}')
+    )
+  )
+
+const reload = ({ reload }: Running) =>
+  reload.pipe(
+    Effect.map((changes) => json({ changes })),
+    Effect.catch(({ message, problems }) =>
+      Effect.succeed(problem(422, "configuration", message, problems === undefined ? {} : { problems }))
+    )
+  )
+
+const letter =
+  (
+    act: (
+      letters: (typeof Gateway.Service)["deadLetters"],
+      reply: number
+    ) => Effect.Effect<boolean, { readonly message: string }>
+  ) =>
+  (running: Running) =>
+    Effect.gen(function* () {
+      const { reply = "" } = yield* HttpRouter.params
+      const number = /^\d{1,15}$/.test(reply) ? Number(reply) : undefined
+      if (number === undefined)
+        return problem(400, "invalid", "dead letter: use its number, as /v1/dead-letters lists it")
+      return (yield* act(running.gateway.deadLetters, number))
+        ? json({ reply: number })
+        : problem(
+            404,
+            "not-found",
+            `dead letter ${number}: there is none with this number; /v1/dead-letters lists them`
+          )
+    })
+
+/** The routes as a layer over the router of the HTTP channel. */
+export const routes = (slot: Slot) => {
+  const get = <E extends { readonly message: string }, R>(
+    path: `/${string}`,
+    use: (running: Running) => Effect.Effect<Response, E, R>
+  ) => HttpRouter.route("GET", path, over(slot, use))
+  const post = <E extends { readonly message: string }, R>(
+    path: `/${string}`,
+    use: (running: Running) => Effect.Effect<Response, E, R>
+  ) => HttpRouter.route("POST", path, over(slot, use))
+  return HttpRouter.addAll([
+    HttpRouter.route("GET", "/healthz", Effect.succeed(json({ alive: true }))),
+    get("/readyz", readiness),
+    get("/metrics", metrics),
+    get("/v1/status", (running) => Effect.map(status(running), (found) => json(found))),
+    get("/v1/sessions", ({ gateway }) => Effect.map(gateway.sessions, (sessions) => json({ sessions }))),
+    get("/v1/audit", ({ gateway }) => Effect.map(gateway.audit, (ledger) => json(ledger))),
+    get("/v1/report", ({ journal }) =>
+      Effect.map(journal.reads.report, (report) =>
+        report === undefined || report === null
+          ? problem(404, "not-found", "report: this store has not been stopped yet")
+          : json(report)
+      )
+    ),
+    get("/v1/dead-letters", ({ gateway }) =>
+      Effect.map(gateway.deadLetters.list, (deadLetters) => json({ deadLetters }))
+    ),
+    post(
+      "/v1/dead-letters/:reply/replay",
+      letter((letters, reply) => letters.replay(reply))
+    ),
+    post(
+      "/v1/dead-letters/:reply/discard",
+      letter((letters, reply) => letters.discard(reply))
+    ),
+    post("/v1/admin/stop", (running) => stop(running, "stop")),
+    post("/v1/admin/restart", (running) => stop(running, "restart")),
+    post("/v1/admin/reload", reload),
+    post("/v1/admin/resume", ({ gateway }) => Effect.as(gateway.resume, json({ resumed: true })))
+  ])
+}

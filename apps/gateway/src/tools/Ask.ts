@@ -1,0 +1,114 @@
+/**
+ * Asks the running gateway over HTTP, with the address and the token from its
+ * state directory. A gateway that is not there or does not answer in time is no
+ * error here: the caller looks at the store instead, read-only and briefly.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { readFileSync } from "node:fs"
+import * as Address from "../Address.ts"
+import type { Place } from "../ConfigurationSources.ts"
+import { escape } from "../LogEncoder.ts"
+import type { ConfigurationError } from "../Problem.ts"
+import * as Tokens from "../Tokens.ts"
+
+/** No gateway answers. `why`: none runs here, or one runs and is silent. */
+export class Silent extends Data.TaggedError("Silent")<{ readonly why: "none" | "blocked"; readonly detail: string }> {
+  override get message() {
+    return this.detail
+  }
+}
+
+/** The gateway said no. */
+export class Refused extends Data.TaggedError("Refused")<{ readonly status: number; readonly detail: string }> {
+  override get message() {
+    return this.detail
+  }
+}
+
+/** A request of a tool. */
+export interface Question {
+  readonly method: "GET" | "POST"
+  readonly path: `/${string}`
+  readonly body?: unknown
+  /** Milliseconds until a gateway counts as silent (2 s). */
+  readonly patience?: number
+}
+
+/** Whether a process is there and not just waiting to be buried. */
+export const lives = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "EPERM"
+  }
+  try {
+    // "pid (name) state ...": the name may hold anything, the state follows the last parenthesis.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+    return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z"
+  } catch {
+    // No /proc on this system: the signal's word stands.
+    return true
+  }
+}
+
+/** The gateway that runs on this state directory, as far as one can tell without asking it. */
+export const running = (place: Place): Address.Address | undefined => {
+  const address = Address.read(place.stateDirectory)
+  return address !== undefined && lives(address.pid) ? address : undefined
+}
+
+const none = (place: Place) =>
+  new Silent({ why: "none", detail: `no gateway runs on ${escape(place.stateDirectory)}; start one with: sluice run` })
+
+const codeOf = (cause: unknown): string => {
+  const inner = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause
+  return inner instanceof Error && "code" in inner && typeof inner.code === "string" ? inner.code : ""
+}
+
+const detailOf = (body: unknown, status: number): string =>
+  typeof body === "object" && body !== null && "detail" in body && typeof body.detail === "string"
+    ? body.detail
+    : `the gateway answered with status ${status}`
+
+/** Sends a question to the running gateway and returns the JSON of its answer with its status. */
+export const ask = Effect.fnUntraced(function* (
+  place: Place,
+  question: Question
+): Effect.fn.Return<{ readonly status: number; readonly body: unknown }, Silent | Refused | ConfigurationError> {
+  const address = running(place)
+  if (address === undefined) return yield* none(place)
+  const [token] = yield* Tokens.read({ ...place, origin: "" }, { create: false })
+  const response = yield* Effect.tryPromise({
+    try: async (signal) => {
+      const answer = await fetch(new URL(question.path, address.url), {
+        method: question.method,
+        headers: {
+          authorization: `Bearer ${Redacted.value(token)}`,
+          ...(question.body === undefined ? {} : { "content-type": "application/json" })
+        },
+        ...(question.body === undefined ? {} : { body: JSON.stringify(question.body) }),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(question.patience ?? 2000)]),
+        redirect: "error"
+      })
+      const text = await answer.text()
+      const body: unknown = answer.headers.get("content-type")?.includes("json") === true ? JSON.parse(text) : text
+      return { status: answer.status, body }
+    },
+    catch: (cause) =>
+      codeOf(cause) === "ECONNREFUSED"
+        ? none(place)
+        : new Silent({
+            why: "blocked",
+            detail: `the gateway (pid ${address.pid}) does not answer at ${escape(address.url)}; its log and SIGQUIT say what it waits for`
+          })
+  })
+  if (response.status === 503 || response.status < 400) return response
+  const why =
+    response.status === 401 ? "; the tools read the token from SLUICE_TOKEN, http.tokenFile or the state directory" : ""
+  return yield* new Refused({
+    status: response.status,
+    detail: `${escape(detailOf(response.body, response.status))}${why}`
+  })
+})

@@ -1,0 +1,53 @@
+/**
+ * `sluice check`: reads the whole configuration as `run` would, and says what is
+ * in force and where each value was written. Nothing is started or made.
+ */
+import * as Effect from "effect/Effect"
+import * as Configuration from "../Configuration.ts"
+import * as Sources from "../ConfigurationSources.ts"
+import { escape } from "../LogEncoder.ts"
+import { type ConfigurationError, shown } from "../Problem.ts"
+import * as Setting from "../Setting.ts"
+import * as Words from "./Words.ts"
+
+/** Every value with its key and where it was written; values below names of the user's own included. */
+const values = ({ configuration, origin }: Sources.Loaded) => {
+  const walk = (
+    value: unknown,
+    path: ReadonlyArray<string>
+  ): ReadonlyArray<readonly [ReadonlyArray<string>, unknown]> =>
+    Setting.isTree(value)
+      ? Object.entries(value).flatMap(([key, inner]) => walk(inner, [...path, key]))
+      : [[path, value]]
+  const known = Configuration.settings.filter((one) => one.variable !== undefined)
+  return walk(configuration, []).map(([path, value]) => ({
+    key: path.join("."),
+    value,
+    origin: origin(path),
+    default: known.find((one) => one.path.join(".") === path.join("."))?.default
+  }))
+}
+
+/** `sluice check`. */
+export const check = Effect.fnUntraced(function* (
+  sources: Sources.Sources,
+  json: boolean
+): Effect.fn.Return<void, ConfigurationError> {
+  const loaded = yield* Sources.load(sources)
+  const all = values(loaded)
+  if (json) {
+    return yield* Words.json({
+      valid: true,
+      file: loaded.file ?? null,
+      warnings: loaded.warnings,
+      values: all.map(({ key, origin, value }) => ({ key, value, origin }))
+    })
+  }
+  const written = all.filter(({ origin }) => origin !== "default")
+  yield* Words.lines([
+    loaded.file === undefined ? "no configuration file, which is fine" : `${escape(loaded.file)} is valid`,
+    ...loaded.warnings.map((warning) => `warning: ${escape(warning)}`),
+    ...written.map(({ key, origin, value }) => `  ${escape(key)} = ${shown(value)} (${escape(origin)})`),
+    written.length === 0 ? "every setting has its default" : "every other setting has its default"
+  ])
+})

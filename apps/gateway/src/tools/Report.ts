@@ -1,0 +1,48 @@
+/**
+ * `sluice report`: the report of the last stop, from the running gateway, else
+ * from the store, else from the file that the stop wrote beside it, which is
+ * also there when the watchdog had to end the process.
+ */
+import type { JournalError } from "@sluice/runtime/Journal"
+import { Report } from "@sluice/runtime/Shutdown"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Place } from "../ConfigurationSources.ts"
+import { codes, Ending } from "../Exit.ts"
+import { escape } from "../LogEncoder.ts"
+import type { ConfigurationError } from "../Problem.ts"
+import { fileIn, readJson } from "../StateFolder.ts"
+import { ask, type Refused, type Silent } from "./Ask.ts"
+import * as Store from "./Store.ts"
+import * as Words from "./Words.ts"
+
+const decode = Schema.decodeUnknownOption(Report)
+
+/** Prints a report as a document or as text; what is no report (a watchdog's note) is printed as it is. */
+export const print = (report: unknown, json: boolean): Effect.Effect<void> =>
+  json
+    ? Words.json(report)
+    : Option.match(decode(report), {
+        onNone: () => Words.json(report),
+        onSome: (known) => Words.lines(Report.text(known).split("\n").map(escape))
+      })
+
+/** `sluice report`. */
+export const report = Effect.fnUntraced(function* (
+  place: Place,
+  json: boolean
+): Effect.fn.Return<void, Silent | Refused | ConfigurationError | JournalError | Ending> {
+  const found = yield* ask(place, { method: "GET", path: "/v1/report" }).pipe(
+    Effect.map(({ body, status }) => (status === 200 ? body : undefined)),
+    Effect.catchTags({
+      Refused: (refused) => (refused.status === 404 ? Effect.void : Effect.fail(refused)),
+      Silent: () => Store.read(place, (reads) => reads.report).pipe(Effect.catchTag("Silent", () => Effect.void))
+    })
+  )
+  const stored = found ?? readJson(fileIn(place.stateDirectory, "lastShutdown"))
+  if (stored === undefined || stored === null) {
+    return yield* new Ending({ code: codes.failed, lines: ["no stop has left a report here yet"] })
+  }
+  yield* print(stored, json)
+})

@@ -1,0 +1,192 @@
+/**
+ * What a gateway is doing: `status`, `sessions`, `audit` and `dead-letters`. Each
+ * asks the running gateway, and looks at the store itself when there is none or
+ * when it is too busy to answer; the answer says which of the two it was.
+ */
+import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
+import type {
+  DeadLetter,
+  Figures,
+  JournalError,
+  JournalReads,
+  Ledger,
+  PostMortem,
+  SessionSummary
+} from "@sluice/runtime/Journal"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { Place } from "../ConfigurationSources.ts"
+import { codes, Ending } from "../Exit.ts"
+import { escape } from "../LogEncoder.ts"
+import type { ConfigurationError } from "../Problem.ts"
+import { ask, type Refused, type Silent } from "./Ask.ts"
+import * as Store from "./Store.ts"
+import * as Words from "./Words.ts"
+
+/** Where an answer comes from: the gateway, or the store because the gateway is not there or silent. */
+type From = { readonly from: "gateway" } | { readonly from: "store"; readonly why: Silent }
+
+type Failure = Silent | Refused | ConfigurationError | JournalError | Ending
+
+const either = <A>(
+  place: Place,
+  path: `/${string}`,
+  question: (reads: JournalReads) => Effect.Effect<A, JournalError>
+): Effect.Effect<{ readonly answer: A; readonly source: From }, Failure> =>
+  ask(place, { method: "GET", path }).pipe(
+    Effect.map(({ body }) => ({ answer: body as A, source: { from: "gateway" } as From })),
+    Effect.catchTag("Silent", (why) =>
+      Effect.map(Store.read(place, question), (answer) => ({ answer, source: { from: "store", why } as From }))
+    )
+  )
+
+const note = (source: From): ReadonlyArray<string> =>
+  source.from === "gateway" ? [] : [`(from the store: ${source.why.message})`]
+
+// ---------------------------------------------------------------- status
+
+interface StatusAnswer {
+  readonly version: string
+  readonly pid?: number
+  readonly url?: string
+  readonly epoch: number
+  readonly uptime?: number
+  readonly lastStop: string
+  readonly readiness?: Readiness
+  readonly figures: Figures
+  readonly live?: ReadonlyArray<LiveSession>
+  readonly agents?: ReadonlyArray<string>
+  readonly channels?: ReadonlyArray<{ readonly name: string; readonly delivery: string; readonly at: string }>
+}
+
+const lastStopOf = (end: PostMortem): string =>
+  end.end === "first" ? "this store has run once" : `${end.end}${end.reason === undefined ? "" : ` (${end.reason})`}`
+
+const fromStore = (reads: JournalReads): Effect.Effect<StatusAnswer, JournalError> =>
+  Effect.gen(function* () {
+    const { epoch, postMortem, version } = yield* reads.opening
+    return { version, epoch, lastStop: lastStopOf(postMortem), figures: yield* reads.figures }
+  })
+
+const counts = (record: { readonly [key: string]: number | undefined }): string =>
+  Object.entries(record)
+    .filter(([, value]) => (value ?? 0) > 0)
+    .map(([key, value]) => `${value} ${key}`)
+    .join(", ") || "none"
+
+const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyArray<string> => {
+  const { figures } = answer
+  const running =
+    answer.readiness === undefined
+      ? source.from === "store" && source.why.why === "blocked"
+        ? "running, and does not answer"
+        : "not running"
+      : answer.readiness.ready
+        ? `ready, for ${Words.span(answer.uptime ?? 0)}`
+        : `not ready: ${answer.readiness.problems.map(escape).join("; ")}`
+  return [
+    `gateway    ${running}`,
+    ...(answer.url === undefined ? [] : [`address    ${escape(answer.url)} (pid ${answer.pid ?? "?"})`]),
+    `store      boot ${answer.epoch}, sluice ${escape(answer.version)}, last stop: ${escape(answer.lastStop)}`,
+    ...(answer.agents === undefined ? [] : [`agents     ${answer.agents.map(escape).join(", ")}`]),
+    ...(answer.channels ?? []).map(
+      ({ at, delivery, name }) => `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}`
+    ),
+    `messages   ${figures.waiting} waiting, oldest without an end ${figures.oldestOpen === undefined ? "none" : Words.ago(figures.oldestOpen, now)}`,
+    `turns      open: ${counts(figures.openTurns)}; ended: ${counts(figures.turns)}`,
+    `replies    ${counts(figures.replies)}`,
+    ...(answer.live ?? [])
+      .filter((session) => session.state.name !== "idle")
+      .slice(0, 20)
+      .map((session) => `session    ${escape(session.key)}: ${session.state.name}, ${escape(session.waitsFor)}`),
+    ...note(source)
+  ]
+}
+
+/** `sluice status`: 0 when it runs, 3 when it does not. */
+export const status = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
+  const { answer, source } = yield* either<StatusAnswer>(place, "/v1/status", fromStore)
+  const running = source.from === "gateway" || source.why.why === "blocked"
+  if (json) yield* Words.json({ running, answering: source.from === "gateway", ...answer })
+  else yield* Words.lines(statusLines(answer, source, yield* Clock.currentTimeMillis))
+  if (!running) return yield* new Ending({ code: codes.notRunning, lines: [] })
+})
+
+// ---------------------------------------------------------------- sessions
+
+type SessionLine = SessionSummary & { readonly live?: LiveSession | undefined }
+
+const stateOf = (session: SessionLine): string =>
+  session.live === undefined ? (session.turn === undefined ? "idle" : session.turn.state) : session.live.state.name
+
+/** `sluice sessions`. */
+export const sessions = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
+  const { answer, source } = yield* either(place, "/v1/sessions", (reads) =>
+    Effect.map(reads.sessions({}), (sessions): { readonly sessions: ReadonlyArray<SessionLine> } => ({ sessions }))
+  )
+  if (json) return yield* Words.json({ from: source.from, ...answer })
+  const now = yield* Clock.currentTimeMillis
+  const rows = answer.sessions.map((session) => [
+    `${session.conversationKey}${session.name === "main" ? "" : `#${session.name}`}${session.current ? "" : " (not current)"}`,
+    stateOf(session),
+    session.persona,
+    session.agent,
+    String(session.waiting),
+    Words.ago(session.lastActive, now)
+  ])
+  const text =
+    rows.length === 0
+      ? ["no sessions yet"]
+      : Words.table(["session", "state", "persona", "agent", "waiting", "last active"], rows)
+  yield* Words.lines([...text, ...note(source)])
+})
+
+// ---------------------------------------------------------------- audit
+
+const auditLines = (ledger: Ledger): ReadonlyArray<string> => {
+  const ends = Object.entries(ledger.ends).filter(([, number]) => number > 0)
+  const more = Object.entries(ledger.detail).filter(([name, number]) => number > 0 && name.includes("("))
+  return [
+    `accepted   ${ledger.accepted}`,
+    ...ends.map(([name, number]) => `${name.padEnd(14)} ${number}`).map((line) => `  ${line}`),
+    ...more.map(([name, number]) => `    of these ${escape(name)} ${number}`),
+    `  open           ${ledger.open}`,
+    `posts      ${ledger.posts.accepted} accepted: ${ledger.posts.sent} sent, ${ledger.posts.open} open, ${ledger.posts.undeliverable} undeliverable, ${ledger.posts.unknown} unknown`,
+    ledger.balanced
+      ? "balanced   yes: accepted = ends + open"
+      : "balanced   NO: messages are missing from the ledger; keep the store and report it"
+  ]
+}
+
+/** `sluice audit`: 70 when the ledger does not balance. */
+export const audit = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
+  const { answer, source } = yield* either(place, "/v1/audit", (reads) => reads.ledger)
+  if (json) yield* Words.json({ from: source.from, ...answer })
+  else yield* Words.lines([...auditLines(answer), ...note(source)])
+  if (!answer.balanced) return yield* new Ending({ code: codes.defect, lines: [] })
+})
+
+// ---------------------------------------------------------------- dead letters
+
+interface Letters {
+  readonly deadLetters: ReadonlyArray<DeadLetter>
+}
+
+/** `sluice dead-letters list`. */
+export const deadLetters = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
+  const { answer, source } = yield* either(place, "/v1/dead-letters", (reads) =>
+    Effect.map(reads.deadLetters({ limit: 1000 }), (deadLetters): Letters => ({ deadLetters }))
+  )
+  if (json) return yield* Words.json({ from: source.from, ...answer })
+  const now = yield* Clock.currentTimeMillis
+  const rows = answer.deadLetters.map(({ conversationKey, diedAt, error, row }) => [
+    String(row.id),
+    conversationKey,
+    Words.ago(diedAt, now),
+    error,
+    row.reply.text
+  ])
+  const text =
+    rows.length === 0 ? ["no dead letters"] : Words.table(["number", "conversation", "died", "why", "text"], rows)
+  yield* Words.lines([...text, ...note(source)])
+})

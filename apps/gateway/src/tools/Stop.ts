@@ -1,0 +1,154 @@
+/**
+ * Requests that change a running gateway: stop, restart, reload, resume, and what
+ * becomes of dead letters. A stop is waited for until the process has ended and
+ * its report is there, a restart until the next boot listens; neither is ever
+ * waited for longer than the gateway's own deadline allows.
+ */
+import { markerVariable } from "@sluice/runtime/Agent"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Address from "../Address.ts"
+import type { Place } from "../ConfigurationSources.ts"
+import { codes, Ending } from "../Exit.ts"
+import { escape } from "../LogEncoder.ts"
+import type { ConfigurationError } from "../Problem.ts"
+import { fileIn, readJson } from "../StateFolder.ts"
+import { ask, lives, type Refused, type Silent } from "./Ask.ts"
+import { print } from "./Report.ts"
+import * as Words from "./Words.ts"
+
+type Failure = Silent | Refused | ConfigurationError | Ending
+
+const Stored = Schema.Struct({ epoch: Schema.Int })
+const Accepted = Schema.Struct({
+  epoch: Schema.Int,
+  pid: Schema.Int,
+  /** Milliseconds until the deadline. */
+  within: Schema.Finite,
+  /** The stop that this asker had asked for before: it is over. */
+  report: Schema.optionalKey(Schema.Unknown)
+})
+
+/** The report of a boot's stop from the state directory; undefined when that boot left none. */
+const reportOf = (place: Place, epoch: number): unknown => {
+  const found = readJson(fileIn(place.stateDirectory, "lastShutdown"))
+  return Option.match(Schema.decodeUnknownOption(Stored)(found), {
+    onNone: () => undefined,
+    onSome: (stored) => (stored.epoch === epoch ? found : undefined)
+  })
+}
+
+/** Looks until it finds something or the time is over: another process can't ring a doorbell here. */
+const watch = Effect.fnUntraced(function* <A>(look: () => A | undefined, within: number) {
+  const looking = Effect.gen(function* () {
+    for (let found = look(); ; found = look()) {
+      if (found !== undefined) return found
+      yield* Effect.sleep(20)
+    }
+  })
+  return Option.getOrUndefined(yield* Effect.timeoutOption(looking, within))
+})
+
+interface Options {
+  readonly json: boolean
+  readonly wait: boolean
+}
+
+/** Over the deadline the watchdog ends the process; this is for a machine that is slow at that. */
+const slack = 10_000
+
+const request = Effect.fnUntraced(function* (
+  place: Place,
+  kind: "stop" | "restart"
+): Effect.fn.Return<typeof Accepted.Type, Failure> {
+  const asking = place.environment[markerVariable]
+  const { body } = yield* ask(place, {
+    method: "POST",
+    path: `/v1/admin/${kind}`,
+    body: asking === undefined ? {} : { asking },
+    patience: 10_000
+  })
+  return yield* Schema.decodeUnknownEffect(Accepted)(body).pipe(
+    Effect.mapError(
+      () => new Ending({ code: codes.failed, lines: ["the gateway is not ready yet; try again in a moment"] })
+    )
+  )
+})
+
+/** `sluice stop`: asks, waits for the end of the process and prints its report. */
+export const stop = Effect.fnUntraced(function* (place: Place, options: Options): Effect.fn.Return<void, Failure> {
+  const { epoch, pid, report, within } = yield* request(place, "stop")
+  if (report !== undefined) return yield* print(report, options.json)
+  if (!options.wait) {
+    return yield* options.json
+      ? Words.json({ stopping: true, epoch, pid, within })
+      : Words.lines([`stopping, within ${Words.span(within)}`])
+  }
+  const ended = yield* watch(
+    () => (lives(pid) && Address.read(place.stateDirectory)?.epoch === epoch ? undefined : true),
+    within + slack
+  )
+  const found = reportOf(place, epoch)
+  if (found !== undefined) return yield* print(found, options.json)
+  const line =
+    ended === undefined
+      ? `the gateway (pid ${pid}) has not ended in time`
+      : "the gateway has ended without a report; its log says why"
+  return yield* new Ending({ code: codes.failed, lines: [line] })
+})
+
+/** `sluice restart`: asks, waits until the next boot listens, and prints the report of the stop. */
+export const restart = Effect.fnUntraced(function* (place: Place, options: Options): Effect.fn.Return<void, Failure> {
+  const { epoch, pid, report, within } = yield* request(place, "restart")
+  if (report !== undefined) return yield* print(report, options.json)
+  if (!options.wait) {
+    return yield* options.json
+      ? Words.json({ restarting: true, epoch, pid, within })
+      : Words.lines([`restarting, within ${Words.span(within)}`])
+  }
+  const next = yield* watch(
+    () => {
+      const address = Address.read(place.stateDirectory)
+      return address !== undefined && address.epoch > epoch && lives(address.pid) ? address : undefined
+    },
+    within + slack + startTime
+  )
+  const found = reportOf(place, epoch)
+  if (found !== undefined) yield* print(found, options.json)
+  if (next === undefined) {
+    return yield* new Ending({ code: codes.failed, lines: ["the gateway has not come back; its log says why"] })
+  }
+  if (!options.json) yield* Words.lines([`running again at ${escape(next.url)} (pid ${next.pid}, boot ${next.epoch})`])
+})
+
+/** What a boot may take on a slow machine. */
+const startTime = 20_000
+
+/** `sluice reload`. */
+export const reload = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
+  const { body } = yield* ask(place, { method: "POST", path: "/v1/admin/reload", patience: 30_000 })
+  if (json) return yield* Words.json(body)
+  const changes =
+    typeof body === "object" && body !== null && "changes" in body && Array.isArray(body.changes) ? body.changes : []
+  yield* Words.lines(changes.length === 0 ? ["nothing has changed"] : changes.map((line) => escape(String(line))))
+})
+
+/** `sluice resume`. */
+export const resume = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
+  const { body } = yield* ask(place, { method: "POST", path: "/v1/admin/resume" })
+  yield* json ? Words.json(body) : Words.lines(["turns that were cut off are resumed"])
+})
+
+/** `sluice dead-letters replay|discard <number>`. */
+export const letter = Effect.fnUntraced(function* (
+  place: Place,
+  reply: number,
+  action: "replay" | "discard",
+  json: boolean
+): Effect.fn.Return<void, Failure> {
+  const { body } = yield* ask(place, { method: "POST", path: `/v1/dead-letters/${reply}/${action}` })
+  yield* json
+    ? Words.json(body)
+    : Words.lines([`dead letter ${reply} is ${action === "replay" ? "sent again" : "discarded"}`])
+})
