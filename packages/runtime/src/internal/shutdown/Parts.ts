@@ -30,8 +30,6 @@ export interface Stop {
   readonly reason: string
   /** The end of everything. */
   readonly deadline: number
-  /** Running turns may finish until then. */
-  readonly drainUntil: number
   /** Where sessions enter what runs when they hear of the stop, and tell of each start and end from then on. */
   readonly roll: Roll
 }
@@ -55,9 +53,7 @@ export interface Parts {
     readonly asked: (turn: number, reason: string) => Effect.Effect<AskedBefore | undefined, JournalError>
     readonly ledger: Effect.Effect<Ledger, JournalError>
     /** Stored messages without an end that wait, by the conversation's key; at most `limit`, the longest first. */
-    readonly waiting: (
-      limit: number
-    ) => Effect.Effect<
+    readonly waiting: (limit: number) => Effect.Effect<
       {
         readonly rows: ReadonlyArray<{ readonly conversation: string; readonly waiting: number }>
         readonly more: number
@@ -78,12 +74,14 @@ export interface Parts {
   readonly sessions: {
     /** Before phase 1: enters the running turns into the roll; claims carry the mark from here on. */
     readonly begin: (stop: Stop) => Effect.Effect<void>
-    /** Phase 4: rows up to `seq` may start until `at`, none after; backoff ends where it is; questions are cancelled or kept. */
+    /** Phase 4: rows up to `seq` may start until `at` (none when it is not in the future); backoff ends where it is; questions are cancelled or kept. */
     readonly lastCall: (limit: { readonly seq: number; readonly at: number }) => Effect.Effect<void>
-    /** Completes when no turn runs and none can start any more, not counting the turn that asked. */
+    /** A turn waits for this very stop: `drained` does not wait for it. Called after `begin`, at any time. */
+    readonly excuse: (turn: number) => Effect.Effect<void>
+    /** Completes when no turn runs and none can start any more, not counting the excused ones. */
     readonly drained: Effect.Effect<void>
-    /** Phase 5: cancels the agents of what is left and commits their turns as interrupted; returns when they are gone. */
-    readonly interrupt: (stop: Stop) => Effect.Effect<void>
+    /** Phase 5, also without a phase 4 before it: nothing starts any more; cancels the agents of what is left and commits their turns as interrupted; returns when they are gone. */
+    readonly interrupt: (cut: { readonly reason: string; readonly until: number }) => Effect.Effect<void>
     /** The running turn that a child's marker belongs to. */
     readonly turnOf: (marker: string) => Effect.Effect<number | undefined>
   }
@@ -99,7 +97,7 @@ export interface Parts {
   readonly channels: {
     /** Phase 2: ends `receive` of the pollers; returns when they have let go. */
     readonly stopPollers: Effect.Effect<void, unknown>
-    /** Phase 7: refuses new clients and closes the ones that are there, by `until`. */
+    /** Phase 7: refuses new clients and closes the ones that are there by `until`; pollers too when phase 2 was left out. */
     readonly close: (until: number) => Effect.Effect<void, unknown>
   }
   /** What the host wants drained; see {@link Drain}. */

@@ -6,6 +6,9 @@
 import * as Schema from "effect/Schema"
 import { reportText } from "./reportText.ts"
 
+/** Milliseconds as a report has them: a tenth is enough, and 17 digits are noise. */
+export const tenths = (millis: number): number => Math.round(millis * 10) / 10
+
 /** What asked for the stop: to end, to be started again, or because the gateway can't go on. */
 export const Reason = Schema.Literals(["stop", "restart", "failure"])
 export type Reason = typeof Reason.Type
@@ -14,8 +17,8 @@ export type Reason = typeof Reason.Type
 export const phaseNames = ["pre-mark", "intake", "flush", "drain", "interrupt", "outbox", "channels", "close"] as const
 export type PhaseName = (typeof phaseNames)[number]
 
-/** How a phase ended: by itself, at its limit, by a further request, with an error, or with a defect. */
-export const PhaseOutcome = Schema.Literals(["done", "timed out", "cut short", "failed", "died"])
+/** How a phase ended: by itself, at its limit, by a further request, with an error, or with a defect; or that it has not. */
+export const PhaseOutcome = Schema.Literals(["done", "timed out", "cut short", "failed", "died", "running"])
 export type PhaseOutcome = typeof PhaseOutcome.Type
 
 export const PhaseRow = Schema.Struct({

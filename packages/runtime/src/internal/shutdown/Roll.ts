@@ -3,7 +3,7 @@
  * tell of each start and end from then on, so that a turn which started and finished inside the drain is not missing
  * from the report, and one that never answered is named in it.
  */
-import type { SessionRow, TurnOutcome } from "./Report.ts"
+import { type SessionRow, tenths, type TurnOutcome } from "./Report.ts"
 
 /** A turn as it is entered. */
 export interface RunningTurn {
@@ -41,9 +41,8 @@ export const maxLines = 1000
 export class Roll {
   readonly #lines: Array<Line> = []
   readonly #byTurn = new Map<number, Line>()
+  readonly #asking = new Set<number>()
   readonly #now: () => number
-  /** The turn that asked for the stop. */
-  asking: number | undefined
 
   /** `now` is the monotonic clock in milliseconds. */
   constructor(now: () => number) {
@@ -64,6 +63,21 @@ export class Roll {
     }
     this.#lines.push(line)
     this.#byTurn.set(running.turn, line)
+  }
+
+  /** A turn wants this stop: it waits for the stop, so the stop must not wait for it. */
+  asked(turn: number): void {
+    this.#asking.add(turn)
+  }
+
+  /** The turns that want this stop. */
+  asking(): ReadonlyArray<number> {
+    return [...this.#asking]
+  }
+
+  /** Whether a turn wants this stop. */
+  isAsking(turn: number): boolean {
+    return this.#asking.has(turn)
   }
 
   /** An attempt is over and its agent has let go. */
@@ -110,7 +124,7 @@ export class Roll {
 
   #named(line: Line, outcome: TurnOutcome): TurnOutcome {
     if (outcome !== "interrupted") return outcome
-    if (line.running !== undefined && line.running.turn === this.asking) return "asked"
+    if (line.running !== undefined && this.isAsking(line.running.turn)) return "asked"
     return line.child === undefined ? "interrupted" : "killed"
   }
 
@@ -124,7 +138,7 @@ export class Roll {
         : {
             turn: running.turn,
             attempt: running.attempt,
-            age: Math.max(0, (line.endedAt ?? this.#now()) - running.since)
+            age: tenths(Math.max(0, (line.endedAt ?? this.#now()) - running.since))
           }),
       state: line.outcome === undefined && running !== undefined ? running.state() : line.state,
       outcome: line.outcome ?? this.#named(line, "interrupted"),

@@ -38,7 +38,7 @@ const atMost = (lines: ReadonlyArray<string>, limit: number, more = 0): Readonly
 
 const sessionText = (line: SessionRow): string => {
   const turn = line.turn === undefined ? "" : `turn ${line.turn}, attempt ${line.attempt ?? 1}, `
-  const killed = line.pid === undefined ? "" : ` (pid ${line.pid}, ${line.signal ?? "killed"})`
+  const killed = line.pid === undefined ? "" : ` (pid ${line.pid}, ${oneLine(line.signal ?? "killed", 20)})`
   const age = line.age === undefined ? "" : ` after ${inWords(line.age)}`
   return row("", `${oneLine(line.key, 60)}: ${turn}${line.outcome}${killed}${age}, ${oneLine(line.state, 30)}`)
 }
