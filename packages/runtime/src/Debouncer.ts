@@ -3,12 +3,12 @@
  * a timer and a cache: whoever needs to survive a crash keeps the items elsewhere first. Nothing that was pushed is ever
  * dropped: past a limit, during a drain and after the scope's end an item goes straight through to `flush`.
  */
-import * as Arr from "effect/Array"
+import type * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Deadlines from "./internal/Deadlines.ts"
-import * as Lanes from "./internal/Lanes.ts"
+import * as Flushes from "./internal/Flushes.ts"
 
 /**
  * **When to use**
@@ -94,27 +94,10 @@ export const make: <K, A, R = never>(
   const quiet = Duration.toMillis(options.quiet)
   const atMost = options.atMost === undefined ? undefined : Duration.toMillis(options.atMost)
   const bursts = new Map<K, Burst<K, A>>()
-  const flushes = new Map<K, Flushes<K, A, R>>()
-  const lanes = yield* Lanes.make<R>("flush of a burst", Infinity)
+  const flushes = yield* Flushes.make(options.flush)
   let draining = false
-  let pending = 0
-
-  const flushed = (lane: Flushes<K, A, R>, count: number) => {
-    pending -= count
-    lane.answer()
-    if (lane.waiting.length > 0) lanes.wake(lane)
-    else flushes.delete(lane.key)
-  }
-
-  const hand = (key: K, items: Array<A>) => {
-    let lane = flushes.get(key)
-    if (lane === undefined) {
-      lane = new Flushes(key, options.flush, flushed)
-      flushes.set(key, lane)
-    }
-    lane.waiting.push({ items })
-    lanes.wake(lane)
-  }
+  /** How many items the open bursts have. */
+  let held = 0
 
   const leave = (burst: Burst<K, A>) => {
     deadlines.disarm(burst)
@@ -125,7 +108,8 @@ export const make: <K, A, R = never>(
     const items = burst.items
     burst.items = []
     leave(burst)
-    if (items.length > 0) hand(burst.key, items)
+    held -= items.length
+    if (items.length > 0) flushes.hand(burst.key, items)
   }
 
   const deadlines = yield* Deadlines.make<Burst<K, A>>(close)
@@ -155,15 +139,18 @@ export const make: <K, A, R = never>(
       close(burst)
       burst = bursts.get(key)
     }
-    pending++
     if (burst === undefined) {
-      if (closes || !(quietFor > 0) || bursts.size >= maxKeys) return hand(key, [item])
+      if (closes || !(quietFor > 0) || bursts.size >= maxKeys) return flushes.hand(key, [item])
       burst = track(key)
     }
     if (burst.items.length === 0) {
       burst.capAt = now + (window?.atMost === undefined ? (atMost ?? 5 * quietFor) : millis(window.atMost))
+      // Most bursts are one item long; an array that grew by a push has room for 17.
+      burst.items = [item]
+    } else {
+      burst.items.push(item)
     }
-    burst.items.push(item)
+    held++
     burst.quietAt = now + quietFor
     if (closes) close(burst)
     else arm(burst, now)
@@ -190,32 +177,16 @@ export const make: <K, A, R = never>(
         })
     )
 
-  /** Waits until these lanes are through with what they have now; what comes later is not waited for. */
-  const through = (awaited: ReadonlyArray<Flushes<K, A, R>>) =>
-    Effect.callback<void>((resume) => {
-      let left = awaited.length
-      if (left === 0) return resume(Effect.void)
-      const mark = () => {
-        left--
-        if (left === 0) resume(Effect.void)
-      }
-      for (const lane of awaited) lane.waiting.push(mark)
-      return Effect.sync(() => {
-        for (const lane of awaited) lane.forget(mark)
-      })
-    })
-
   const flush = (key: K) =>
     Effect.suspend(() => {
       const burst = bursts.get(key)
       if (burst !== undefined) close(burst)
-      const lane = flushes.get(key)
-      return lane === undefined ? Effect.void : through([lane])
+      return flushes.through(key)
     })
 
   const flushAll = Effect.suspend(() => {
     for (const burst of bursts.values()) close(burst)
-    return through([...flushes.values()])
+    return flushes.allThrough
   })
 
   const drain = Effect.suspend(() => {
@@ -226,13 +197,14 @@ export const make: <K, A, R = never>(
   const discard = (key: K, predicate: (item: A) => boolean = () => true) =>
     Effect.sync(() => {
       const discarded: Array<A> = []
-      flushes.get(key)?.discard(predicate, discarded)
+      flushes.discard(key, predicate, discarded)
       const burst = bursts.get(key)
       if (burst !== undefined) {
-        burst.items = sift(burst.items, predicate, discarded)
+        const before = burst.items.length
+        burst.items = Flushes.sift(burst.items, predicate, discarded)
+        held -= before - burst.items.length
         if (burst.items.length === 0) leave(burst)
       }
-      pending -= discarded.length
       return discarded
     })
 
@@ -246,12 +218,12 @@ export const make: <K, A, R = never>(
     flushAll,
     drain,
     discard,
-    items: (key) => [...(flushes.get(key)?.items() ?? []), ...(bursts.get(key)?.items ?? [])],
+    items: (key) => [...flushes.items(key), ...(bursts.get(key)?.items ?? [])],
     get size() {
       return bursts.size
     },
     get pending() {
-      return pending
+      return held + flushes.pending()
     }
   } satisfies Debouncer<K, A>
 })
@@ -260,8 +232,8 @@ export const make: <K, A, R = never>(
 class Burst<K, A> extends Deadlines.Deadline {
   readonly key: K
   items: Array<A> = []
-  quietAt = 0
-  capAt = 0
+  quietAt = Infinity
+  capAt = Infinity
   holds = 0
 
   constructor(key: K) {
@@ -270,70 +242,5 @@ class Burst<K, A> extends Deadlines.Deadline {
   }
 }
 
-/** The closed bursts of one key: flushed one at a time. A function among them is somebody waiting for those before it. */
-class Flushes<K, A, R> extends Lanes.Lane<R> {
-  readonly key: K
-  readonly waiting: Array<{ items: Array<A> } | (() => void)> = []
-  readonly #flush: Options<K, A, R>["flush"]
-  readonly #flushed: (lane: Flushes<K, A, R>, count: number) => void
-  #running = 0
-
-  constructor(key: K, flush: Options<K, A, R>["flush"], flushed: (lane: Flushes<K, A, R>, count: number) => void) {
-    super()
-    this.key = key
-    this.#flush = flush
-    this.#flushed = flushed
-  }
-
-  granted() {
-    return this.waiting.length > 0
-  }
-
-  begin() {
-    this.answer()
-    const next = this.waiting.shift()
-    // Empty: all of it was discarded between the burst's end and now.
-    if (next === undefined || typeof next === "function" || !Arr.isArrayNonEmpty(next.items)) return Effect.void
-    this.#running = next.items.length
-    return this.#flush(this.key, next.items)
-  }
-
-  ended() {
-    const count = this.#running
-    this.#running = 0
-    this.#flushed(this, count)
-  }
-
-  /** Tells those who wait that everything before them is through. */
-  answer() {
-    for (let mark = this.waiting[0]; typeof mark === "function"; mark = this.waiting[0]) {
-      this.waiting.shift()
-      mark()
-    }
-  }
-
-  forget(mark: () => void) {
-    const index = this.waiting.indexOf(mark)
-    if (index >= 0) this.waiting.splice(index, 1)
-  }
-
-  items() {
-    return this.waiting.flatMap((waiting) => (typeof waiting === "function" ? [] : waiting.items))
-  }
-
-  discard(predicate: (item: A) => boolean, discarded: Array<A>) {
-    for (const waiting of this.waiting) {
-      if (typeof waiting !== "function") waiting.items = sift(waiting.items, predicate, discarded)
-    }
-  }
-}
-
 /** A number is milliseconds; the shortcut is for a window per item. */
 const millis = (input: Duration.Input) => (typeof input === "number" ? input : Duration.toMillis(input))
-
-/** Moves what matches to `out` and returns the rest, both in order. */
-const sift = <A>(items: ReadonlyArray<A>, predicate: (item: A) => boolean, out: Array<A>) => {
-  const kept: Array<A> = []
-  for (const item of items) (predicate(item) ? out : kept).push(item)
-  return kept
-}

@@ -194,18 +194,11 @@ export const make: <K, A, R = never>(
       return Arr.isReadonlyArrayNonEmpty(fallen) ? fall(seat, fallen, offer) : Effect.succeed(offer)
     })
 
-  /** Takes out what waits, and the start that has not begun with it. */
-  const clear = (seat: Seat<K, A, R>) => {
-    const waiting = seat.line.clear()
-    lanes.withdraw(seat)
-    return waiting
-  }
-
   const cancel = (key: K, cancelling?: { readonly run?: boolean }) =>
     Effect.suspend(() => {
       const seat = seats.get(key)
       if (seat === undefined) return Effect.succeed([])
-      const waiting = clear(seat)
+      const waiting = seat.line.clear()
       const running = cancelling?.run === true ? seat.fiber : undefined
       if (running === undefined) {
         settle(seat)
@@ -222,7 +215,7 @@ export const make: <K, A, R = never>(
 
   const interrupt = Effect.suspend(() => {
     draining = true
-    const remains = [...seats.values()].map((seat) => ({ seat, running: seat.running, waiting: clear(seat) }))
+    const remains = [...seats.values()].map((seat) => ({ seat, running: seat.running, waiting: seat.line.clear() }))
     for (const { seat } of remains) {
       lanes.interrupt(seat)
       settle(seat)
@@ -280,6 +273,7 @@ class Seat<K, A, R> extends Lanes.Lane<R> {
 
   begin() {
     const items = this.line.next()
+    // Cancelled between the start and now.
     if (items === undefined) return Effect.void
     const info: Info<A> = this.#dropped === undefined ? {} : { dropped: this.#dropped }
     this.#dropped = undefined

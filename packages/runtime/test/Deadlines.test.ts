@@ -37,6 +37,13 @@ const Moves = Schema.Array(
   })
 ).check(Schema.isMinLength(10), Schema.isMaxLength(100))
 
+const Dues = Schema.Array(
+  Schema.Struct({
+    due: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })),
+    stays: Schema.Literals([0, 1])
+  })
+).check(Schema.isMinLength(30), Schema.isMaxLength(200))
+
 it.effect.prop(
   "each deadline fires once, at the time to which it was moved last, earliest first",
   { moves: Moves },
@@ -79,6 +86,24 @@ it.effect.prop(
       assert.deepStrictEqual(fired.toSorted(byTimeAndName), expected.toSorted(byTimeAndName))
       assert.isFalse(deadlines.ticking())
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()))
+)
+
+it.effect.prop("taking any of many away leaves the others in order", { dues: Dues }, ({ dues }) =>
+  Effect.gen(function* () {
+    const { deadlines, fired } = yield* recording
+    const entries = dues.map(({ due }, name) => {
+      const entry = new Named(name)
+      deadlines.arm(entry, due)
+      return entry
+    })
+    for (const [name, { stays }] of dues.entries()) if (stays === 0) deadlines.disarm(entries[name] as Named)
+    yield* TestClock.adjust(1000)
+    const expected = dues.filter(({ stays }) => stays === 1).map(({ due }) => due)
+    assert.deepStrictEqual(
+      fired.map(([at]) => at),
+      expected.sort((a, b) => a - b)
+    )
+  }).pipe(Effect.scoped, Effect.provide(TestClock.layer()))
 )
 
 it.effect("more deadlines than fit in one round fire without another tick of the clock", () =>

@@ -161,6 +161,7 @@ describe("drain", () => {
       yield* debouncer.push("quick", 2)
       const draining = yield* Effect.forkChild(debouncer.drain, { startImmediately: true })
       yield* debouncer.push("quick", 3)
+      assert.strictEqual(debouncer.size, 0)
       yield* debouncer.flush("quick")
       assert.deepStrictEqual(flushed, [
         ["quick", [2]],

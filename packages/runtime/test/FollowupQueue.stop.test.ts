@@ -51,6 +51,24 @@ describe("interrupt mode", () => {
     })
   )
 
+  it.effect("cuts a run that pushes for its own key as its first act", () =>
+    Effect.gen(function* () {
+      const ended: Array<string> = []
+      const queue: FollowupQueue.FollowupQueue<string, number> = yield* FollowupQueue.make<string, number>({
+        mode: "interrupt",
+        drop: "old",
+        run: (key, items) =>
+          (items[0] === 1 ? Effect.andThen(queue.push(key, 2), Effect.never) : Effect.void).pipe(
+            Effect.onExit((exit) => Effect.sync(() => ended.push(`${exit._tag} ${items.join()}`)))
+          )
+      })
+      yield* queue.push("a", 1)
+      while (ended.length === 0) yield* Effect.yieldNow
+      yield* queue.drain
+      assert.deepStrictEqual(ended, ["Failure 1", "Success 2"])
+    })
+  )
+
   it.effect("does not cut a run that has not begun: the item joins it", () =>
     Effect.gen(function* () {
       const { queue, gate, next } = yield* held({ mode: "interrupt" })

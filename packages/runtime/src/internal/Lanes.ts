@@ -19,9 +19,9 @@ export abstract class Lane<R> {
   fiber: Fiber.Fiber<unknown> | undefined = undefined
   /** Somebody here asked for the running fiber's end, so its interruption is not a defect. */
   cut = false
-  /** A place is free: choose what to run. False: nothing after all, and the lane is at rest. */
+  /** A place is free. False: there is nothing to run after all, and the lane is at rest. */
   abstract granted(): boolean
-  /** What was chosen; called once, in the turn after `granted`. */
+  /** The work itself, chosen now: in the turn after `granted`. Nothing is left to do: `Effect.void`. */
   abstract begin(): Effect.Effect<unknown, never, R>
   /** The run is over, its finalizers too. The lane is at rest again and may be woken. */
   abstract ended(exit: Exit.Exit<unknown>): void
@@ -32,8 +32,6 @@ export interface Lanes<R> {
   readonly wake: (lane: Lane<R>) => void
   /** Interrupts the lane's run; `ended` is called when its finalizers are through. */
   readonly interrupt: (lane: Lane<R>) => void
-  /** Takes back a start that has not begun, and gives its place to the next. `ended` is not called. */
-  readonly withdraw: (lane: Lane<R>) => void
 }
 
 /** So many starts at once, then everybody else gets a turn. */
@@ -63,16 +61,12 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
     }
   }
 
-  const release = (lane: Lane<R>) => {
-    lane.state = "resting"
-    places++
-  }
-
   const end = (lane: Lane<R>, exit: Exit.Exit<unknown>) => {
     const asked = lane.cut
     lane.fiber = undefined
     lane.cut = false
-    release(lane)
+    lane.state = "resting"
+    places++
     if (Exit.isFailure(exit) && !(asked && Cause.hasInterruptsOnly(exit.cause))) {
       runFork(Effect.logError(`A ${name} died`, exit.cause))
     }
@@ -90,9 +84,7 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
 
   const bell = yield* Doorbell.make(() => {
     for (let round = 0; round < ROUND && starting.length > 0; round++) {
-      const lane = first(starting)
-      // A start that was taken back, or taken back and granted again: the later entry finds it running.
-      if (lane.state === "starting") start(lane)
+      start(first(starting))
     }
     if (starting.length > 0) bell.ring()
   })
@@ -108,11 +100,6 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
       if (lane.state !== "running") return
       lane.cut = true
       lane.fiber?.interruptUnsafe()
-    },
-    withdraw: (lane) => {
-      if (lane.state !== "starting") return
-      release(lane)
-      fill()
     }
   }
 })
