@@ -176,13 +176,11 @@ export const make: <K, A, R = never>(
   const push = (key: K, item: A) =>
     Effect.suspend(() => {
       if (draining) return Effect.succeed(DRAINING)
-      let seat = seats.get(key)
-      if (seat === undefined) {
-        seat = new Seat(key, Lines.make(options), options.run, settle)
-        seats.set(key, seat)
-      }
+      const seat = seats.get(key) ?? new Seat(key, Lines.make(options), options.run, settle)
       const line = seat.line
       line.push(item)
+      // Only now: had a function about the item thrown, a seat with nothing in it would be waited for for ever.
+      seats.set(key, seat)
       lanes.wake(seat)
       // What the start in this turn will take does not wait: it can't fall, and neither can the item if it is among it.
       const begins = seat.state === "starting" ? (line.peek()?.length ?? 0) : 0

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Logger from "effect/Logger"
@@ -117,6 +118,23 @@ describe("a key", () => {
         ["Error", bug],
         ["Error", bug]
       ])
+    })
+  )
+
+  it.effect("is not busy with an item that could not even be looked at", () =>
+    Effect.gen(function* () {
+      const bug = new Error("a bug in weight")
+      const queue = yield* FollowupQueue.make<string, number>({
+        drop: "old",
+        run: () => Effect.void,
+        weight: () => {
+          throw bug
+        }
+      })
+      const exit = yield* Effect.exit(queue.push("a", 1))
+      assert.deepStrictEqual(exit, Exit.die(bug))
+      yield* queue.drain
+      assert.isFalse(queue.busy)
     })
   )
 

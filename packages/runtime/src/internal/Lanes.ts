@@ -15,6 +15,8 @@ import * as Doorbell from "./Doorbell.ts"
 
 /** Extend it with the work that waits; the fields belong to `Lanes`. */
 export abstract class Lane<R> {
+  /** Whose lane it is; it is in the log when a run dies. */
+  abstract readonly key: unknown
   state: "resting" | "ready" | "starting" | "running" = "resting"
   fiber: Fiber.Fiber<unknown> | undefined = undefined
   /** Somebody here asked for the running fiber's end, so its interruption is not a defect. */
@@ -56,7 +58,7 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
 
   const fill = () => {
     while (ready.length > 0) {
-      if (places === 0) return
+      if (places < 1) return
       grant(first(ready))
     }
   }
@@ -68,7 +70,7 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
     lane.state = "resting"
     places++
     if (Exit.isFailure(exit) && !(asked && Cause.hasInterruptsOnly(exit.cause))) {
-      runFork(Effect.logError(`A ${name} died`, exit.cause))
+      runFork(Effect.annotateLogs(Effect.logError(`A ${name} died`, exit.cause), { key: lane.key }))
     }
     lane.ended(exit)
     fill()
@@ -92,12 +94,12 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
   return {
     wake: (lane) => {
       if (lane.state !== "resting") return
-      if (places > 0 && ready.length === 0) return grant(lane)
+      if (places >= 1 && ready.length === 0) return grant(lane)
       lane.state = "ready"
       MutableList.append(ready, lane)
     },
     interrupt: (lane) => {
-      if (lane.state !== "running") return
+      if (lane.state !== "running" || lane.cut) return
       lane.cut = true
       lane.fiber?.interruptUnsafe()
     }
