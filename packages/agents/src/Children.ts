@@ -247,7 +247,10 @@ export const orphans = Effect.fnUntraced(function* (boot: {
         epoch: marker.epoch,
         session: marker.session,
         ...(marker.turn === undefined ? {} : { turn: marker.turn }),
-        reap: descend(kin, { grace: defaultGrace, killed: () => Effect.void }),
+        reap: descend(kin, {
+          grace: defaultGrace,
+          killed: ({ pid, signal }) => Effect.logInfo("killed a process of an earlier run", { pid, signal })
+        }),
         gone: Effect.asVoid(kin.gone(Infinity))
       }
     ]

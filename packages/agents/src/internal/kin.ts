@@ -95,7 +95,7 @@ const untilGone = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const began = clock.monotonicTimeNanosUnsafe()
   let early = stir
-  let pause = 5
+  let pause = 2
   while (!allGone()) {
     const left = millis - Number(clock.monotonicTimeNanosUnsafe() - began) / 1e6
     if (left <= 0) return false

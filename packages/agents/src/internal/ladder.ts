@@ -21,6 +21,9 @@ export interface Grace {
 /** 3 s at most: 500 ms after asking, 2 s after SIGTERM, 500 ms after SIGKILL. */
 export const defaultGrace: Grace = { ask: "500 millis", term: "2 seconds", kill: "500 millis" }
 
+/** What a SIGKILL is given to take effect even when no time is left: it mostly takes one. */
+const leastForKill = 100
+
 /** Fits the waits into what is left, so that SIGKILL comes while somebody can still see its effect. */
 export const fit = (
   grace: Grace,
@@ -30,9 +33,10 @@ export const fit = (
   const term = Duration.toMillis(grace.term)
   const kill = Duration.toMillis(grace.kill)
   if (left >= ask + term + kill) return { ask, term, kill }
-  const forKill = Math.min(kill, Math.max(0, left) * 0.25)
-  const forAsk = Math.min(ask, Math.max(0, left) * 0.2)
-  return { ask: forAsk, term: Math.min(term, Math.max(0, left - forKill - forAsk)), kill: forKill }
+  const forKill = Math.min(kill, Math.max(leastForKill, left / 4))
+  const before = Math.max(0, left - forKill)
+  const forAsk = Math.min(ask, before / 4)
+  return { ask: forAsk, term: Math.min(term, before - forAsk), kill: forKill }
 }
 
 /** Ends a program and its kin. Does nothing when all are gone already. */
@@ -66,7 +70,7 @@ export const descend = Effect.fnUntraced(function* (
   }
   for (const pid of killed) yield* options.killed({ pid, signal: "SIGKILL" })
   if (left) {
-    yield* Effect.logWarning("processes survived SIGKILL, they hang in the kernel", {
+    yield* Effect.logWarning("processes could not be killed", {
       pids: kin.look().map((entry) => entry.pid)
     })
   }
