@@ -191,6 +191,8 @@ const place = (
 ): Effect.Effect<void, JournalError> =>
   Effect.uninterruptibleMask(
     Effect.fnUntraced(function* (restore) {
+      // Cut while it was being placed: it is placed again, and what was placed then has no owner.
+      if (row.cut) yield* desk.journal.step({ _tag: "Later", reply: row.id, wait: 0, marked: row.marked })
       const placing = yield* desk.journal.step({ _tag: "Placing", reply: row.id })
       if (placing === undefined) {
         if (placeholder !== undefined) placeholder.lost = true
@@ -234,14 +236,16 @@ const show = (desk: Desk, lane: ConversationLane, task: Extract<Task, { _tag: "S
   )
 }
 
-/** Decides what an earlier boot left in its send window. Only ambiguous channels have something to decide; others repeat. */
-export const classify = (desk: Desk, lane: ConversationLane, row: ReplyRow, channel: Channel) => {
-  const decided = unanswered(
-    channel.delivery,
-    desk.bounds,
-    facts(desk, lane, row),
-    "the process ended while it was being sent"
-  )
+/** Decides what an earlier boot left in its send window: its delivery class says what an answer that never came means. */
+export const classify = (
+  desk: Desk,
+  lane: ConversationLane,
+  row: ReplyRow,
+  channel: Channel
+): Effect.Effect<void, JournalError> => {
+  // Each boot tries once, however old the reply is.
+  const known = { ...facts(desk, lane, row), age: 0 }
+  const decided = unanswered(channel.delivery, desk.bounds, known, "the process ended while it was being sent")
   return settle(desk, lane, row, decided._tag === "Later" ? { ...decided, wait: 0 } : decided)
 }
 
@@ -253,7 +257,7 @@ const reply = (
 ): Effect.Effect<void, JournalError> => {
   const { delivery } = channel
   const dispatch = desk.dispatch()
-  if (row.cut && delivery._tag === "Ambiguous") return classify(desk, lane, row, channel)
+  if (row.cut) return classify(desk, lane, row, channel)
   if (row.expiresAt !== undefined && desk.ages.of(row) > row.expiresAt - row.reply.createdAt) {
     return settle(desk, lane, row, { _tag: "Dead", error: "expired: it would have come too late to be of use" })
   }

@@ -50,7 +50,7 @@ const recovery = (desk: Desk, offer: (row: ReplyRow) => ConversationLane) =>
         const channel = lane.port.channel
         if (!row.cut) continue
         inFlight++
-        if (channel?.delivery._tag === "Ambiguous") yield* classify(desk, lane, row, channel)
+        if (channel !== undefined) yield* classify(desk, lane, row, channel)
       }
       if (rows.length < window) break
     }
