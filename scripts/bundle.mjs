@@ -19,7 +19,7 @@ const entry = "apps/gateway/src/bin.ts"
 //   new Worker(new URL(`./watchdogWorker.${extension}`, import.meta.url))
 //
 // That is why all chunks lie flat in dist/. The tidy test compares this list with the workers that the sources have.
-const WORKERS = ["packages/runtime/src/internal/node/watchdogWorker.ts"]
+const WORKERS = ["apps/gateway/src/watchdogWorker.ts"]
 
 /** What `node` runs: the bundle's entry. */
 export const bin = join(dist, "bin.js")
@@ -59,10 +59,9 @@ const fingerprint = () => {
 
 const build = async () => {
   const { rolldown } = await import("rolldown")
-  const workers = WORKERS.filter((path) => existsSync(join(root, path)))
   const bundle = await rolldown({
     cwd: root,
-    input: Object.fromEntries([entry, ...workers].map((path) => [basename(path, ".ts"), join(root, path)])),
+    input: Object.fromEntries([entry, ...WORKERS].map((path) => [basename(path, ".ts"), join(root, path)])),
     platform: "node",
     tsconfig: false,
     treeshake: true
@@ -115,8 +114,16 @@ export const bundle = async () => {
   return true
 }
 
+/** What went wrong, in the bundler's own words and without its stack. @param {unknown} cause */
+export const reason = (cause) => (cause instanceof Error ? cause.message.trim() : String(cause))
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const started = performance.now()
-  const built = await bundle()
-  console.log(built ? `bundled in ${Math.round(performance.now() - started)} ms` : "the bundle is up to date")
+  try {
+    const built = await bundle()
+    console.log(built ? `bundled in ${Math.round(performance.now() - started)} ms` : "the bundle is up to date")
+  } catch (cause) {
+    console.error(reason(cause))
+    process.exitCode = 1
+  }
 }

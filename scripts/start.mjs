@@ -1,7 +1,7 @@
 // `npm start` and `npm run sluice`: brings the bundle up to date, then becomes the program. It replaces itself by
 // execve instead of starting a child, so that a signal meets one process only, Ctrl-C drains once, and the prompt
 // comes back at the moment when the gateway has ended. Without arguments it is `sluice run`.
-import { bin, bundle } from "./bundle.mjs"
+import { bin, bundle, reason } from "./bundle.mjs"
 
 /** @param {string} message */
 const fail = (message) => {
@@ -12,7 +12,7 @@ const fail = (message) => {
 try {
   await bundle()
 } catch (cause) {
-  fail(`the bundle could not be built: ${cause instanceof Error ? cause.message : String(cause)}`)
+  fail(`the bundle could not be built: ${reason(cause)}`)
 }
 
 const given = process.argv.slice(2)

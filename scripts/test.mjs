@@ -6,7 +6,7 @@ import { spawn, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { bundle } from "./bundle.mjs"
+import { bundle, reason } from "./bundle.mjs"
 import { count, line } from "./count.mjs"
 
 /** @typedef {{ ok: boolean, output: string }} Outcome */
@@ -68,7 +68,7 @@ const building = async () => {
     await bundle()
     return { ok: true, output: "" }
   } catch (cause) {
-    return { ok: false, output: `${cause instanceof Error ? cause.message : String(cause)}\n` }
+    return { ok: false, output: `${reason(cause)}\n` }
   }
 }
 

@@ -47,7 +47,7 @@ beforeAll(() => {
     ["-b", ...packages.map((name) => `packages/${name}/tsconfig.dist.json`)],
     root
   )
-  expect(built).toEqual({ code: 0, output: "" })
+  if (built.code !== 0) throw new Error(`the packages don't compile:\n${built.output}`)
   for (const name of packages) install(name)
   link("effect")
   link("@types/node")

@@ -47,6 +47,8 @@ export interface Import {
   readonly line: number
   /** Erased when the types are stripped. */
   readonly typeOnly: boolean
+  /** `import("...")`. */
+  readonly dynamic: boolean
   /** `import { a }` of a value, as opposed to `import * as A` and `import type`. */
   readonly namedValue: boolean
 }
@@ -119,15 +121,21 @@ const importOf = (node: Node, line: (offset: number) => number): Import | undefi
         node["importKind"] === "type" ||
         (specifiers.length > 0 && specifiers.every((specifier) => specifier["importKind"] === "type"))
       const named = specifiers.some((one) => one.type === "ImportSpecifier" && one["importKind"] !== "type")
-      return { from, line: line(node.start), typeOnly, namedValue: named && !typeOnly }
+      return { from, line: line(node.start), typeOnly, dynamic: false, namedValue: named && !typeOnly }
     }
     case "ExportNamedDeclaration":
     case "ExportAllDeclaration":
-      return { from, line: line(node.start), typeOnly: node["exportKind"] === "type", namedValue: false }
+      return {
+        from,
+        line: line(node.start),
+        typeOnly: node["exportKind"] === "type",
+        dynamic: false,
+        namedValue: false
+      }
     case "ImportExpression":
-      return { from, line: line(node.start), typeOnly: false, namedValue: false }
+      return { from, line: line(node.start), typeOnly: false, dynamic: true, namedValue: false }
     case "TSImportType":
-      return { from, line: line(node.start), typeOnly: true, namedValue: false }
+      return { from, line: line(node.start), typeOnly: true, dynamic: false, namedValue: false }
     default:
       return undefined
   }

@@ -133,8 +133,14 @@ describe("imports", () => {
     expect(offences(sources, ({ from, namedValue }) => /^(effect|@effect)\//.test(from) && namedValue)).toEqual([])
   })
 
-  it("the program's first file imports nothing but node:process before its handlers stand", () => {
+  it("the program's first file loads nothing but node: modules before its handlers stand", () => {
+    const loads = (path: string): ReadonlyArray<string> =>
+      modules
+        .filter((module) => module.path === path)
+        .flatMap(({ imports }) => imports.filter(({ dynamic, typeOnly }) => !typeOnly && !dynamic))
+        .flatMap(({ from }) => (from.startsWith(".") ? loads(resolve(path, from)) : [from]))
     const bin = modules.find(({ path }) => path === "apps/gateway/src/bin.ts")
-    expect(bin?.imports.map(({ from }) => from)).toEqual(["node:process", "./main.ts"])
+    expect(bin?.imports.filter(({ dynamic }) => dynamic).map(({ from }) => from)).toEqual(["./main.ts"])
+    expect(loads("apps/gateway/src/bin.ts").filter((from) => !from.startsWith("node:"))).toEqual([])
   })
 })
