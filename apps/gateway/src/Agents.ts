@@ -19,6 +19,8 @@ import { readSecret } from "./Tokens.ts"
 
 /** What a gateway is made with. */
 export interface Made {
+  /** What each agent was made from: an agent that is configured as before stays the same one over a reload. */
+  readonly recipes: { readonly [name: string]: string }
   readonly agents: { readonly [name: string]: Agent.Agent }
   readonly personas: { readonly [name: string]: Persona }
   /** Every secret that an agent was given, to be kept out of the log. */
@@ -72,17 +74,27 @@ const command = Effect.fnUntraced(function* (name: string, agent: CommandAgent, 
   return { made, secrets: Object.values(secrets) }
 })
 
+const recipeOf = (agent: Configuration.Agent, folder: string, secrets: ReadonlyArray<Redacted.Redacted>): string =>
+  JSON.stringify([agent, folder, secrets.map(Redacted.value)])
+
 /** Makes what the configuration names. */
-export const make = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<Made, ConfigurationError> {
+export const make = Effect.fnUntraced(function* (
+  loaded: Loaded,
+  before?: { readonly made: Made }
+): Effect.fn.Return<Made, ConfigurationError> {
   const agents: Record<string, Agent.Agent> = {}
+  const recipes: Record<string, string> = {}
   const secrets: Array<Redacted.Redacted> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
-    if (agent.kind === "demo") agents[name] = { ...Demo.make(), ...limits(agent) }
-    else {
-      const { made, secrets: own } = yield* command(name, agent, loaded)
-      agents[name] = made
-      secrets.push(...own)
-    }
+    const found =
+      agent.kind === "demo"
+        ? { made: { ...Demo.make(), ...limits(agent) }, secrets: [] }
+        : yield* command(name, agent, loaded)
+    const recipe = recipeOf(agent, loaded.folder, found.secrets)
+    const same = before?.made.recipes[name] === recipe ? before.made.agents[name] : undefined
+    agents[name] = same ?? found.made
+    recipes[name] = recipe
+    secrets.push(...found.secrets)
   }
-  return { agents, personas: loaded.configuration.personas, secrets }
+  return { agents, personas: loaded.configuration.personas, recipes, secrets }
 })

@@ -6,9 +6,14 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Sources from "./ConfigurationSources.ts"
+import type { Recorder } from "./SignalRecorder.ts"
+
+/** The signals that have come since the first line of the program. */
+export class Recorded extends Context.Service<Recorded, Recorder>()("@sluice/gateway/Recorded") {}
 
 const config = Flag.String("config").pipe(
   Flag.withAlias("c"),
@@ -45,11 +50,15 @@ const sourcesOf = (given: Everywhere, flags: ReadonlyArray<Sources.Flag> = []): 
   flags: [...flag(["stateDirectory"], "--state-dir", given.stateDir), ...flags]
 })
 
+/** Everything but `run` ends by a signal as any program does. */
+const release = Effect.flatMap(Recorded, (recorder) => Effect.sync(() => recorder.release()))
+
 const placeOf = (given: Everywhere) =>
-  Effect.flatMap(
-    Effect.promise(() => import("./ConfigurationSources.ts")),
-    ({ place }) => place(sourcesOf(given))
-  )
+  Effect.gen(function* () {
+    yield* release
+    const { place } = yield* Effect.promise(() => import("./ConfigurationSources.ts"))
+    return yield* place(sourcesOf(given))
+  })
 
 const settings = {
   ...everywhere,
@@ -94,10 +103,10 @@ const tools = Effect.promise(() => import("./tools/Status.ts"))
 const requests = Effect.promise(() => import("./tools/Stop.ts"))
 
 const run = Command.make("run", settings, (given) =>
-  Effect.flatMap(
-    Effect.promise(() => import("./Program.ts")),
-    ({ run }) => run(settingsOf(given))
-  )
+  Effect.gen(function* () {
+    const { run } = yield* Effect.promise(() => import("./Program.ts"))
+    yield* run(settingsOf(given), yield* Recorded)
+  })
 ).pipe(Command.withDescription("Run the gateway in the foreground"))
 
 const chat = Command.make(
@@ -143,6 +152,7 @@ const report = Command.make("report", { ...everywhere, json }, (given) =>
 
 const check = Command.make("check", { ...settings, json }, (given) =>
   Effect.gen(function* () {
+    yield* release
     const { check } = yield* Effect.promise(() => import("./tools/Check.ts"))
     yield* check(settingsOf(given), given.json)
   })
@@ -150,6 +160,7 @@ const check = Command.make("check", { ...settings, json }, (given) =>
 
 const doctor = Command.make("doctor", { ...settings, json }, (given) =>
   Effect.gen(function* () {
+    yield* release
     const { doctor } = yield* Effect.promise(() => import("./tools/Doctor.ts"))
     yield* doctor(settingsOf(given), given.json)
   })

@@ -39,6 +39,8 @@ export interface Parts {
   readonly url: string
   readonly agents: ReadonlyArray<string>
   readonly channels: ReadonlyArray<{ readonly name: string; readonly delivery: string; readonly at: string }>
+  /** How long a stop may take, and what decided that. */
+  readonly deadline: { readonly millis: number; readonly source: string }
 }
 
 /** Where the running gateway is put once it is there. */

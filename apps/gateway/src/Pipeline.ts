@@ -1,0 +1,107 @@
+/**
+ * The gateway of a configuration as one layer: the store with a connection of its
+ * own, attachments beside it, HTTP with the operators' routes, and the pipeline
+ * over them. Built from the sink to the source and released the other way round.
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Http from "@sluice/channels/Http"
+import { Attachments } from "@sluice/runtime/Attachments"
+import { Gateway } from "@sluice/runtime/Gateway"
+import { Journal } from "@sluice/runtime/Journal"
+import type { DrainOptions } from "@sluice/runtime/Shutdown"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { createServer } from "node:http"
+import { isIPv6 } from "node:net"
+import { input } from "./Agents.ts"
+import type { Configuration } from "./Configuration.ts"
+import * as Operations from "./Operations.ts"
+import type { Setup } from "./Setup.ts"
+import * as StateFolder from "./StateFolder.ts"
+import { version } from "./version.ts"
+
+const millis = (text: string): number => Duration.toMillis(input(text))
+
+/** Names under which this server answers: itself, this machine's loopback, and what was configured. */
+const hosts = ({ http }: Configuration): ReadonlyArray<string> => [
+  "localhost",
+  "127.0.0.1",
+  "[::1]",
+  isIPv6(http.host) ? `[${http.host}]` : http.host,
+  ...http.allowedHosts
+]
+
+/** The HTTP channel with the operators' routes behind its guard. Tokens are looked up with each request: a reload exchanges them. */
+export const http = (setup: Setup, slot: Operations.Slot) => {
+  const { configuration } = setup.current.loaded
+  const { limits } = configuration
+  return Http.make({
+    server: Http.listener({
+      create: createServer,
+      layer: NodeHttpServer.layerServer,
+      host: configuration.http.host,
+      port: configuration.http.port,
+      bounds: { headersTimeout: millis(limits.headerTimeout), requestTimeout: millis(limits.requestTimeout) },
+      maxConnections: limits.connections
+    }),
+    tokens: Effect.sync(() => setup.current.tokens),
+    allowedHosts: hosts(configuration),
+    allowedOrigins: configuration.http.allowedOrigins,
+    routes: Operations.routes(slot),
+    bodyLimit: limits.body,
+    attachmentLimit: limits.attachment,
+    maxWait: input(limits.wait),
+    maxReaders: limits.readers,
+    senderRate: limits.sender,
+    totalRate: limits.total
+  })
+}
+
+const journal = ({ limits, networkFileSystem, retention, stateDirectory }: Configuration) =>
+  Journal.layer(SqliteClient.layer({ filename: StateFolder.fileIn(stateDirectory, "store"), busyTimeout: 50 }), {
+    laneEntries: limits.waitingWrites,
+    laneBytes: limits.waitingBytes,
+    conversations: limits.conversations,
+    networkFileSystem,
+    version,
+    retention: {
+      ledger: input(retention.ledger),
+      transcript: input(retention.transcript),
+      attachments: input(retention.attachments),
+      deadLetters: input(retention.deadLetters)
+    }
+  })
+
+/** Choices of a stop. */
+export const drainOptions = ({ drain }: Configuration): DrainOptions => ({
+  timeout: input(drain.timeout),
+  startWithin: input(drain.startWithin),
+  announce: input(drain.announce)
+})
+
+/** The whole gateway. */
+export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: DrainOptions) => {
+  const { loaded, made } = setup.current
+  const { configuration } = loaded
+  const { debounce, limits, queue, session, stateDirectory, turns } = configuration
+  const attachments = Attachments.layer({
+    folder: StateFolder.fileIn(stateDirectory, "attachments"),
+    limit: limits.attachment
+  })
+  return Gateway.layer({
+    agents: made.agents,
+    personas: made.personas,
+    channels: { http: channel },
+    drain,
+    debounce: {
+      quiet: input(debounce.quiet),
+      maxKeys: debounce.maxKeys,
+      ...(debounce.atMost === undefined ? {} : { atMost: input(debounce.atMost) })
+    },
+    queue,
+    session: { idleTimeout: input(session.idleTimeout), maxLive: session.maxLive },
+    turns: { limit: turns.limit, backoff: turns.backoff.map(input) }
+  }).pipe(Layer.provideMerge(journal(configuration)), Layer.provideMerge(attachments))
+}

@@ -1,0 +1,229 @@
+/**
+ * `sluice run`: the gateway in the foreground. Everything that can be wrong is
+ * found before anything is opened; then the whole gateway is built in one scope,
+ * and the program waits for the report of the stop. It ends with that report's
+ * exit code after the store is closed and its lock is free.
+ */
+import type { Channel } from "@sluice/runtime/Channel"
+import { Gateway } from "@sluice/runtime/Gateway"
+import { Journal } from "@sluice/runtime/Journal"
+import { deadlineOf, type DrainOptions, Report, type StopNews, type StopRequest } from "@sluice/runtime/Shutdown"
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as References from "effect/References"
+import * as Semaphore from "effect/Semaphore"
+import { performance } from "node:perf_hooks"
+import * as Address from "./Address.ts"
+import type { Sources } from "./ConfigurationSources.ts"
+import { codes, Ending } from "./Exit.ts"
+import * as Lines from "./Lines.ts"
+import { escapeJson } from "./LogEncoder.ts"
+import type * as Operations from "./Operations.ts"
+import * as Pipeline from "./Pipeline.ts"
+import type { Recorder } from "./SignalRecorder.ts"
+import * as Signals from "./Signals.ts"
+import * as Setup from "./Setup.ts"
+import { fileIn, writeWhole } from "./StateFolder.ts"
+import { version } from "./version.ts"
+import * as Watchdog from "./Watchdog.ts"
+
+type Began = Extract<StopNews, { readonly _tag: "Began" }>
+
+/** What is known of a stop while it runs. */
+interface Stop {
+  readonly began: Deferred.Deferred<Began>
+  /** The report as it stands. */
+  soFar: Began["soFar"] | undefined
+}
+
+const keepNow = (stateDirectory: string, report: Report): void =>
+  writeWhole(fileIn(stateDirectory, "lastShutdown"), `${JSON.stringify(report)}\n`)
+
+/** The end of a stop as the state directory keeps it, also when the store can't. */
+const keep = (stateDirectory: string, report: Report): Effect.Effect<void> =>
+  Effect.sync(() => keepNow(stateDirectory, report)).pipe(
+    // A full disk: the report is printed and, when it could be, in the store.
+    Effect.catchCause((cause) => Effect.logWarning("The report could not be written beside the store", cause))
+  )
+
+/** Takes the news of a stop to who waits for them. Synchronous. */
+const watching =
+  (stop: Stop, dog: Watchdog.Watchdog) =>
+  (news: StopNews): void => {
+    dog.watch(news)
+    if (news._tag !== "Began") return
+    stop.soFar = news.soFar
+    Deferred.doneUnsafe(stop.began, Effect.succeed(news))
+  }
+
+const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+/** Begins a stop and says how long it may take; a turn that asks again gets the report of the stop that it had asked for. */
+const stopping = (gateway: typeof Gateway.Service, stop: Stop) =>
+  Effect.fnUntraced(function* (request: StopRequest) {
+    const joined = yield* Effect.forkDetach(gateway.stop(request), { startImmediately: true })
+    const began = Effect.gen(function* () {
+      const { deadline } = yield* Deferred.await(stop.began)
+      return { within: Math.max(0, Math.round(deadline - (yield* monotonic))) }
+    })
+    return yield* Effect.raceFirst(
+      began,
+      Effect.map(Fiber.join(joined), (report) => ({ report }))
+    )
+  })
+
+/** Reads the configuration again and applies what can change while it runs. */
+const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel: ReturnType<typeof Pipeline.http>) => {
+  // The same channel as at the start, where its needs were met: the gateway knows it again and leaves it alone.
+  const channels = { http: channel as unknown as Channel }
+  const one = Semaphore.makeUnsafe(1)
+  return one.withPermits(1)(
+    Effect.gen(function* () {
+      const { decided, lines } = yield* Setup.again(setup)
+      const { agents, personas } = decided.made
+      const changes = yield* gateway.reload({ agents, personas, channels })
+      setup.current = decided
+      yield* Effect.logInfo("Configuration reloaded").pipe(Effect.annotateLogs({ changes: [...lines, ...changes] }))
+      return [...lines, ...changes]
+    }).pipe(
+      Effect.tapError((error) =>
+        Effect.logError("The configuration was not reloaded, the old one stays").pipe(
+          Effect.annotateLogs({ why: error.message })
+        )
+      )
+    )
+  )
+}
+
+/** Says that the gateway is there: the start lines, and the address for the tools. */
+const announce = Effect.fnUntraced(function* (setup: Setup.Setup, start: Lines.Start) {
+  const { stateDirectory } = setup.current.loaded.configuration
+  yield* Effect.forEach(setup.warnings, (warning) => Effect.logWarning(warning), { discard: true })
+  Address.write(stateDirectory, { url: start.url, pid: process.pid, epoch: start.epoch })
+  yield* setup.format === "pretty"
+    ? Effect.forEach(Lines.lines(start), (line) => Console.log(line), { discard: true })
+    : Effect.logInfo("ready").pipe(Effect.annotateLogs(Lines.facts(start)))
+})
+
+/** SIGQUIT: what every session waits for, a line each. */
+const dump = (gateway: typeof Gateway.Service) =>
+  Effect.gen(function* () {
+    const live = yield* gateway.live
+    yield* Effect.logInfo("Sessions in memory").pipe(Effect.annotateLogs({ count: live.length }))
+    yield* Effect.forEach(
+      live,
+      ({ key, state, turn, waiting, waitsFor }) =>
+        Effect.logInfo("Session").pipe(
+          Effect.annotateLogs({ key, state: state.name, waiting, waitsFor, ...(turn === undefined ? {} : { turn }) })
+        ),
+      { discard: true }
+    )
+  })
+
+/** The third request: no phase is waited for any more. What is known of the stop is kept; the rest is in the journal. */
+const exitNow = (setup: Setup.Setup, stop: Stop) => (by: string) =>
+  Effect.sync((): never => {
+    const report = stop.soFar?.({ code: codes.forced, why: `${by}, the third request to stop` })
+    if (report !== undefined) {
+      keepNow(setup.current.loaded.configuration.stateDirectory, report)
+      process.stdout.write(`${setup.format === "pretty" ? Report.text(report) : escapeJson(JSON.stringify(report))}\n`)
+    }
+    process.exit(codes.forced)
+  })
+
+const farewell = (setup: Setup.Setup, report: Report) =>
+  setup.format === "pretty"
+    ? Console.log(Report.text(report))
+    : Effect.logInfo("stopped").pipe(Effect.annotateLogs({ report }))
+
+/** Starts the watchdog, which guards until the store is closed. */
+const guarded = Effect.fnUntraced(function* (setup: Setup.Setup, choices: DrainOptions) {
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const options = {
+    timeout: deadlineOf(choices).millis,
+    file: fileIn(setup.current.loaded.configuration.stateDirectory, "lastShutdown"),
+    failed: (error: Error) =>
+      void runFork(Effect.logError("There is no watchdog: a stop that hangs is not ended", error))
+  }
+  return yield* Effect.acquireRelease(
+    Effect.sync(() => Watchdog.start(options)),
+    (dog) => Effect.sync(() => dog.release())
+  )
+})
+
+/** S8: a request to stop that comes before everything is there ends what was begun. */
+const unlessStopped = <A, E, R>(signals: Signals.Signals, build: Effect.Effect<A, E, R>) =>
+  Effect.raceFirst(
+    Effect.asSome(build),
+    signals.stopping.pipe(
+      Effect.tap(({ by }) => Effect.logInfo("Stopped before it was ready").pipe(Effect.annotateLogs({ by }))),
+      Effect.as(Option.none<A>())
+    )
+  )
+
+/** The gateway from its first file to the report of its stop. The scope's end closes the store. */
+const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.Signals) {
+  const { loaded } = setup.current
+  const { stateDirectory } = loaded.configuration
+  const stop: Stop = { began: yield* Deferred.make<Began>(), soFar: undefined }
+  const slot: Operations.Slot = { current: undefined }
+  const channel = Pipeline.http(setup, slot)
+  const choices = Pipeline.drainOptions(loaded.configuration)
+  const dog = yield* guarded(setup, choices)
+  const drain: DrainOptions = { ...choices, watch: watching(stop, dog) }
+  const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
+  if (Option.isNone(built)) return undefined
+  const context = built.value
+  const gateway = Context.get(context, Gateway)
+  const url = yield* channel.address
+  const reload = reloading(gateway, setup, channel)
+  slot.current = {
+    gateway,
+    journal: Context.get(context, Journal),
+    version,
+    uptime: Effect.sync(() => performance.now()),
+    parts: Effect.sync(() => ({
+      url,
+      agents: Object.keys(setup.current.made.agents),
+      channels: [{ name: "http", delivery: Lines.deliveryOf(channel), at: url }],
+      deadline: deadlineOf(drain)
+    })),
+    reload,
+    stop: stopping(gateway, stop)
+  }
+  yield* Effect.addFinalizer(() => Effect.sync(() => Address.remove(stateDirectory, process.pid)))
+  const { epoch, postMortem } = gateway.boot
+  dog.knows(epoch)
+  const channels = { http: channel }
+  yield* announce(setup, { version, url, loaded, channels, epoch, postMortem, deadline: deadlineOf(drain) })
+  const orders = {
+    stop: gateway.stop,
+    reload: Effect.ignore(reload),
+    dump: dump(gateway),
+    exitNow: exitNow(setup, stop)
+  }
+  yield* Effect.forkScoped(Signals.obey(signals, orders))
+  const report = yield* gateway.stopped
+  yield* keep(stateDirectory, report)
+  yield* farewell(setup, report)
+  return report
+})
+
+/** Runs the gateway; ends with the exit code of its stop. */
+export const run = Effect.fnUntraced(function* (sources: Sources, recorder: Recorder) {
+  const setup = yield* Setup.make(sources)
+  const { level } = setup.current.loaded.configuration.log
+  const report = yield* Effect.scoped(Effect.flatMap(Signals.make(recorder), (signals) => serve(setup, signals))).pipe(
+    Effect.ensuring(Effect.sync(() => setup.log.flush())),
+    Effect.provide(Logger.layer([setup.log.logger])),
+    Effect.provideService(References.MinimumLogLevel, Setup.levels[level])
+  )
+  if (report !== undefined && report.exitCode !== 0) return yield* new Ending({ code: report.exitCode, lines: [] })
+})

@@ -1,0 +1,116 @@
+/**
+ * Everything that is decided before anything is opened: configuration, state
+ * directory, tokens, agents with their secrets, the log. A reload decides it
+ * again; what is wrong then leaves the old decisions in force.
+ */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { performance } from "node:perf_hooks"
+import * as Agents from "./Agents.ts"
+import { settings } from "./Configuration.ts"
+import * as Sources from "./ConfigurationSources.ts"
+import * as Logs from "./Logs.ts"
+import { type ConfigurationError, shown } from "./Problem.ts"
+import * as Setting from "./Setting.ts"
+import * as StateFolder from "./StateFolder.ts"
+import * as Tokens from "./Tokens.ts"
+
+/** What is in force now; replaced as a whole by a reload. */
+export interface Decided {
+  readonly loaded: Sources.Loaded
+  readonly tokens: Tokens.Tokens
+  readonly made: Agents.Made
+}
+
+/** The decisions of a program, and its log. */
+export interface Setup {
+  current: Decided
+  readonly sources: Sources.Sources
+  readonly log: Logs.Log
+  readonly format: "json" | "pretty"
+  readonly warnings: ReadonlyArray<string>
+}
+
+/** Effect's name of each level. */
+export const levels = {
+  trace: "Trace",
+  debug: "Debug",
+  info: "Info",
+  warn: "Warn",
+  error: "Error",
+  none: "None"
+} as const
+
+const decide = Effect.fnUntraced(function* (
+  loaded: Sources.Loaded,
+  sources: Sources.Sources,
+  before: Decided | undefined
+): Effect.fn.Return<Decided, ConfigurationError> {
+  const { http, stateDirectory } = loaded.configuration
+  const tokens = yield* Tokens.read(
+    {
+      environment: sources.environment,
+      tokenFile: http.tokenFile,
+      origin: loaded.origin(["http", "tokenFile"]),
+      stateDirectory
+    },
+    { create: true }
+  )
+  return { loaded, tokens, made: yield* Agents.make(loaded, before) }
+})
+
+const formatOf = (wanted: "auto" | "pretty" | "json"): "json" | "pretty" =>
+  wanted === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : wanted
+
+/** Every secret that must not reach the log. */
+const secretsOf = ({ made, tokens }: Decided): ReadonlyArray<string> => [...tokens, ...made.secrets].map(Redacted.value)
+
+/** Decides everything for a start. */
+export const make = Effect.fnUntraced(function* (
+  sources: Sources.Sources
+): Effect.fn.Return<Setup, ConfigurationError> {
+  const loaded = yield* Sources.load(sources)
+  const { log, stateDirectory, timeZone } = loaded.configuration
+  const warning = yield* StateFolder.prepare(stateDirectory, loaded.origin(["stateDirectory"]))
+  const current = yield* decide(loaded, sources, undefined)
+  const format = formatOf(log.format)
+  const setup: Setup = {
+    current,
+    sources,
+    format,
+    warnings: [...loaded.warnings, ...(typeof warning === "string" ? [warning] : [])],
+    log: Logs.make({
+      format,
+      write: (line) => process.stdout.write(`${line}\n`),
+      secrets: () => secretsOf(setup.current),
+      now: () => performance.now(),
+      colors: process.stdout.isTTY && (sources.environment["NO_COLOR"] ?? "") === "",
+      timeZone
+    })
+  }
+  return setup
+})
+
+/** Keys that differ and only a restart can change. */
+const waiting = (before: Sources.Loaded, after: Sources.Loaded): ReadonlyArray<string> =>
+  settings
+    .filter((setting) => setting.needsRestart)
+    .filter(
+      ({ path }) => shown(Setting.get(before.configuration, path)) !== shown(Setting.get(after.configuration, path))
+    )
+    .map(({ path }) => `${path.join(".")} has changed; it takes effect with a restart`)
+
+/** Decides again, for a reload. `current` is replaced by the caller once the gateway has taken it. */
+export const again = Effect.fnUntraced(function* (
+  setup: Setup
+): Effect.fn.Return<{ readonly decided: Decided; readonly lines: ReadonlyArray<string> }, ConfigurationError> {
+  const before = setup.current.loaded
+  const loaded = yield* Sources.load(setup.sources)
+  // Its folder can't change while the store is open.
+  const fixed = {
+    ...loaded,
+    configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
+  }
+  const decided = yield* decide(fixed, setup.sources, setup.current)
+  return { decided, lines: [...loaded.warnings, ...waiting(before, loaded)] }
+})

@@ -1,0 +1,15 @@
+#!/usr/bin/env -S node --disable-sigusr1
+/**
+ * The first lines of the program. They import nothing that takes time: a signal
+ * that comes while the rest is loaded is written down, not lost and not deadly.
+ * Compiled code is kept, so that the next start is quicker.
+ */
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import { record } from "./SignalRecorder.ts"
+
+const recorder = record()
+const cache = fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url))
+process.getBuiltinModule("node:module").enableCompileCache(cache)
+const { main } = await import("./main.ts")
+main(recorder)

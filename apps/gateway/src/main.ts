@@ -1,0 +1,28 @@
+/** Runs the command line over Node's services and ends the process with the exit code of what it did. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as Command from "effect/cli/Command"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import process from "node:process"
+import * as Cli from "./Cli.ts"
+import { exitCodeOf, lastWords } from "./Exit.ts"
+import type { Recorder } from "./SignalRecorder.ts"
+import { version } from "./version.ts"
+
+const services = (recorder: Recorder) =>
+  Layer.mergeAll(
+    NodeServices.layer,
+    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    Layer.succeed(Cli.Recorded, recorder)
+  )
+
+/** Never returns: the process ends, or becomes the next one. */
+export const main = (recorder: Recorder): void => {
+  const program = Command.runWith(Cli.sluice, { version })(process.argv.slice(2))
+  void Effect.runPromiseExit(Effect.provide(program, services(recorder))).then((exit) => {
+    for (const line of lastWords(exit)) process.stderr.write(`${line}\n`)
+    process.exit(exitCodeOf(exit))
+  })
+}

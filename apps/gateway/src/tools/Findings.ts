@@ -1,0 +1,282 @@
+/**
+ * The single looks of `sluice doctor`. Each says what it found and, where that
+ * is not well, what to do; none of them changes anything.
+ */
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Channel from "@sluice/runtime/Channel"
+import { deadlineOf } from "@sluice/runtime/Shutdown"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import { accessSync, constants, statfsSync, statSync } from "node:fs"
+import { createServer } from "node:net"
+import { delimiter, isAbsolute, join, resolve } from "node:path"
+import { input, make } from "../Agents.ts"
+import type { Loaded, Place } from "../ConfigurationSources.ts"
+import { shown } from "../Problem.ts"
+import { sizeText } from "../Setting.ts"
+import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
+import * as SupervisorBudget from "../SupervisorBudget.ts"
+import * as Tokens from "../Tokens.ts"
+import { ask } from "./Ask.ts"
+import * as Words from "./Words.ts"
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly name: string
+  readonly state: "ok" | "warn" | "fail"
+  readonly detail: string
+  readonly remedy?: string
+}
+
+/** The Node that runs this. 26 for `node:sqlite` and for replacing the process at a restart. */
+export const node = (version: string): Finding =>
+  Number(version.split(".")[0]) >= 26
+    ? { name: "node", state: "ok", detail: version }
+    : { name: "node", state: "fail", detail: version, remedy: "use Node 26 or newer; npm start brings its own" }
+
+const writable = (path: string): string | undefined => {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (cause) {
+    return reasonOf(cause)
+  }
+}
+
+/** The state directory: there or makeable, writable, and nobody else's. */
+export const folder = (path: string): ReadonlyArray<Finding> => {
+  const name = "state directory"
+  const problem = writable(existing(path))
+  if (problem !== undefined) {
+    const remedy = "correct its permissions, or use another one with SLUICE_STATE_DIR"
+    return [{ name, state: "fail", detail: `${shown(path)}: ${problem}`, remedy }]
+  }
+  if (!exists(path)) return [{ name, state: "ok", detail: `${path} is made at the first start` }]
+  const mode = statSync(path).mode & 0o777
+  return (mode & 0o077) === 0
+    ? [{ name, state: "ok", detail: path }]
+    : [
+        {
+          name,
+          state: (mode & 0o002) === 0 ? "warn" : "fail",
+          detail: `${path} has mode ${mode.toString(8)}`,
+          remedy: `chmod 700 ${shown(path)}`
+        }
+      ]
+}
+
+/** File systems by their number in statfs: those that lie about locks, and those that forget. */
+const networks: { readonly [type: number]: string } = {
+  0x6969: "NFS",
+  0x517b: "SMB",
+  0xff534d42: "CIFS",
+  0xfe534d42: "SMB2",
+  0x5346414f: "AFS",
+  0x00c36400: "Ceph",
+  0x01021997: "9p",
+  0x73757245: "Coda"
+}
+const forgetful: { readonly [type: number]: string } = {
+  0x01021994: "tmpfs",
+  0x794c7630: "overlay",
+  0x858458f6: "ramfs"
+}
+
+const low = 1024 ** 3
+const empty = 100 * 1024 ** 2
+
+/** The disk under the state directory: what kind, and how much is left. */
+export const disk = (path: string): ReadonlyArray<Finding> => {
+  const found = statfsSync(existing(path))
+  const network = networks[found.type]
+  const gone = forgetful[found.type]
+  const free = found.bavail * found.bsize
+  const left = `${sizeText(Math.floor(free / 1024 ** 2) * 1024 ** 2)} free`
+  const kind: Finding =
+    network !== undefined
+      ? {
+          name: "file system",
+          state: "fail",
+          detail: `${network}, a network file system: its locks and flushes are not to be trusted`,
+          remedy: "put the state directory on a local disk"
+        }
+      : gone !== undefined
+        ? {
+            name: "file system",
+            state: "warn",
+            detail: `${gone}: what it holds goes with the machine or the container`,
+            remedy: "put the state directory on a volume that stays"
+          }
+        : { name: "file system", state: "ok", detail: "local" }
+  const remedy = "make room: without it no message can be accepted"
+  return [
+    kind,
+    free < empty
+      ? { name: "disk", state: "fail", detail: left, remedy }
+      : free < low
+        ? { name: "disk", state: "warn", detail: left, remedy }
+        : { name: "disk", state: "ok", detail: left }
+  ]
+}
+
+/** The token that clients send. */
+export const tokens = (place: Place, loaded: Loaded): Effect.Effect<ReadonlyArray<Finding>> => {
+  const fromVariable = (place.environment["SLUICE_TOKEN"] ?? "") !== ""
+  const file = place.tokenFile ?? fileIn(place.stateDirectory, "token")
+  if (!fromVariable && place.tokenFile === undefined && !exists(file)) {
+    return Effect.succeed([{ name: "token", state: "ok", detail: "is made at the first start" }])
+  }
+  return Tokens.read({ ...place, origin: loaded.origin(["http", "tokenFile"]) }, { create: false }).pipe(
+    Effect.map((found): ReadonlyArray<Finding> => [
+      {
+        name: "token",
+        state: "ok",
+        detail: `${found.length === 1 ? "one" : "two, one of which should go soon"}, from ${fromVariable ? "SLUICE_TOKEN" : file}`
+      }
+    ]),
+    Effect.catch((error) =>
+      Effect.succeed<ReadonlyArray<Finding>>([{ name: "token", state: "fail", detail: error.message }])
+    )
+  )
+}
+
+/** Where a program is found; undefined when it is not. */
+export const which = (program: string, folder: string, path: string): string | undefined => {
+  const places = /[/\\]/.test(program)
+    ? [isAbsolute(program) ? program : resolve(folder, program)]
+    : path
+        .split(delimiter)
+        .filter((one) => one !== "")
+        .map((one) => join(one, program))
+  return places.find((one) => {
+    try {
+      accessSync(one, constants.X_OK)
+      return statSync(one).isFile()
+    } catch {
+      // Not here: the next place.
+      return false
+    }
+  })
+}
+
+/** The programs, folders and secrets of the agents. */
+export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
+  const made = yield* Effect.result(make(loaded))
+  const secrets: ReadonlyArray<Finding> =
+    made._tag === "Success" ? [] : [{ name: "agents", state: "fail", detail: made.failure.message }]
+  const programs = Object.entries(loaded.configuration.agents).map(([name, agent]): Finding => {
+    if (agent.kind === "demo") return { name: `agent ${name}`, state: "ok", detail: "built in" }
+    const [program = ""] = agent.argv
+    const cwd = agent.cwd ?? loaded.folder
+    if (!exists(cwd))
+      return {
+        name: `agent ${name}`,
+        state: "fail",
+        detail: `its folder ${cwd} does not exist`,
+        remedy: "create it or correct cwd"
+      }
+    const found = which(program, cwd, process.env["PATH"] ?? "")
+    return found === undefined
+      ? {
+          name: `agent ${name}`,
+          state: "fail",
+          detail: `program ${shown(program)} is not found`,
+          remedy: "install it, correct argv[0], or correct PATH"
+        }
+      : { name: `agent ${name}`, state: "ok", detail: found }
+  })
+  return [...secrets, ...programs]
+})
+
+/** How each channel delivers: an ambiguous one may show a reply twice or not at all after a crash. */
+export const deliveries = (): ReadonlyArray<Finding> => [
+  { name: "channel http", state: "ok", detail: Channel.deliveryName(Channel.pull) }
+]
+
+const Deadline = Schema.Struct({ deadline: Schema.Struct({ millis: Schema.Finite, source: Schema.String }) })
+
+/** S14: the deadline that holds against the one that was configured. A running gateway knows its own supervisor. */
+export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place | undefined): Effect.fn.Return<Finding> {
+  const { timeout } = loaded.configuration.drain
+  const wanted = deadlineOf({ timeout: input(timeout) }).millis
+  const asked = up === undefined ? undefined : yield* Effect.option(ask(up, { method: "GET", path: "/v1/status" }))
+  const theirs =
+    asked === undefined || Option.isNone(asked) ? Option.none() : Schema.decodeUnknownOption(Deadline)(asked.value.body)
+  const budget = yield* SupervisorBudget.find
+  const holds = Option.isSome(theirs)
+    ? theirs.value.deadline
+    : deadlineOf({ timeout: input(timeout), ...(budget === undefined ? {} : { budget }) })
+  const detail = `a stop takes at most ${Words.span(holds.millis)} (${holds.source})`
+  return holds.millis >= wanted
+    ? { name: "deadline", state: "ok", detail }
+    : {
+        name: "deadline",
+        state: "warn",
+        detail: `${detail}, drain.timeout is ${timeout}`,
+        remedy:
+          "give the supervisor more time (TimeoutStopSec, terminationGracePeriodSeconds, docker stop -t), or lower drain.timeout"
+      }
+})
+
+/** Whether the port is free. */
+export const port = (http: Loaded["configuration"]["http"]): Effect.Effect<Finding> =>
+  Effect.callback<Finding>((resume) => {
+    const server = createServer()
+    const say = (finding: Finding) => server.close(() => resume(Effect.succeed(finding)))
+    server.once("error", (cause) => {
+      const remedy = "stop the other program, or use another port with SLUICE_PORT"
+      const detail = `${http.host}:${http.port} can't be used: ${reasonOf(cause)}`
+      resume(Effect.succeed({ name: "port", state: "fail", detail, remedy }))
+    })
+    server.listen(http.port, http.host, () =>
+      say({ name: "port", state: "ok", detail: `${http.host}:${http.port} is free` })
+    )
+  })
+
+/** Whether the store is whole; only asked when nobody runs on it. */
+export const store = (place: Place, up: boolean): Effect.Effect<ReadonlyArray<Finding>> => {
+  const filename = fileIn(place.stateDirectory, "store")
+  if (!exists(filename)) return Effect.succeed([{ name: "store", state: "ok", detail: "is made at the first start" }])
+  if (up) return Effect.succeed([{ name: "store", state: "ok", detail: "in use; checked only when no gateway runs" }])
+  const check = Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql.unsafe<{ readonly quick_check: string }>("pragma quick_check(3)")
+    return rows.map((row) => row.quick_check).join("; ")
+  })
+  return check.pipe(
+    Effect.provide(SqliteClient.layer({ filename, readonly: true, disableWAL: true })),
+    Effect.map((found): ReadonlyArray<Finding> => [
+      found === "ok"
+        ? { name: "store", state: "ok", detail: "passes the integrity check" }
+        : {
+            name: "store",
+            state: "fail",
+            detail: found,
+            remedy: "keep a copy of the folder and restore the last backup"
+          }
+    ]),
+    Effect.catchCause((cause) =>
+      Effect.succeed<ReadonlyArray<Finding>>([
+        {
+          name: "store",
+          state: "fail",
+          detail: `can't be opened: ${reasonOf(cause.reasons.find((one) => one._tag !== "Interrupt"))}`,
+          remedy: "correct the permissions of its files; if it is damaged, keep a copy and restore the last backup"
+        }
+      ])
+    )
+  )
+}
+
+const Ready = Schema.Struct({ ready: Schema.Boolean, problems: Schema.Array(Schema.String) })
+
+/** What the running gateway says that it lacks. */
+export const readiness = (status: number, body: unknown, url: string): ReadonlyArray<Finding> => {
+  const found = Schema.decodeUnknownOption(Ready)(body)
+  const problems = Option.isSome(found) ? found.value.problems : []
+  return status === 200
+    ? [{ name: "gateway", state: "ok", detail: `ready at ${url}` }]
+    : [{ name: "gateway", state: "warn", detail: `not ready at ${url}${problems.map((one) => `; ${one}`).join("")}` }]
+}
