@@ -189,6 +189,8 @@ export interface Wire {
   readonly write: (text: string) => Effect.Effect<void>
   /** What has arrived, as soon as it contains this. */
   readonly until: (text: string) => Effect.Effect<string>
+  /** What has arrived, as soon as it contains this so many times. */
+  readonly untilMany: (text: string, count: number) => Effect.Effect<string>
   /** Completes with everything that arrived, when the other side has closed. */
   readonly closed: Effect.Effect<string>
   /** Takes nothing any more. */
@@ -228,6 +230,7 @@ export const connect = (server: Server): Effect.Effect<Wire, never, Scope.Scope>
       const wire: Wire = {
         write: (data) => Effect.callback((done) => void socket.write(data, () => done(Effect.void))),
         until: (wanted) => when(() => text.includes(wanted)),
+        untilMany: (wanted, count) => when(() => text.split(wanted).length > count),
         closed: when(() => over),
         stopReading: Effect.sync(() => void socket.pause()),
         destroy: Effect.sync(() => void socket.destroy())
@@ -247,3 +250,54 @@ export const head = (method: string, path: string, headers: Record<string, strin
     "",
     ""
   ].join("\r\n")
+
+/** A cable to a server that can be cut and mended: a proxy of bytes that drops its connections and refuses new ones. */
+export const cuttable = (server: Server) =>
+  Effect.acquireRelease(
+    Effect.callback<{
+      readonly proxy: Net.Server
+      readonly sockets: Set<Net.Socket>
+      readonly state: { whole: boolean }
+    }>((resume) => {
+      const sockets = new Set<Net.Socket>()
+      const state = { whole: true }
+      const proxy = Net.createServer((near) => {
+        if (!state.whole) {
+          near.destroy()
+          return
+        }
+        const far = Net.connect(server.port, "127.0.0.1")
+        for (const [one, other] of [
+          [near, far],
+          [far, near]
+        ] as const) {
+          sockets.add(one)
+          one.on("error", () => {})
+          one.on("close", () => {
+            sockets.delete(one)
+            other.destroy()
+          })
+          one.pipe(other)
+        }
+      })
+      proxy.listen(0, "127.0.0.1", () => resume(Effect.succeed({ proxy, sockets, state })))
+    }),
+    ({ proxy, sockets }) =>
+      Effect.callback<void>((resume) => {
+        for (const socket of sockets) socket.destroy()
+        proxy.close(() => resume(Effect.void))
+      })
+  ).pipe(
+    Effect.map(({ proxy, sockets, state }) => {
+      const address = proxy.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      return {
+        url: `http://127.0.0.1:${port}`,
+        cut: Effect.sync(() => {
+          state.whole = false
+          for (const socket of sockets) socket.destroy()
+        }),
+        mend: Effect.sync(() => void (state.whole = true))
+      }
+    })
+  )

@@ -4,7 +4,6 @@
  * tested against it, with latches before and after the commit and with refusals
  * on demand, so that a test can stand in the very moment that it is about.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -16,39 +15,17 @@ import type { Handle, Peer, Standing } from "../Channel.ts"
 import {
   Accepted,
   type AcceptError,
-  type Attachment,
   Conflict,
   conversationKey,
-  type Conversation,
   type Ended,
   type Inbound,
-  Invalid,
-  maxNameLength,
-  maxTextLength,
   type Progress,
   type Reply,
-  type ReplyKind,
-  TooLarge
+  type ReplyKind
 } from "../Message.ts"
+import { check, find, known, reply, room, Store, type StoredMessage, type StoredPost, tally } from "./memoryStore.ts"
 
-/** A message as it was committed. */
-export interface StoredMessage {
-  readonly seq: number
-  readonly id: string
-  readonly conversation: string
-  readonly sender: string
-  readonly text: string
-  readonly attachments: ReadonlyArray<Attachment>
-  readonly held: boolean
-}
-
-/** A post as it was committed. */
-export interface StoredPost {
-  readonly seq: number
-  readonly id: string
-  readonly conversation: string
-  readonly text: string
-}
+export type { StoredMessage, StoredPost } from "./memoryStore.ts"
 
 /** What a test does behind the handle. */
 export interface MemoryHandle {
@@ -78,6 +55,8 @@ export interface MemoryHandle {
   readonly emit: (conversation: string, progress: Progress) => Effect.Effect<void>
   /** The next accept or post, whoever makes it, fails with this and stores nothing. */
   readonly refuseNext: (error: AcceptError) => Effect.Effect<void>
+  /** Completes when so many messages and posts, repeats not counted, have come to their commit in this run. */
+  readonly arrived: (count: number) => Effect.Effect<void>
   /** Open. Closed it holds every accept before its commit. */
   readonly commit: Latch.Latch
   /** Open. Closed it holds every accept between its commit and its acknowledgement. */
@@ -94,97 +73,6 @@ export interface MemoryHandle {
   readonly restarted: Effect.Effect<MemoryHandle, never, Scope.Scope>
 }
 
-interface Room {
-  readonly conversation: Conversation
-  readonly replies: Array<Reply>
-  readonly latest: SubscriptionRef.SubscriptionRef<number>
-  readonly progress: PubSub.PubSub<Progress>
-}
-
-interface Row extends StoredMessage {
-  readonly room: Room
-  readonly end: Deferred.Deferred<Ended>
-  ended: Ended | undefined
-}
-
-interface Entry {
-  readonly body: string
-  readonly outcome: Deferred.Deferred<Accepted, AcceptError>
-}
-
-/** What outlives a run: rows, posts, rooms, and the ids that are taken. */
-class Store {
-  readonly rows: Array<Row> = []
-  readonly posts: Array<StoredPost> = []
-  readonly rooms = new Map<string, Room>()
-  readonly taken = new Map<string, Entry>()
-  readonly committed = Effect.runSync(SubscriptionRef.make(0))
-  seq = 0
-  generated = 0
-}
-
-const find = (store: Store, seq: number): Row | undefined => store.rows.find((row) => row.seq === seq)
-
-const known = (store: Store, seq: number): Effect.Effect<Row> =>
-  Effect.suspend(() => {
-    const row = find(store, seq)
-    return row === undefined ? Effect.die(new Error(`no message with seq ${seq}`)) : Effect.succeed(row)
-  })
-
-const room = (store: Store, channel: string, peer: Peer) =>
-  Effect.suspend(() => {
-    const conversation: Conversation = {
-      channel,
-      account: peer.account ?? "",
-      peer: peer.conversation,
-      thread: peer.thread ?? ""
-    }
-    const key = conversationKey(conversation)
-    const known = store.rooms.get(key)
-    if (known !== undefined) return Effect.succeed(known)
-    return Effect.map(
-      Effect.all([SubscriptionRef.make(0), PubSub.sliding<Progress>(256)]),
-      ([latest, progress]): Room => {
-        // somebody else may have opened it while this one was being made
-        const opened = store.rooms.get(key) ?? { conversation, replies: [], latest, progress }
-        store.rooms.set(key, opened)
-        return opened
-      }
-    )
-  })
-
-const check = (inbound: Inbound): AcceptError | undefined => {
-  if (inbound.text.length > maxTextLength) {
-    return new TooLarge({ field: "text", size: inbound.text.length, limit: maxTextLength, unit: "characters" })
-  }
-  for (const field of ["conversation", "id", "sender"] as const) {
-    const value = inbound[field]
-    if (value !== undefined && (value === "" || value.length > maxNameLength)) {
-      return new Invalid({ field, value: value.slice(0, 40), remedy: `use 1 to ${maxNameLength} characters` })
-    }
-  }
-  return undefined
-}
-
-/** A counter that can be waited for. */
-const tally = Effect.map(SubscriptionRef.make(0), (ref) => ({
-  within: <A, E, R>(stream: Stream.Stream<A, E, R>) =>
-    Stream.unwrap(
-      Effect.as(
-        SubscriptionRef.update(ref, (n) => n + 1),
-        Stream.ensuring(
-          stream,
-          SubscriptionRef.update(ref, (n) => n - 1)
-        )
-      )
-    ),
-  reaches: (count: number) =>
-    SubscriptionRef.changes(ref).pipe(
-      Stream.takeUntil((n) => n === count),
-      Stream.runDrain
-    )
-}))
-
 /** The state of one run of the gateway over a store. */
 const makeRun = Effect.fnUntraced(function* (store: Store, name: string) {
   const scope = yield* Effect.scope
@@ -198,6 +86,7 @@ const makeRun = Effect.fnUntraced(function* (store: Store, name: string) {
     ready: yield* Deferred.make<void>(),
     readers: yield* tally,
     watchers: yield* tally,
+    arrivals: yield* SubscriptionRef.make(0),
     refusals: new Array<AcceptError>()
   }
   return run
@@ -220,6 +109,7 @@ const commit = (run: Run, key: string | undefined, body: string, store: () => Ac
     const outcome = Deferred.makeUnsafe<Accepted, AcceptError>()
     if (key !== undefined) run.store.taken.set(key, { body, outcome })
     const write = Effect.gen(function* () {
+      yield* SubscriptionRef.update(run.arrivals, (count) => count + 1)
       yield* run.commit.await
       const refusal = run.refusals.shift()
       if (refusal !== undefined) {
@@ -266,33 +156,6 @@ const accept = (run: Run) =>
     })
   })
 
-const reply = Effect.fnUntraced(function* (
-  store: Store,
-  opened: Room,
-  input: {
-    readonly text: string
-    readonly turn?: string
-    readonly inReplyTo?: ReadonlyArray<string>
-    readonly kind?: ReplyKind
-  }
-) {
-  const createdAt = yield* Clock.currentTimeMillis
-  const number = opened.replies.length + 1
-  const stored: Reply = {
-    id: `reply-${conversationKey(opened.conversation)}-${number}`,
-    conversation: opened.conversation,
-    number,
-    kind: input.kind ?? "answer",
-    text: input.text,
-    inReplyTo: input.inReplyTo ?? [],
-    createdAt,
-    ...(input.turn === undefined ? {} : { turn: input.turn })
-  }
-  opened.replies.push(stored)
-  yield* SubscriptionRef.set(opened.latest, number)
-  return stored
-})
-
 const post = (run: Run) =>
   Effect.fnUntraced(function* (peer: Peer, input: { readonly id?: string; readonly text: string }) {
     const opened = yield* room(run.store, run.name, peer)
@@ -318,19 +181,17 @@ const makeHandle = (run: Run): Handle => ({
     })),
   replies: (peer, after) =>
     run.readers.within(
-      Stream.unwrap(
-        Effect.map(room(run.store, run.name, peer), (opened) => {
-          let cursor = after
-          return SubscriptionRef.changes(opened.latest).pipe(
-            Stream.map((latest) => {
-              const next = opened.replies.filter(({ number }) => number > cursor && number <= latest)
-              cursor = Math.max(cursor, latest)
-              return next
-            }),
-            Stream.flattenIterable
-          )
-        })
-      )
+      Effect.map(room(run.store, run.name, peer), (opened) => {
+        let cursor = after
+        return SubscriptionRef.changes(opened.latest).pipe(
+          Stream.map((latest) => {
+            const next = opened.replies.filter(({ number }) => number > cursor && number <= latest)
+            cursor = Math.max(cursor, latest)
+            return next
+          }),
+          Stream.flattenIterable
+        )
+      })
     ),
   ended: (seq) =>
     Effect.suspend((): Effect.Effect<Standing | undefined> => {
@@ -345,7 +206,10 @@ const makeHandle = (run: Run): Handle => ({
     }),
   progress: (peer) =>
     run.watchers.within(
-      Stream.unwrap(Effect.map(room(run.store, run.name, peer), (opened) => Stream.fromPubSub(opened.progress)))
+      room(run.store, run.name, peer).pipe(
+        Effect.flatMap((opened) => PubSub.subscribe(opened.progress)),
+        Effect.map(Stream.fromSubscription)
+      )
     ),
   receiving: () => Effect.void,
   ready: Effect.asVoid(Deferred.succeed(run.ready, undefined)),
@@ -382,6 +246,11 @@ const control = (run: Run): MemoryHandle => {
     emit: (conversation, progress) =>
       Effect.flatMap(room(store, run.name, { conversation }), (opened) => PubSub.publish(opened.progress, progress)),
     refuseNext: (error) => Effect.sync(() => void run.refusals.push(error)),
+    arrived: (count) =>
+      SubscriptionRef.changes(run.arrivals).pipe(
+        Stream.takeUntil((arrivals) => arrivals >= count),
+        Stream.runDrain
+      ),
     commit: run.commit,
     acknowledge: run.acknowledge,
     stop: Effect.asVoid(Deferred.succeed(run.stopping, undefined)),

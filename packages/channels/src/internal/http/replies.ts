@@ -120,7 +120,7 @@ const eventStream = (serving: Serving, conversation: string, after: number, late
     Stream.catchCause((cause) => Stream.drain(Stream.fromEffect(Effect.logInfo("A stream of replies ended", cause))))
   )
   const stopping = Stream.succeed(event("stopping", { note: "messages are safe; come back with the last number" }))
-  return Stream.succeed(event("ready", { after, latest }, after)).pipe(
+  return Stream.succeed(event("ready", { after, latest, ...(late ? { stopping: true } : {}) }, after)).pipe(
     Stream.concat(late ? Stream.concat(stopping, live) : live),
     Stream.concat(late ? Stream.empty : Stream.filter(stopping, () => serving.isStopping)),
     Stream.tap(() => Effect.sync(took)),

@@ -1,0 +1,369 @@
+/**
+ * The terminal's conversation without a terminal: what is typed, interrupted and
+ * shown, over a gateway that stops, restarts, refuses and comes back.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import type { MemoryHandle } from "@sluice/runtime/testing"
+import type { Progress } from "@sluice/runtime/Message"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Terminal from "../src/Terminal.ts"
+import { Transcript } from "../src/internal/terminal/transcript.ts"
+import { serve, type Server, token } from "./serve.ts"
+
+/** A screen that remembers, and that can be waited for. */
+const screen = Effect.map(SubscriptionRef.make(""), (shown) => ({
+  shown: SubscriptionRef.get(shown),
+  until: (text: string) =>
+    SubscriptionRef.changes(shown).pipe(
+      Stream.takeUntil((all) => all.includes(text)),
+      Stream.runDrain
+    ),
+  write: (text: string) => SubscriptionRef.update(shown, (all) => all + text),
+  note: (line: string) => SubscriptionRef.update(shown, (all) => `${all}[${line}]\n`)
+}))
+
+const sit = Effect.fnUntraced(function* (
+  server: Pick<Server, "url">,
+  options: Partial<Terminal.ChatOptions> & { readonly token?: Redacted.Redacted } = {}
+) {
+  const typed = yield* Queue.unbounded<string, Cause.Done>()
+  const keys = yield* Queue.unbounded<void>()
+  const shown = yield* screen
+  const chat = yield* Terminal.chat({
+    url: server.url,
+    token: Redacted.make(token),
+    conversation: "kim",
+    input: Stream.fromQueue(typed),
+    interrupts: Stream.fromQueue(keys),
+    screen: shown,
+    ...options
+  }).pipe(Effect.provide(FetchHttpClient.layer), Effect.forkScoped)
+  return {
+    ...shown,
+    farewell: Fiber.join(chat),
+    type: (text: string) => Queue.offer(typed, text),
+    controlC: Queue.offer(keys, undefined),
+    controlD: Queue.end(typed)
+  }
+})
+
+const turn = { session: "http/kim", turn: "t1" }
+const state = (name: "idle" | "processing"): Progress => ({ _tag: "State", session: "http/kim", state: { name } })
+
+const texts = (memory: MemoryHandle.MemoryHandle) => Effect.map(memory.messages, (all) => all.map(({ text }) => text))
+
+describe("chat", () => {
+  it.live("W1: shows an answer as it is written, and the stored one only where it says more", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server)
+      yield* desk.type("hello")
+      yield* memory.message(1)
+      yield* memory.watchers(1)
+      yield* memory.emit("kim", { _tag: "ToolStarted", ...turn, id: "1", name: "grep" })
+      yield* memory.emit("kim", { _tag: "Text", ...turn, delta: "Hello " })
+      yield* desk.until("Hello ")
+      yield* memory.emit("kim", { _tag: "Text", ...turn, delta: "Kim" })
+      yield* desk.until("Kim")
+      yield* memory.answer(1, "Hello Kim.\nBye.", "t1")
+      yield* desk.until("Bye.\n")
+      assert.strictEqual(yield* desk.shown, "[- grep ...]\nHello Kim.\nBye.\n")
+    })
+  )
+
+  it.live("survives a restart of the gateway: says so, and neither loses nor doubles a line", () =>
+    Effect.gen(function* () {
+      const first = yield* serve()
+      const desk = yield* sit(first)
+      yield* desk.type("one")
+      yield* first.memory.message(1)
+      yield* first.memory.answer(1, "first answer")
+      yield* desk.until("first answer")
+      yield* first.memory.stop
+      yield* desk.until("stopping")
+      yield* first.close
+      yield* desk.type("two")
+      yield* first.memory.reply("kim", { text: "while nobody listened" })
+      const memory = yield* first.memory.restarted
+      yield* serve({ port: first.port, memory })
+      yield* memory.message(2)
+      yield* memory.answer(2, "second answer")
+      yield* desk.until("second answer")
+      assert.deepStrictEqual(yield* texts(memory), ["one", "two"])
+      const lines = (yield* desk.shown).trimEnd().split("\n")
+      const answers = lines.filter((line) => !line.startsWith("["))
+      assert.deepStrictEqual(answers, ["first answer", "while nobody listened", "second answer"])
+      const notes = lines.filter((line) => line.startsWith("["))
+      assert.strictEqual(notes.filter((note) => note.includes("stopping")).length, 1)
+      assert.strictEqual(notes.filter((note) => note.includes("again")).length, 1)
+    })
+  )
+
+  it.live("S19: a line whose acknowledgement a crash took is sent again under its id", () =>
+    Effect.gen(function* () {
+      const first = yield* serve()
+      const desk = yield* sit(first)
+      yield* first.memory.acknowledge.close
+      yield* desk.type("hello")
+      yield* first.memory.message(1)
+      yield* first.close
+      const memory = yield* first.memory.restarted
+      yield* first.memory.acknowledge.open
+      yield* serve({ port: first.port, memory })
+      yield* memory.answer(1, "heard")
+      yield* desk.until("heard")
+      yield* desk.controlD
+      assert.deepStrictEqual(yield* desk.farewell, { accepted: 1, refused: 0, unsent: [] })
+      assert.deepStrictEqual(yield* texts(memory), ["hello"])
+    })
+  )
+
+  it.live("what was said before it began is not shown again, unless it is asked for", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      yield* memory.reply("kim", { text: "long ago" })
+      const fresh = yield* sit(server)
+      const back = yield* sit(server, { after: 0 })
+      yield* memory.readers(2)
+      yield* memory.reply("kim", { text: "now" })
+      yield* Effect.all([fresh.until("now"), back.until("now")])
+      assert.strictEqual(yield* fresh.shown, "now\n")
+      assert.strictEqual(yield* back.shown, "long ago\nnow\n")
+    })
+  )
+
+  it.live("without a gateway it ends at once and says that nobody is there", () =>
+    Effect.gen(function* () {
+      const desk = yield* sit({ url: "http://127.0.0.1:9" })
+      const error = yield* Effect.flip(desk.farewell)
+      assert.strictEqual(error.reason, "Unreachable")
+    })
+  )
+
+  it.live("W4: with a wrong token it ends and says why, without showing the token", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const desk = yield* sit(server, { token: Redacted.make("not-the-right-token") })
+      const error = yield* Effect.flip(desk.farewell)
+      assert.strictEqual(error.reason, "Denied")
+      assert.include(error.message, "Bearer")
+      assert.notInclude(error.message, "not-the-right-token")
+    })
+  )
+
+  it.live("Ctrl-C once stops what runs and goes on, twice in a row leaves", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server)
+      yield* desk.type("work")
+      yield* memory.message(1)
+      yield* desk.controlC
+      assert.strictEqual((yield* memory.message(2)).text, "/stop")
+      yield* memory.end(1, { ending: "cancelled", why: "stop" })
+      yield* desk.type("more")
+      yield* memory.message(3)
+      // what was typed in between makes the next one a first one again
+      yield* desk.controlC
+      yield* memory.message(4)
+      yield* desk.controlC
+      assert.deepInclude(yield* desk.farewell, { unsent: [] })
+      assert.deepStrictEqual(yield* texts(memory), ["work", "/stop", "more", "/stop"])
+    })
+  )
+
+  it.live("Ctrl-C with nothing running sends nothing and says how to leave", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server)
+      yield* memory.watchers(1)
+      yield* desk.controlC
+      yield* desk.until("Ctrl-D leaves")
+      yield* desk.controlC
+      yield* desk.farewell
+      assert.deepStrictEqual(yield* texts(memory), [])
+    })
+  )
+
+  it.live("Ctrl-D leaves after what was typed last is accepted", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server)
+      yield* desk.type("last words")
+      yield* desk.controlD
+      assert.deepStrictEqual(yield* desk.farewell, { accepted: 1, refused: 0, unsent: [] })
+      assert.deepStrictEqual(yield* texts(memory), ["last words"])
+    })
+  )
+
+  it.live("who leaves while the gateway is away is told what was not sent", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const desk = yield* sit(server)
+      yield* server.memory.readers(1)
+      yield* server.close
+      yield* desk.until("connection lost")
+      yield* desk.type("into the void")
+      yield* desk.controlC
+      yield* desk.controlC
+      assert.deepInclude(yield* desk.farewell, { accepted: 0, unsent: ["into the void"] })
+      assert.include(yield* desk.shown, "not sent: into the void")
+    })
+  )
+
+  it.live("Q19: a permission request has numbered options, and the number is sent as the option", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server)
+      yield* memory.watchers(1)
+      const options = ["Allow once", "Deny"]
+      yield* memory.emit("kim", { _tag: "Permission", ...turn, number: 1, question: "Run rm -r build?", options })
+      yield* desk.until("2) Deny")
+      assert.strictEqual(yield* desk.shown, "[Run rm -r build?]\n[  1) Allow once]\n[  2) Deny]\n")
+      yield* desk.type("1")
+      assert.strictEqual((yield* memory.message(1)).text, "Allow once")
+      yield* desk.type("1")
+      assert.strictEqual((yield* memory.message(2)).text, "1")
+    })
+  )
+
+  it.live("input that ends is answered to its end: `echo hi | sluice chat`", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server, {
+        input: Stream.fromIterable(["hi", "ho"]),
+        whenInputEnds: "wait",
+        streaming: false
+      })
+      yield* memory.message(2)
+      yield* memory.emit("kim", state("processing"))
+      yield* memory.emit("kim", { _tag: "Text", ...turn, delta: "half of an ans" })
+      yield* memory.answer(1, "answer one")
+      yield* memory.answer(2, "answer two")
+      assert.deepStrictEqual(yield* desk.farewell, { accepted: 2, refused: 0, unsent: [] })
+      assert.strictEqual(yield* desk.shown, "answer one\nanswer two\n")
+    })
+  )
+
+  it.live("input that ends waits over a restart too, and for messages that end without a reply", () =>
+    Effect.gen(function* () {
+      const first = yield* serve()
+      const desk = yield* sit(first, {
+        input: Stream.fromIterable(["hi", "ho"]),
+        whenInputEnds: "wait",
+        streaming: false
+      })
+      yield* first.memory.message(2)
+      yield* first.close
+      const memory = yield* first.memory.restarted
+      yield* serve({ port: first.port, memory })
+      yield* memory.answer(1, "answer one")
+      yield* memory.end(2, { ending: "cancelled", why: "stop" })
+      yield* desk.farewell
+      assert.include(yield* desk.shown, "answer one\n")
+    })
+  )
+})
+
+describe("transcript", () => {
+  const recorded = Effect.fnUntraced(function* (steps: (transcript: Transcript) => ReadonlyArray<Effect.Effect<void>>) {
+    const shown = yield* screen
+    yield* Effect.all(steps(new Transcript(shown, true)), { discard: true })
+    return yield* shown.shown
+  })
+  const text = (delta: string, id = "t1"): Progress => ({ _tag: "Text", session: "s", turn: id, delta })
+  const reply = (whole: string, id = "t1") => ({ number: 1, text: whole, turn: id, inReplyTo: [] })
+  const over: Progress = { _tag: "TurnEnded", ...turn, outcome: "done" }
+
+  it.effect(
+    "W4: escape sequences and bidirectional text of an answer show as codes, also when they come in pieces",
+    () =>
+      Effect.gen(function* () {
+        const shown = yield* recorded((transcript) => [
+          transcript.happened(text("red \u001b")),
+          transcript.happened(text("[31m and \u202egnp.exe\u0007\n")),
+          transcript.note("tool \u001b]0;owned\u0007\nsecond line")
+        ])
+        assert.strictEqual(
+          shown,
+          "red \\u{1b}[31m and \\u{202e}gnp.exe\\u{7}\n[tool \\u{1b}]0;owned\\u{7}\\u{a}second line]\n"
+        )
+      })
+  )
+
+  it.effect("a character that comes in two halves is shown whole", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("\ud83d")),
+        transcript.happened(text("\ude00!")),
+        transcript.reply(reply("\ud83d\ude00!"))
+      ])
+      assert.strictEqual(shown, "\ud83d\ude00!\n")
+    })
+  )
+
+  it.effect("an answer with a hole in its stream is written whole", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("one ")),
+        transcript.cut,
+        transcript.happened(text("three")),
+        transcript.reply(reply("one two three"))
+      ])
+      assert.strictEqual(shown, "one \nthree\none two three\n")
+    })
+  )
+
+  it.effect("a turn that is tried again begins its answer anew", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("first try")),
+        transcript.happened(over),
+        transcript.happened(text("second ")),
+        transcript.happened(text("try")),
+        transcript.reply(reply("second try"))
+      ])
+      assert.strictEqual(shown, "first try\nsecond try\n")
+    })
+  )
+
+  it.effect("a reply that comes after its turn is over is not shown twice", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("all of it")),
+        transcript.happened(over),
+        transcript.reply(reply("all of it")),
+        transcript.reply({ number: 2, text: "a notice", inReplyTo: [] })
+      ])
+      assert.strictEqual(shown, "all of it\na notice\n")
+    })
+  )
+
+  it.effect("the answer to a command in the middle of another one leaves that one where it is", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("begun")),
+        transcript.reply({ number: 1, text: "status: fine", inReplyTo: [] }),
+        transcript.reply(reply("begun and ended"))
+      ])
+      assert.strictEqual(shown, "begun\nstatus: fine\n and ended\n")
+    })
+  )
+
+  it.effect("a turn with two replies shows each once", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("part one\npart two")),
+        transcript.reply(reply("part one")),
+        transcript.reply(reply("part two"))
+      ])
+      assert.strictEqual(shown, "part one\npart two\n")
+    })
+  )
+})
