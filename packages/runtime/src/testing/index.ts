@@ -14,3 +14,13 @@ export {
 } from "./agentConformance.ts"
 export * as MemoryHandle from "./memoryHandle.ts"
 export * as TestChannel from "./channels.ts"
+export * as TestAgent from "./agent.ts"
+export * as TestGateway from "./gateway.ts"
+export {
+  type ChannelCase,
+  channelConformance,
+  type ChannelSubject,
+  type Person,
+  type RunningChannel,
+  type Told
+} from "./channelConformance.ts"
