@@ -1,0 +1,203 @@
+/**
+ * The only memory. Every promise of the gateway is a row here before anybody
+ * hears of it: the message before its receipt, the claim before the agent, the
+ * replies in the transaction that ends their turn. All writes go through one
+ * bounded writer that commits in rounds; the writer rings doorbells for what it
+ * committed, in order, and never waits for anybody. A crash between any two
+ * rounds loses nothing that was acknowledged.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type * as SqlClient from "effect/sql/SqlClient"
+import { makeJournal } from "./internal/journal/make.ts"
+import { makeReader } from "./internal/journal/reader.ts"
+import type {
+  Admit,
+  Claim,
+  Claimed,
+  CommandAction,
+  CommandOutcome,
+  Doorbells,
+  JournalError,
+  Notice,
+  PermissionRow,
+  Post,
+  ReplyRow,
+  ReplyStep,
+  Route,
+  Row,
+  RowKey,
+  SessionRow,
+  Settle
+} from "./internal/journal/records.ts"
+import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reports.ts"
+import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
+
+export * from "./internal/journal/records.ts"
+export * from "./internal/journal/reports.ts"
+
+/** The journal of one gateway: one owner, one writer. */
+export class Journal extends Context.Service<
+  Journal,
+  {
+    /** What the opening found: epoch, cut-off turns, how the last boot ended. */
+    readonly opening: Opening
+    /** Sets who is rung; once, before the first admission. */
+    readonly listen: (doorbells: Doorbells) => void
+    /** Completes when the journal can't go on: the program stops with the reason's exit code. */
+    readonly failed: Effect.Effect<JournalError>
+    /** The deadline of a stop, monotonic milliseconds: until then urgent writes are retried. */
+    readonly stopBy: (monotonicMillis: number) => void
+
+    /** Stores a message; see {@link Accepted}. Uncommitted = failed, committed = never fails. */
+    readonly admit: (entry: Admit) => Effect.Effect<Accepted, AcceptError>
+    /** Stores an outbound message without a turn. */
+    readonly post: (entry: Post) => Effect.Effect<Accepted, AcceptError>
+    /** The current session of a conversation, if memory has it: a hint, never waits. */
+    readonly currentUnsafe: (conversationKey: string) => number | undefined
+
+    /**
+     * Fixes a batch as a turn with its first attempt. `undefined` when no row of it waits any more; with `supersedes`
+     * also when that turn was dispatched meanwhile or an older message waits between (the rows wait on then). A
+     * claim beside an open turn of the session dies. At most 64 messages and 256 KiB: the rest of the batch waits.
+     */
+    readonly claim: (entry: Claim) => Effect.Effect<Claimed | undefined, JournalError>
+    /** Starts the next attempt of an open turn; `undefined` when it is not open any more. */
+    readonly resume: (turn: number) => Effect.Effect<Claimed | undefined, JournalError>
+    /** Ends an attempt with its replies in one transaction; `false` when another end won. */
+    readonly settle: (entry: Settle) => Effect.Effect<boolean, JournalError>
+    /** Ends waiting rows as dropped by a policy. Memory forgets them only afterwards. */
+    readonly drop: (session: number, seqs: ReadonlyArray<number>, policy: string) => Effect.Effect<void, JournalError>
+    /** Stores that a tool with side effects runs (or, with `undefined`, no longer). */
+    readonly tool: (turn: number, attempt: number, name: string | undefined) => Effect.Effect<void, JournalError>
+    /** Ends a command row together with its effect and its reply. */
+    readonly command: (
+      seq: number,
+      action: CommandAction,
+      route: Route,
+      render: (outcome: CommandOutcome) => ReadonlyArray<string>,
+      /** Edited into the placeholder of a turn that the command cancels; without it the placeholder stays as it stands. */
+      placeholder?: string
+    ) => Effect.Effect<CommandOutcome | undefined, JournalError>
+    /** Stores a question of a running turn; `undefined` when it does not run any more. */
+    readonly ask: (
+      turn: number,
+      question: string,
+      options: ReadonlyArray<string>
+    ) => Effect.Effect<PermissionRow | undefined, JournalError>
+    /** Ends a question without a decision of a person (`expired`, `cancelled`). */
+    readonly unask: (permission: number, decision: string) => Effect.Effect<void, JournalError>
+    /** Open questions of a session. */
+    readonly permissions: (session: number) => Effect.Effect<ReadonlyArray<PermissionRow>, JournalError>
+
+    /** The placeholder row of a turn (edit channels), made now or by an earlier attempt; `undefined` when the turn has ended. */
+    readonly reserve: (turn: number) => Effect.Effect<ReplyRow | undefined, JournalError>
+    /** Moves a reply; `undefined` when it is not in a state that the step leaves. */
+    readonly step: (step: ReplyStep) => Effect.Effect<ReplyRow | undefined, JournalError>
+    /** Stores a wait for a conversation or a whole channel, in milliseconds from now. */
+    readonly throttle: (
+      scope: { readonly channel: string; readonly conversation?: number },
+      wait: number
+    ) => Effect.Effect<void, JournalError>
+    readonly notice: (entry: Notice) => Effect.Effect<ReplyRow | undefined, JournalError>
+    /** A new reply row with the payload of a dead one, or its removal. */
+    readonly replay: (reply: number) => Effect.Effect<ReplyRow | undefined, JournalError>
+    readonly discard: (reply: number) => Effect.Effect<boolean, JournalError>
+
+    /** Marks all open work with the reason of a stop, in one commit of its own. Idempotent. */
+    readonly preMark: (
+      reason: string
+    ) => Effect.Effect<{ readonly turns: number; readonly sessions: number }, JournalError>
+    /** Stores the report of a stop. */
+    readonly storeReport: (report: {
+      readonly reason: string
+      readonly exitCode: number
+      readonly millis: number
+      readonly clean: boolean
+      readonly json: unknown
+    }) => Effect.Effect<void, JournalError>
+    /** The boot is healthy: ends the chain of unclean boots. */
+    readonly healthy: Effect.Effect<void, JournalError>
+    /** Deletes what retention lets go, a bounded piece at a time; returns the number of rows. */
+    readonly compact: Effect.Effect<number, JournalError>
+    /** Checkpoints and truncates the write-ahead log, ends the writer; the lock is released with the layer. */
+    readonly close: Effect.Effect<void, JournalError>
+
+    /** Sessions with waiting messages of older epochs: counts only, so that a large backlog costs neither time nor memory at boot. */
+    readonly backlog: Effect.Effect<
+      ReadonlyArray<{ readonly session: number; readonly waiting: number; readonly firstSeq: number }>,
+      JournalError
+    >
+    /** The next waiting messages (no commands) of older epochs of one session, by seq: how a session with a backlog takes its next batch. */
+    readonly waiting: (session: number, limit: number) => Effect.Effect<ReadonlyArray<RowKey>, JournalError>
+    /** Messages without an end that wait (any epoch), by conversation key; at most `limit` rows, the longest first, `more` counts the rest. */
+    readonly queued: (limit: number) => Effect.Effect<
+      {
+        readonly rows: ReadonlyArray<{ readonly conversation: string; readonly waiting: number }>
+        readonly more: number
+      },
+      JournalError
+    >
+    /**
+     * Stores on a turn that it asked for a stop. `undefined` when this is its first request, or one of this epoch; otherwise
+     * what came of the earlier one (epoch, reason, that epoch's stored report), and nothing is changed.
+     */
+    readonly asked: (
+      turn: number,
+      reason: string
+    ) => Effect.Effect<
+      { readonly reason: string; readonly epoch: number; readonly report: unknown } | undefined,
+      JournalError
+    >
+    /** Commands of older epochs that were admitted and not run, by seq. */
+    readonly commands: Effect.Effect<ReadonlyArray<Row>, JournalError>
+    readonly rows: (seqs: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Row>, JournalError>
+    readonly session: (id: number) => Effect.Effect<SessionRow | undefined, JournalError>
+    readonly conversation: (
+      key: string
+    ) => Effect.Effect<{ readonly id: number; readonly session: number } | undefined, JournalError>
+    /** Replies that the outbox owes, above the row `after`, by row: of everybody, or of one conversation (a lane that reads on). */
+    readonly owed: (
+      after: number,
+      limit: number,
+      conversation?: number
+    ) => Effect.Effect<ReadonlyArray<ReplyRow>, JournalError>
+    /** Stored waits that still last: milliseconds left. */
+    readonly throttles: Effect.Effect<
+      ReadonlyArray<{ readonly channel: string; readonly conversation: number | undefined; readonly left: number }>,
+      JournalError
+    >
+    readonly page: (conversationKey: string, after: number, limit: number) => Effect.Effect<Page, JournalError>
+    readonly standing: (
+      seq: number
+    ) => Effect.Effect<
+      { readonly row: Row; readonly ended: Ended | undefined; readonly replies: ReadonlyArray<Reply> } | undefined,
+      JournalError
+    >
+    /** Hashes of stored attachments that a row refers to, for the sweep. */
+    readonly attachments: Effect.Effect<ReadonlySet<string>, JournalError>
+    readonly reads: JournalReads
+  }
+>()("@sluice/runtime/Journal") {
+  /**
+   * A journal with a connection of its own, built fresh from `client` and never
+   * taken from the host's context: a writer that waited for a connection inside
+   * the host's own transaction would wait for ever.
+   */
+  static readonly layer = <E, R>(
+    client: Layer.Layer<SqlClient.SqlClient, E, R>,
+    options: JournalOptions = {}
+  ): Layer.Layer<Journal, E | JournalError, R> => makeJournal(Journal, client, options)
+
+  /** The questions of {@link JournalReads} over a store that nobody has to run; read-only. */
+  static readonly reader = <E, R>(
+    client: Layer.Layer<SqlClient.SqlClient, E, R>
+  ): Layer.Layer<JournalReader, E | JournalError, R> => makeReader(JournalReader, client)
+}
+
+/** Read-only view of a store, for tools. */
+export class JournalReader extends Context.Service<JournalReader, JournalReads>()("@sluice/runtime/JournalReader") {}
+
+/** The interface of {@link Journal}, for its implementation. */
+export type JournalShape = Journal["Service"]

@@ -1,0 +1,100 @@
+/**
+ * From addresses to conversations: those that memory knows, those that the store
+ * knows, and new ones, which get their main session with them.
+ */
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { type Conversation, mainSession } from "../../Message.ts"
+import type { Known } from "./conversations.ts"
+import type { Value } from "./database.ts"
+import type { Round } from "./round.ts"
+import { insert, insertAll } from "./statements.ts"
+
+/** A conversation's row, as it is read. */
+export interface ConversationRecord {
+  readonly id: number
+  readonly key: string
+  readonly channel: string
+  readonly account: string
+  readonly peer: string
+  readonly thread: string
+  readonly session: number
+  readonly number: number
+}
+
+/** The address in a conversation's row. */
+export const addressOf = (row: Pick<ConversationRecord, "channel" | "account" | "peer" | "thread">): Conversation => ({
+  channel: row.channel,
+  account: row.account,
+  peer: row.peer,
+  thread: row.thread
+})
+
+const insertConversations = insert("sluice_conversations", [
+  "id",
+  "key",
+  "channel",
+  "account",
+  "peer",
+  "thread",
+  "session",
+  "number",
+  "created_at"
+])
+
+const insertSessions = insert("sluice_sessions", ["id", "conversation", "name", "last_active"])
+
+/** Makes the conversations of these addresses known to `round.conversations`; at most a few statements in all. */
+export const resolve = Effect.fnUntraced(function* (
+  round: Round,
+  wanted: ReadonlyMap<string, Conversation>,
+  at: number
+): Effect.fn.Return<void, SqlError> {
+  const { conversations, counters } = round
+  const missing = new Map(wanted)
+  const stored = yield* round.query<ConversationRecord>(
+    `select id, key, channel, account, peer, thread, session, number from sluice_conversations
+     where key in (select value from json_each(?))`,
+    [JSON.stringify([...wanted.keys()])]
+  )
+  for (const row of stored) {
+    missing.delete(row.key)
+    conversations.keep({ id: row.id, key: row.key, address: addressOf(row), session: row.session, tail: undefined }, at)
+  }
+  if (missing.size === 0) return
+  const rows: Array<Value> = []
+  const mains: Array<Value> = []
+  for (const [key, address] of missing) {
+    const known: Known = { id: ++counters.conversation, key, address, session: ++counters.session, tail: undefined }
+    rows.push(
+      known.id,
+      key,
+      address.channel,
+      address.account,
+      address.peer,
+      address.thread,
+      known.session,
+      0,
+      round.now
+    )
+    mains.push(known.session, known.id, mainSession, round.now)
+    conversations.keep(known, at)
+    round.undo.push(() => conversations.forget(known))
+  }
+  yield* insertAll(round.query, insertConversations, rows)
+  yield* insertAll(round.query, insertSessions, mains)
+})
+
+/** One conversation by its number, from memory or the store. */
+export const conversationById = Effect.fnUntraced(function* (
+  round: Pick<Round, "query" | "conversations">,
+  id: number
+): Effect.fn.Return<Pick<Known, "id" | "key" | "address" | "session"> | undefined, SqlError> {
+  const known = round.conversations.byId(id)
+  if (known !== undefined) return known
+  const [row] = yield* round.query<ConversationRecord>(
+    `select id, key, channel, account, peer, thread, session, number from sluice_conversations where id = ?`,
+    [id]
+  )
+  return row === undefined ? undefined : { id: row.id, key: row.key, address: addressOf(row), session: row.session }
+})

@@ -1,0 +1,89 @@
+/**
+ * What `/stop`, `/new` and `/retry` do to a session: its waiting messages and its
+ * open turn end as cancelled, or the messages of the turn that was set aside last
+ * come back as new ones.
+ */
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { writeCopies } from "./admit.ts"
+import { loadInbound, loadOpenTurns, loadReplies, loadTurns } from "./load.ts"
+import type { CommandOutcome, Row } from "./records.ts"
+import { endPlaceholder, loadNumbers } from "./replies.ts"
+import type { Round } from "./round.ts"
+import { inboundColumns, type InboundRecord, numbers, rowOf, type SessionRecord } from "./rows.ts"
+import { endMessages, leaveTurns } from "./settle.ts"
+
+/** Ends what waits and runs in a session, as far as it came before `before`. */
+export const cancelSession = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord,
+  before: number,
+  by: string,
+  placeholder: string | undefined
+): Effect.fn.Return<Pick<CommandOutcome, "cancelled" | "turn">, SqlError> {
+  const { query } = round
+  const waiting = yield* query<InboundRecord>(
+    `select ${inboundColumns} from sluice_inbound i join sluice_conversations c on c.id = i.conversation
+     where i.turn is null and i.ending is null and i.command = 0 and i.session = ? and i.seq < ? order by i.seq`,
+    [session.id, before]
+  )
+  const ended = { ending: "cancelled" as const, why: by }
+  const seqs = waiting.map((row) => row.seq)
+  yield* endMessages(round, [{ seqs, ended }])
+  round.conversations.settled(session.conversation, new Set(seqs), round.undo)
+  const cancelled = waiting.map(rowOf)
+
+  const turn = (yield* loadOpenTurns(query, [session.id])).get(session.id)
+  if (turn === undefined || turn.last_seq > before) return { cancelled, turn: undefined }
+  yield* query(
+    `update sluice_turns set state = 'cancelled', ended_at = ?, wait_until = null, wait = null, trial = 0 where id = ?`,
+    [round.now, turn.id]
+  )
+  const messages = numbers(turn.seqs)
+  yield* endMessages(round, [{ seqs: messages, ended }])
+  yield* leaveTurns(round, [{ id: turn.id, session: session.id, state: "cancelled" }])
+  if (turn.placeholder !== null) {
+    yield* loadNumbers(round, [session.conversation])
+    const row = (yield* loadReplies(query, [turn.placeholder])).get(turn.placeholder)
+    yield* endPlaceholder(round, turn, row, placeholder)
+  }
+  return { cancelled, turn: { id: turn.id, session: session.id, messages: messages.length } }
+})
+
+/** Copies the messages of the turn that was set aside last; nothing when there is none. */
+export const retryTurn = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord
+): Effect.fn.Return<ReadonlyArray<Row>, SqlError> {
+  const { query } = round
+  if (session.set_aside === null) return []
+  const turn = (yield* loadTurns(query, [session.set_aside])).get(session.set_aside)
+  yield* query(`update sluice_sessions set set_aside = null where id = ?`, [session.id])
+  if (turn === undefined) return []
+  const stored = yield* loadInbound(query, numbers(turn.seqs))
+  const digests = yield* query<{ readonly seq: number; readonly digest: number }>(
+    `select seq, digest from sluice_inbound where seq in (select value from json_each(?))`,
+    [turn.seqs]
+  )
+  const digestOf = new Map(digests.map((row) => [row.seq, row.digest]))
+  const originals = [...stored.values()].sort((a, b) => a.seq - b.seq)
+  const copies = originals.map((original, index) => ({
+    row: {
+      ...rowOf(original),
+      seq: ++round.counters.seq,
+      id: `retry-${crypto.randomUUID()}`,
+      session: session.id,
+      epoch: round.epoch,
+      opens: index === 0,
+      closes: index === originals.length - 1,
+      command: false,
+      acceptedAt: round.now,
+      replayOf: original.seq,
+      asking: undefined
+    },
+    digest: digestOf.get(original.seq) ?? 0,
+    attachments: original.attachments
+  }))
+  yield* writeCopies(round, copies)
+  return copies.map(({ row }) => row)
+})

@@ -1,0 +1,196 @@
+/**
+ * Commands are admitted rows. Effect, end and reply are one transaction, and the
+ * effect reaches only messages that came before the command: a retried or
+ * redelivered `/stop` finds its row ended and cancels nothing that came after.
+ */
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { type Entry, type CommandEntry, succeed } from "./entries.ts"
+import { cancelSession, retryTurn } from "./cancel.ts"
+import { loadInbound, loadSessions } from "./load.ts"
+import { permissionColumns } from "./permissions.ts"
+import type { CommandOutcome, PermissionRow } from "./records.ts"
+import { draftReplies, loadNumbers } from "./replies.ts"
+import type { Round } from "./round.ts"
+import { type InboundRecord, type PermissionRecord, permissionOf, type SessionRecord, sessionOf } from "./rows.ts"
+import { endMessages } from "./settle.ts"
+
+type Effects = Omit<CommandOutcome, "session"> & { readonly session: number }
+
+const nothing = (session: number): Effects => ({
+  session,
+  cancelled: [],
+  turn: undefined,
+  created: false,
+  missing: false,
+  copies: [],
+  permission: undefined
+})
+
+interface Named {
+  readonly id: number
+}
+
+const named = (round: Round, conversation: number, name: string) =>
+  Effect.map(
+    round.query<Named>(`select id from sluice_sessions where conversation = ? and name = ?`, [conversation, name]),
+    (rows) => rows[0]?.id
+  )
+
+const makeSession = Effect.fnUntraced(function* (
+  round: Round,
+  like: SessionRecord,
+  name: string,
+  persona: string
+): Effect.fn.Return<number, SqlError> {
+  const id = ++round.counters.session
+  yield* round.query(`insert into sluice_sessions (id, conversation, name, persona, last_active) values (?,?,?,?,?)`, [
+    id,
+    like.conversation,
+    name,
+    persona,
+    round.now
+  ])
+  return id
+})
+
+const makeCurrent = Effect.fnUntraced(function* (
+  round: Round,
+  conversation: number,
+  session: number
+): Effect.fn.Return<void, SqlError> {
+  yield* round.query(`update sluice_conversations set session = ? where id = ?`, [session, conversation])
+  yield* round.query(`update sluice_sessions set archived = 0 where id = ?`, [session])
+  const known = round.conversations.byId(conversation)
+  if (known === undefined) return
+  const before = known.session
+  known.session = session
+  round.undo.push(() => {
+    known.session = before
+  })
+})
+
+/** `/new` without a name: what waits and runs is cancelled, the session is archived, a fresh one takes its name. */
+const startOver = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord,
+  row: InboundRecord,
+  persona: string | undefined,
+  placeholder: string | undefined
+): Effect.fn.Return<Effects, SqlError> {
+  const cancelled = yield* cancelSession(round, session, row.seq, "new", placeholder)
+  yield* round.query(`update sluice_sessions set archived = 1, name = ? where id = ?`, [
+    `${session.name}~${session.id}`,
+    session.id
+  ])
+  const fresh = yield* makeSession(round, session, session.name, persona ?? session.persona)
+  yield* makeCurrent(round, session.conversation, fresh)
+  return { ...nothing(fresh), ...cancelled, created: true }
+})
+
+const startNamed = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord,
+  name: string,
+  persona: string | undefined
+): Effect.fn.Return<Effects, SqlError> {
+  const known = yield* named(round, session.conversation, name)
+  const id = known ?? (yield* makeSession(round, session, name, persona ?? session.persona))
+  if (known !== undefined && persona !== undefined) {
+    yield* round.query(`update sluice_sessions set persona = ? where id = ?`, [persona, known])
+  }
+  yield* makeCurrent(round, session.conversation, id)
+  return { ...nothing(id), created: known === undefined }
+})
+
+const decide = Effect.fnUntraced(function* (
+  round: Round,
+  session: number,
+  number: number | undefined,
+  option: string
+): Effect.fn.Return<PermissionRow | undefined, SqlError> {
+  const open = yield* round.query<PermissionRecord>(
+    `select ${permissionColumns} from sluice_permissions where decision is null and session = ? order by number`,
+    [session]
+  )
+  const asked = open
+    .map(permissionOf)
+    .find((row) => (number === undefined ? row.options.includes(option) : row.number === number))
+  if (asked === undefined || !asked.options.includes(option)) return undefined
+  yield* round.query(`update sluice_permissions set decision = ?, decided_at = ? where id = ?`, [
+    option,
+    round.now,
+    asked.id
+  ])
+  return { ...asked, decision: option }
+})
+
+/** Does what a command does, to rows before its own. */
+const act = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord,
+  row: InboundRecord,
+  { action, placeholder }: CommandEntry
+): Effect.fn.Return<Effects, SqlError> {
+  const { query } = round
+  const none = nothing(session.id)
+  switch (action._tag) {
+    case "None":
+      return none
+    case "Stop":
+      return { ...none, ...(yield* cancelSession(round, session, row.seq, "stop", placeholder)) }
+    case "New":
+      return action.name === undefined
+        ? yield* startOver(round, session, row, action.persona, placeholder)
+        : yield* startNamed(round, session, action.name, action.persona)
+    case "Switch": {
+      const id = yield* named(round, session.conversation, action.name)
+      if (id === undefined) return { ...none, missing: true }
+      yield* makeCurrent(round, session.conversation, id)
+      return nothing(id)
+    }
+    case "Timeout":
+      yield* query(`update sluice_sessions set idle_timeout = ? where id = ?`, [Math.round(action.millis), session.id])
+      return none
+    case "Queue":
+      yield* query(`update sluice_sessions set queue_mode = ? where id = ?`, [action.mode, session.id])
+      return none
+    case "Retry":
+      return { ...none, copies: yield* retryTurn(round, session) }
+    case "Allow":
+      return { ...none, permission: yield* decide(round, session.id, action.number, action.option) }
+  }
+})
+
+const run = Effect.fnUntraced(function* (round: Round, entry: Entry<"command">): Effect.fn.Return<void, SqlError> {
+  const { input } = entry
+  const row = (yield* loadInbound(round.query, [input.seq])).get(input.seq)
+  const session = row === undefined ? undefined : (yield* loadSessions(round.query, [row.session])).get(row.session)
+  if (row === undefined || session === undefined || row.command !== 1 || row.ending !== null) {
+    succeed(entry, undefined)
+    return
+  }
+  const { session: current, ...effects } = yield* act(round, session, row, input)
+  const after = (yield* loadSessions(round.query, [current])).get(current)
+  if (after === undefined) return yield* Effect.die(new Error(`session ${current} is gone`))
+  const outcome: CommandOutcome = { ...effects, session: sessionOf(after) }
+  yield* loadNumbers(round, [row.conversation])
+  const link = { turn: null, post: null, replayOf: null, inReplyTo: [row.id] }
+  const target = { ...session, id: row.conversation }
+  const draft = { kind: "command" as const, parts: input.render(outcome) }
+  const replies = draftReplies(round, target, [draft], input.route, link)
+  yield* round.query(`update sluice_inbound set replies = ? where seq = ?`, [
+    JSON.stringify(replies.map((reply) => reply.id)),
+    row.seq
+  ])
+  yield* endMessages(round, [{ seqs: [row.seq], ended: { ending: "command", why: "" } }])
+  succeed(entry, outcome)
+})
+
+/** Writes a round's commands, one after the other: each sees what the one before did. */
+export const writeCommands = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"command">>
+): Effect.fn.Return<void, SqlError> {
+  for (const entry of entries) yield* run(round, entry)
+})

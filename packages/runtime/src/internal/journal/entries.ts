@@ -1,0 +1,166 @@
+/**
+ * What waits for the writer. An entry is one write with the promise of its
+ * outcome: whoever asked only awaits that promise, so a caller that leaves
+ * changes nothing, and an outcome is told after the commit and never before.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Exit from "effect/Exit"
+import type { Accepted, AcceptError } from "../../Message.ts"
+import type { RoundKind } from "../boundary.ts"
+import type { Prepared } from "./admit.ts"
+import type { PreparedPost } from "./posts.ts"
+import type {
+  Claim,
+  Claimed,
+  CommandAction,
+  CommandOutcome,
+  JournalError,
+  Notice,
+  PermissionRow,
+  ReplyRow,
+  ReplyStep,
+  Route,
+  Settle
+} from "./records.ts"
+
+/** A command with how its reply is worded. */
+export interface CommandEntry {
+  readonly seq: number
+  readonly action: CommandAction
+  readonly route: Route
+  readonly placeholder: string | undefined
+  readonly render: (outcome: CommandOutcome) => ReadonlyArray<string>
+}
+
+/** A report of a stop as it is stored. */
+export interface StoredReport {
+  readonly reason: string
+  readonly exitCode: number
+  readonly millis: number
+  readonly clean: boolean
+  readonly json: unknown
+}
+
+/** What came of a turn's earlier request to stop. */
+export interface AskedBefore {
+  readonly reason: string
+  readonly epoch: number
+  readonly report: unknown
+}
+
+/** Every kind of write: what it takes, what it answers, how it fails. */
+export interface Kinds {
+  readonly premark: [{ readonly reason: string }, { readonly turns: number; readonly sessions: number }, JournalError]
+  readonly settle: [Settle, boolean, JournalError]
+  readonly resume: [{ readonly turn: number }, Claimed | undefined, JournalError]
+  readonly claim: [Claim, Claimed | undefined, JournalError]
+  readonly tool: [
+    { readonly turn: number; readonly attempt: number; readonly name: string | undefined },
+    void,
+    JournalError
+  ]
+  readonly ask: [
+    { readonly turn: number; readonly question: string; readonly options: ReadonlyArray<string> },
+    PermissionRow | undefined,
+    JournalError
+  ]
+  readonly unask: [{ readonly permission: number; readonly decision: string }, void, JournalError]
+  readonly asked: [{ readonly turn: number; readonly reason: string }, AskedBefore | undefined, JournalError]
+  readonly drop: [
+    { readonly session: number; readonly seqs: ReadonlyArray<number>; readonly policy: string },
+    void,
+    JournalError
+  ]
+  readonly command: [CommandEntry, CommandOutcome | undefined, JournalError]
+  readonly reserve: [{ readonly turn: number }, ReplyRow | undefined, JournalError]
+  readonly step: [ReplyStep, ReplyRow | undefined, JournalError]
+  readonly throttle: [
+    { readonly channel: string; readonly conversation: number | undefined; readonly wait: number },
+    void,
+    JournalError
+  ]
+  readonly notice: [Notice, ReplyRow | undefined, JournalError]
+  readonly replay: [{ readonly reply: number }, ReplyRow | undefined, JournalError]
+  readonly discard: [{ readonly reply: number }, boolean, JournalError]
+  readonly report: [StoredReport, void, JournalError]
+  readonly upkeep: [Upkeep, number, JournalError]
+  readonly admit: [Prepared, Accepted, AcceptError]
+  readonly post: [PreparedPost, Accepted, AcceptError]
+}
+
+/** Housekeeping of the journal itself. */
+export type Upkeep =
+  /** The boot is healthy. */
+  | { readonly _tag: "Healthy" }
+  /** A suspect ran for five minutes: from now on a crash counts for everybody again. */
+  | { readonly _tag: "TrialOver"; readonly turn: number; readonly attempt: number }
+  /** Monotonic milliseconds of uptime since the last one. */
+  | { readonly _tag: "Uptime"; readonly millis: number }
+  /** A bounded piece of what retention lets go. */
+  | { readonly _tag: "Compact" }
+
+export type Kind = keyof Kinds
+export type Input<K extends Kind> = Kinds[K][0]
+export type Output<K extends Kind> = Kinds[K][1]
+export type Failure<K extends Kind> = Kinds[K][2]
+
+/** One write that waits. */
+export interface Entry<K extends Kind = Kind> {
+  readonly kind: K
+  readonly input: Input<K>
+  /** Size by which the lane is bounded. */
+  readonly bytes: number
+  /** Monotonic milliseconds of the call. */
+  readonly at: number
+  readonly done: Deferred.Deferred<Output<K>, Failure<K>>
+  outcome: Exit.Exit<Output<K>, Failure<K>> | undefined
+}
+
+/** Makes an entry. */
+export const entry = <K extends Kind>(kind: K, input: Input<K>, bytes: number, at: number): Entry<K> => ({
+  kind,
+  input,
+  bytes,
+  at,
+  done: Deferred.makeUnsafe(),
+  outcome: undefined
+})
+
+/** Says how an entry will have gone when its round commits. */
+export const succeed = <K extends Kind>(entry: Entry<K>, value: Output<K>): void => {
+  entry.outcome = Exit.succeed(value)
+}
+
+/** Says that an entry is refused when its round commits; the rest of the round stands. */
+export const fail = <K extends Kind>(entry: Entry<K>, error: Failure<K>): void => {
+  entry.outcome = Exit.fail(error)
+}
+
+/** Ends an entry now, with what its round said. */
+export const conclude = (entry: Entry): void => {
+  if (entry.outcome !== undefined) Deferred.doneUnsafe(entry.done, entry.outcome)
+}
+
+/** Label of the durable boundary that a kind crosses; upkeep has none. */
+export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
+  premark: "premark",
+  settle: "settle",
+  resume: "resume",
+  claim: "claim",
+  tool: "tool",
+  ask: "permission",
+  unask: "permission",
+  asked: "tool",
+  drop: "drop",
+  command: "command",
+  reserve: "reserve",
+  step: "step",
+  throttle: "throttle",
+  notice: "notice",
+  replay: "notice",
+  discard: "notice",
+  report: "report",
+  upkeep: undefined,
+  admit: "admit",
+  post: "post"
+}

@@ -1,0 +1,119 @@
+/**
+ * Builds a journal: its own connection, the lock, the schema, the opening
+ * transaction, then the writer. Each is undone in the opposite order, so the lock
+ * outlives the connection and nobody else opens the store before it is closed.
+ */
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { Journal, JournalShape } from "../../Journal.ts"
+import { Boundary } from "../boundary.ts"
+import { storeCopy } from "../node/storeCopy.ts"
+import { type StoreFiles, storeFiles } from "../node/storeFiles.ts"
+import { storeLock } from "../node/storeLock.ts"
+import { type Database, open } from "./database.ts"
+import { explained } from "./explain.ts"
+import { migrate } from "./migrate.ts"
+import { openStore } from "./opening.ts"
+import { JournalError } from "./records.ts"
+import type { JournalOptions } from "./reports.ts"
+import { retentionOf } from "./retention.ts"
+import { migrations } from "./schema.ts"
+import { shape } from "./shape.ts"
+import { Writer } from "./writer.ts"
+
+/** Opens the connection under the lock, so that it is closed before the lock is freed. */
+const openLocked = <E, R>(client: Layer.Layer<SqlClient.SqlClient, E, R>, options: JournalOptions) =>
+  Effect.gen(function* () {
+    const database = yield* explained(open(client, { write: true }))
+    const lock = options.lock === undefined ? undefined : Layer.build(options.lock)
+    const { file } = database
+    const locked = lock ?? (file === undefined ? Effect.void : storeLock(file))
+    yield* Effect.onExit(Effect.asVoid(locked), (exit) => (Exit.isSuccess(exit) ? Effect.void : database.close))
+    yield* Effect.addFinalizer(() => database.close)
+    return database
+  })
+
+/** Best effort beside the store: what fails is said and does not stop anybody. */
+const beside = (what: string, action: (() => void) | undefined): Effect.Effect<void> =>
+  action === undefined
+    ? Effect.void
+    : Effect.sync(action).pipe(Effect.catchDefect((defect) => Effect.logWarning(`${what} failed`, defect)))
+
+const checkFileSystem = (files: StoreFiles | undefined, options: JournalOptions) =>
+  Effect.suspend(() => {
+    const network = options.networkFileSystem === true ? undefined : files?.networkFileSystem()
+    return network === undefined
+      ? Effect.void
+      : Effect.fail(
+          new JournalError({
+            reason: "Unsupported",
+            detail: `the store is on a network file system (${network}), where locks and flushes can't be trusted; use a local disk, or allow it by configuration`
+          })
+        )
+  })
+
+const copyOf = (file: string | undefined) =>
+  file === undefined ? undefined : (step: number) => storeCopy(file, `${file}.before-${step}`)
+
+const opened = Effect.fnUntraced(function* (
+  database: Database<unknown>,
+  files: StoreFiles | undefined,
+  options: JournalOptions
+) {
+  const clock = yield* Clock.Clock
+  const boundary = yield* Boundary
+  const now = clock.currentTimeMillisUnsafe()
+  yield* checkFileSystem(files, options)
+  yield* migrate(database, { migrations, now, copy: copyOf(database.file) })
+  const cross = (label: "before:open" | "inside:open" | "after:open") =>
+    boundary === undefined ? Effect.void : boundary(label)
+  const version = options.version ?? "0.0.0"
+  const boot = { version, now, failedEpoch: files?.failedEpoch() }
+  yield* cross("before:open")
+  const found = yield* database.transaction(Effect.tap(openStore(database.query, boot), () => cross("inside:open")))
+  yield* cross("after:open")
+  yield* beside("Clearing the word of an earlier failure", files?.clearWord)
+  yield* beside("Keeping space back for a full disk", files?.keepReserve)
+  yield* beside("Protecting the store's files", files?.protect)
+  return { ...found, clock, boundary, version }
+})
+
+/** The journal as a layer; `tag` is the service, given so that this module needs nothing of it but its type. */
+export const makeJournal = <E, R>(
+  tag: Context.Key<Journal, JournalShape>,
+  client: Layer.Layer<SqlClient.SqlClient, E, R>,
+  options: JournalOptions
+): Layer.Layer<Journal, E | JournalError, R> =>
+  Layer.effect(
+    tag,
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const database = yield* openLocked(client, options)
+      const files = database.file === undefined ? undefined : storeFiles(database.file)
+      const { boundary, clock, counters, opening, uptime } = yield* explained(opened(database, files, options))
+      const writer = new Writer({
+        database,
+        clock,
+        scope,
+        epoch: opening.epoch,
+        instance: opening.instance,
+        counters,
+        uptime,
+        retention: retentionOf(options.retention),
+        conversations: options.conversations ?? 20_000,
+        laneEntries: options.laneEntries ?? 4096,
+        laneBytes: options.laneBytes ?? 64 * 1024 * 1024,
+        boundary,
+        freeReserve: beside("Freeing the reserve", files?.freeReserve),
+        leaveWord: beside("Noting the failure", files === undefined ? undefined : () => files.leaveWord(opening.epoch))
+      })
+      const fiber = yield* Effect.forkDetach(writer.run)
+      yield* Effect.addFinalizer(() => Fiber.interrupt(fiber))
+      return shape({ database, writer, opening, files })
+    })
+  ) as Layer.Layer<Journal, E | JournalError, R>

@@ -1,0 +1,152 @@
+/**
+ * Questions of running turns, marks of running tools, and rows that a queue
+ * drops: the small writes beside a turn's claim and its end.
+ */
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { type Entry, succeed } from "./entries.ts"
+import { loadInbound, loadTurns } from "./load.ts"
+import type { Value } from "./database.ts"
+import type { Round } from "./round.ts"
+import { type PermissionRecord, permissionOf } from "./rows.ts"
+import { endMessages } from "./settle.ts"
+import { insert, insertAll } from "./statements.ts"
+
+const insertUntold = insert("sluice_untold", ["session", "seq"], "on conflict do nothing")
+
+/** Columns of a question. */
+export const permissionColumns = "id, number, turn, session, question, options, decision"
+
+/** Writes a round's questions. */
+export const writeAsks = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"ask">>
+): Effect.fn.Return<void, SqlError> {
+  const turns = yield* loadTurns(
+    round.query,
+    entries.map(({ input }) => input.turn)
+  )
+  for (const entry of entries) {
+    const turn = turns.get(entry.input.turn)
+    if (turn === undefined || turn.state !== "running") {
+      succeed(entry, undefined)
+      continue
+    }
+    const [highest] = yield* round.query<{ readonly number: number | null }>(
+      `select max(number) as number from sluice_permissions where decision is null and session = ?`,
+      [turn.session]
+    )
+    const row: PermissionRecord = {
+      id: ++round.counters.permission,
+      number: (highest?.number ?? 0) + 1,
+      turn: turn.id,
+      session: turn.session,
+      question: entry.input.question.toWellFormed(),
+      options: JSON.stringify(entry.input.options.map((option) => option.toWellFormed())),
+      decision: null
+    }
+    yield* round.query(
+      `insert into sluice_permissions (id, number, turn, session, question, options, asked_at) values (?,?,?,?,?,?,?)`,
+      [row.id, row.number, row.turn, row.session, row.question, row.options, round.now]
+    )
+    succeed(entry, permissionOf(row))
+  }
+})
+
+/** Ends questions without a person. */
+export const writeUnasks = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"unask">>
+): Effect.fn.Return<void, SqlError> {
+  for (const entry of entries) {
+    yield* round.query(`update sluice_permissions set decision = ?, decided_at = ? where id = ? and decision is null`, [
+      entry.input.decision,
+      round.now,
+      entry.input.permission
+    ])
+    succeed(entry, undefined)
+  }
+})
+
+/** Writes a round's tool marks. */
+export const writeTools = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"tool">>
+): Effect.fn.Return<void, SqlError> {
+  const last = new Map(entries.map(({ input }) => [input.turn, [input.turn, input.attempt, input.name ?? null]]))
+  yield* round.query(
+    `update sluice_turns set tool = j.value->>2 from json_each(?) j
+     where sluice_turns.id = j.value->>0 and sluice_turns.attempt = j.value->>1 and sluice_turns.state = 'running'`,
+    [JSON.stringify([...last.values()])]
+  )
+  for (const entry of entries) succeed(entry, undefined)
+})
+
+interface StoredRequest {
+  readonly asked_epoch: number | null
+  readonly asked_reason: string | null
+  readonly report: string | null
+}
+
+/** Stores that turns asked for a stop; a turn that did so in an earlier boot hears what came of it. */
+export const writeAskeds = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"asked">>
+): Effect.fn.Return<void, SqlError> {
+  for (const entry of entries) {
+    const { reason, turn } = entry.input
+    const [found] = yield* round.query<StoredRequest>(
+      `select t.asked_epoch, t.asked_reason, b.report from sluice_turns t
+       left join sluice_boots b on b.epoch = t.asked_epoch where t.id = ?`,
+      [turn]
+    )
+    const epoch = found?.asked_epoch ?? undefined
+    if (epoch === undefined) {
+      yield* round.query(`update sluice_turns set asked_epoch = ?, asked_reason = ? where id = ?`, [
+        round.epoch,
+        reason,
+        turn
+      ])
+    }
+    const earlier = epoch !== undefined && epoch < round.epoch
+    const report = found?.report ?? null
+    succeed(
+      entry,
+      earlier
+        ? { reason: found?.asked_reason ?? "", epoch, report: report === null ? undefined : JSON.parse(report) }
+        : undefined
+    )
+  }
+})
+
+/** Ends waiting rows by a queue's policy; what `summarize` drops is told with the next turn. */
+export const writeDrops = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"drop">>
+): Effect.fn.Return<void, SqlError> {
+  const rows = yield* loadInbound(
+    round.query,
+    entries.flatMap(({ input }) => input.seqs)
+  )
+  const untold: Array<Value> = []
+  const conversationOf = new Map([...rows.values()].map((row) => [row.session, row.conversation]))
+  const ends = entries.flatMap((entry) => {
+    const { policy, seqs, session } = entry.input
+    const open = seqs.filter((seq) => {
+      const row = rows.get(seq)
+      // Each row once, however many entries name it.
+      return (
+        row !== undefined && row.session === session && row.turn === null && row.ending === null && rows.delete(seq)
+      )
+    })
+    if (policy === "summarize") for (const seq of open) untold.push(session, seq)
+    return [{ seqs: open, ended: { ending: "dropped" as const, why: policy }, entry }]
+  })
+  yield* endMessages(round, ends)
+  yield* insertAll(round.query, insertUntold, untold)
+  for (const { entry, seqs } of ends) {
+    const conversation = conversationOf.get(entry.input.session)
+    if (conversation !== undefined) round.conversations.settled(conversation, new Set(seqs), round.undo)
+    succeed(entry, undefined)
+  }
+})

@@ -1,0 +1,193 @@
+/**
+ * Replies become rows. A reply gets its number in the commit that makes it
+ * visible, from its conversation's counter, so that whoever reads by number finds
+ * no hole; what a round drafts is written together at its end.
+ */
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import type { ReplyKind } from "../../Message.ts"
+import type { ConversationRecord } from "./addresses.ts"
+import type { Value } from "./database.ts"
+import type { Draft, Route } from "./records.ts"
+import type { Round } from "./round.ts"
+import { replyOf, type ReplyRecord, type TurnRecord } from "./rows.ts"
+import { ids, insert, insertAll } from "./statements.ts"
+
+/** Where a reply goes. */
+export type Target = Pick<ConversationRecord, "id" | "key" | "channel" | "account" | "peer" | "thread">
+
+/** What a reply belongs to. */
+export interface Link {
+  readonly turn: number | null
+  readonly post: number | null
+  readonly replayOf: number | null
+  /** External ids of the messages that it answers. */
+  readonly inReplyTo: ReadonlyArray<string>
+}
+
+/** Belongs to nothing. */
+export const unlinked: Link = { turn: null, post: null, replayOf: null, inReplyTo: [] }
+
+/** Reads the counters of conversations that are about to get replies. */
+export const loadNumbers = Effect.fnUntraced(function* (
+  round: Round,
+  conversations: Iterable<number>
+): Effect.fn.Return<void, SqlError> {
+  const missing = [...new Set(conversations)].filter((id) => !round.numbers.has(id))
+  if (missing.length === 0) return
+  const rows = yield* round.query<{ readonly id: number; readonly number: number }>(
+    `select id, number from sluice_conversations where id in (select value from json_each(?))`,
+    [ids(missing)]
+  )
+  for (const row of rows) round.numbers.set(row.id, row.number)
+})
+
+/** The next number of a conversation whose counter was loaded. */
+export const nextNumber = (round: Round, conversation: number): number => {
+  const last = round.numbers.get(conversation)
+  if (last === undefined) throw new Error(`the counter of conversation ${conversation} was not loaded`)
+  round.numbers.set(conversation, last + 1)
+  return last + 1
+}
+
+/** A new visible reply: of a pull channel it is sent with that, else the outbox owes it. */
+const visible = (
+  round: Round,
+  target: Target,
+  draft: Pick<Draft, "kind" | "notice" | "expiresAt"> & { readonly text: string },
+  route: Route,
+  link: Link
+): ReplyRecord => ({
+  id: ++round.counters.reply,
+  conversation: target.id,
+  number: nextNumber(round, target.id),
+  kind: draft.kind,
+  turn: link.turn,
+  post: link.post,
+  state: route.pull ? "sent" : "pending",
+  epoch: round.epoch,
+  tries: 0,
+  marked: 0,
+  remote_id: null,
+  not_before: null,
+  wait: null,
+  expires_at: draft.expiresAt ?? null,
+  notice: draft.notice ?? null,
+  replay_of: link.replayOf,
+  in_reply_to: link.inReplyTo.length === 0 ? null : JSON.stringify(link.inReplyTo),
+  created_at: round.now,
+  ended_at: route.pull ? round.now : null,
+  error: null,
+  text: draft.text.isWellFormed() ? draft.text : draft.text.toWellFormed(),
+  key: target.key,
+  channel: target.channel,
+  account: target.account,
+  peer: target.peer,
+  thread: target.thread
+})
+
+/** Drafts new replies, a row per part, in order. Needs the conversation's counter. */
+export const draftReplies = (
+  round: Round,
+  target: Target,
+  drafts: ReadonlyArray<Draft>,
+  route: Route,
+  link: Link
+): ReadonlyArray<ReplyRecord> => {
+  const records = drafts.flatMap((draft) =>
+    draft.parts.map((text) => visible(round, target, { ...draft, text }, route, link))
+  )
+  for (const record of records) {
+    round.drafts.push(record)
+    round.replies.push(replyOf(record, round))
+  }
+  return records
+}
+
+const insertReplies = insert("sluice_replies", [
+  "id",
+  "conversation",
+  "number",
+  "kind",
+  "turn",
+  "post",
+  "state",
+  "epoch",
+  "expires_at",
+  "notice",
+  "replay_of",
+  "in_reply_to",
+  "created_at",
+  "ended_at",
+  "text"
+])
+
+/** Writes what the round drafted, and the counters. Once, last. */
+export const writeDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Return<void, SqlError> {
+  if (round.drafts.length > 0) {
+    const values: Array<Value> = []
+    for (const row of round.drafts) {
+      values.push(row.id, row.conversation, row.number, row.kind, row.turn, row.post, row.state, row.epoch)
+      values.push(row.expires_at, row.notice, row.replay_of, row.in_reply_to, row.created_at, row.ended_at, row.text)
+    }
+    yield* insertAll(round.query, insertReplies, values)
+  }
+  if (round.numbers.size > 0) {
+    yield* round.query(
+      `update sluice_conversations set number = j.value->>1 from json_each(?) j
+       where sluice_conversations.id = j.value->>0`,
+      [JSON.stringify([...round.numbers])]
+    )
+  }
+})
+
+/** A placeholder that can still take the final text of its turn. */
+export const isOpenPlaceholder = (row: ReplyRecord | undefined): row is ReplyRecord =>
+  row !== undefined && (row.state === "reserved" || row.state === "placing" || row.state === "placed")
+
+/** Gives a turn's placeholder its final text: it becomes visible, and the outbox edits it in. */
+export const fillPlaceholder = Effect.fnUntraced(function* (
+  round: Round,
+  placeholder: ReplyRecord,
+  text: string,
+  kind: ReplyKind,
+  inReplyTo: ReadonlyArray<string>
+): Effect.fn.Return<ReplyRecord, SqlError> {
+  const filled: ReplyRecord = {
+    ...placeholder,
+    number: nextNumber(round, placeholder.conversation),
+    kind,
+    text: text.isWellFormed() ? text : text.toWellFormed(),
+    // While it is being placed its id is not known yet: the step that stores the id moves it on.
+    state: placeholder.state === "placing" ? "placing" : "pending",
+    in_reply_to: inReplyTo.length === 0 ? null : JSON.stringify(inReplyTo),
+    created_at: round.now
+  }
+  yield* round.query(
+    `update sluice_replies set number = ?, kind = ?, text = ?, state = ?, in_reply_to = ?, created_at = ? where id = ?`,
+    [filled.number, kind, filled.text, filled.state, filled.in_reply_to, round.now, filled.id]
+  )
+  round.replies.push(replyOf(filled, round))
+  return filled
+})
+
+/** Ends the placeholder of a turn that has no reply: edited to `text`, or left as it stands. */
+export const endPlaceholder = Effect.fnUntraced(function* (
+  round: Round,
+  turn: Pick<TurnRecord, "placeholder">,
+  placeholder: ReplyRecord | undefined,
+  text: string | undefined
+): Effect.fn.Return<void, SqlError> {
+  if (turn.placeholder === null || !isOpenPlaceholder(placeholder)) return
+  if (placeholder.state === "reserved") {
+    // Nobody has seen it.
+    yield* round.query(`delete from sluice_replies where id = ?`, [placeholder.id])
+  } else if (text !== undefined) {
+    yield* fillPlaceholder(round, placeholder, text, "notice", [])
+  } else if (placeholder.state === "placed") {
+    yield* round.query(`update sluice_replies set state = 'sent', ended_at = ? where id = ?`, [
+      round.now,
+      placeholder.id
+    ])
+  }
+})

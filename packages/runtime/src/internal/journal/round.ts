@@ -1,0 +1,43 @@
+/**
+ * One transaction of the writer, as the modules that fill it see it: when it is,
+ * which ids and totals it works with, whom it will ring, and how to take back
+ * what it changed in memory if it does not commit.
+ */
+import type { SqlError } from "effect/sql/SqlError"
+import type * as Effect from "effect/Effect"
+import type { Conversations } from "./conversations.ts"
+import type { RetentionMillis } from "./retention.ts"
+import type { Counters } from "./counters.ts"
+import type { Query } from "./database.ts"
+import type { Entry, Kind } from "./entries.ts"
+import type { ReplyRow, Row } from "./records.ts"
+import type { ReplyRecord } from "./rows.ts"
+
+/** See the header. */
+export interface Round {
+  readonly query: Query
+  readonly epoch: number
+  readonly instance: string
+  /** Wall clock, epoch milliseconds. */
+  readonly now: number
+  /** Ticks of 24 h of uptime that the store has seen. */
+  readonly tick: number
+  readonly counters: Counters
+  readonly conversations: Conversations
+  readonly retention: RetentionMillis
+  /** Rung after the commit. */
+  readonly rows: Array<Row>
+  readonly replies: Array<ReplyRow>
+  readonly ended: Array<number>
+  /** New replies, written together at the end of the round. */
+  readonly drafts: Array<ReplyRecord>
+  /** Last number of each conversation that got a reply in this round. */
+  readonly numbers: Map<number, number>
+  /** Suspects that were dispatched: their trials begin with the commit. */
+  readonly trials: Array<{ readonly turn: number; readonly attempt: number }>
+  /** Run, last first, when the round does not commit. */
+  readonly undo: Array<() => void>
+}
+
+/** Writes all entries of one kind with a few statements, and says each one's outcome. */
+export type Writes<K extends Kind> = (round: Round, entries: ReadonlyArray<Entry<K>>) => Effect.Effect<void, SqlError>

@@ -1,0 +1,227 @@
+/**
+ * The tables. Everything that a crash must not take is in one of them. Ids are
+ * handed out by the writer from counters in the boot's row, so they never come
+ * again, also after a compaction. Within a major version migrations only add
+ * (tables, nullable columns, indexes), so that the version before opens and
+ * drains a store that this one wrote.
+ */
+
+/** One step of the schema; `id` = major version x 1000 + number. */
+export interface Migration {
+  readonly id: number
+  readonly name: string
+  readonly statements: ReadonlyArray<string>
+}
+
+/** Major version of the schema: a store with a higher one is too new. */
+export const major = 1
+
+const boots = `create table sluice_boots (
+  epoch integer primary key not null,
+  version text not null,
+  opened_at bigint not null,
+  chain integer not null,
+  rounds integer not null,
+  counters text not null,
+  uptime bigint not null,
+  healthy integer not null default 0,
+  mark text,
+  marked_at bigint,
+  failed integer not null default 0,
+  clean integer not null default 0,
+  reason text,
+  exit_code integer,
+  millis bigint,
+  ended_at bigint,
+  open_turns integer,
+  waiting integer,
+  open_replies integer,
+  report text
+)`
+
+const conversations = `create table sluice_conversations (
+  id integer primary key not null,
+  key text not null unique,
+  channel text not null,
+  account text not null,
+  peer text not null,
+  thread text not null,
+  session integer not null,
+  number integer not null,
+  created_at bigint not null
+)`
+
+const sessions = `create table sluice_sessions (
+  id integer primary key not null,
+  conversation integer not null,
+  name text not null,
+  archived integer not null default 0,
+  agent text not null default '',
+  persona text not null default '',
+  idle_timeout bigint,
+  queue_mode text,
+  last_active bigint not null,
+  set_aside integer,
+  unique (conversation, name)
+)`
+
+// `since`: milliseconds from the burst's first message to this one; null on a message that opened a burst.
+const inbound = `create table sluice_inbound (
+  seq integer primary key not null,
+  conversation integer not null,
+  id text not null,
+  session integer not null,
+  epoch integer not null,
+  turn integer,
+  ending text,
+  why text,
+  bytes integer not null,
+  command integer not null,
+  closes integer not null,
+  prev integer,
+  gap bigint,
+  since bigint,
+  quiet integer not null,
+  at_most integer not null,
+  digest bigint not null,
+  tick integer not null,
+  accepted_at bigint not null,
+  ended_at bigint,
+  replay_of integer,
+  asking text,
+  replies text,
+  attachments text,
+  sender text not null,
+  text text not null,
+  unique (conversation, id)
+)`
+
+const turns = `create table sluice_turns (
+  id integer primary key not null,
+  session integer not null,
+  state text not null,
+  epoch integer not null,
+  attempt integer not null,
+  crashes integer not null,
+  cuts integer not null,
+  errors integer not null,
+  agent text not null,
+  trial integer not null default 0,
+  tool text,
+  cut_by text,
+  asked_epoch integer,
+  asked_reason text,
+  wait_until bigint,
+  wait bigint,
+  first_seq integer not null,
+  last_seq integer not null,
+  seqs text not null,
+  summary text,
+  context integer,
+  superseded_by integer,
+  placeholder integer,
+  replies text,
+  undelivered integer not null default 0,
+  worst integer not null default 0,
+  started_at bigint not null,
+  ended_at bigint,
+  error text,
+  usage text
+)`
+
+const replies = `create table sluice_replies (
+  id integer primary key not null,
+  conversation integer not null,
+  number integer,
+  kind text not null,
+  turn integer,
+  post integer,
+  state text not null,
+  epoch integer not null,
+  tries integer not null default 0,
+  marked integer not null default 0,
+  remote_id text,
+  not_before bigint,
+  wait bigint,
+  expires_at bigint,
+  notice text,
+  replay_of integer,
+  in_reply_to text,
+  created_at bigint not null,
+  ended_at bigint,
+  error text,
+  text text not null
+)`
+
+const posts = `create table sluice_posts (
+  id integer primary key not null,
+  conversation integer not null,
+  external text not null,
+  digest bigint not null,
+  replies text not null,
+  undelivered integer not null,
+  worst integer not null default 0,
+  tick integer not null,
+  accepted_at bigint not null,
+  ended_at bigint,
+  unique (conversation, external)
+)`
+
+const permissions = `create table sluice_permissions (
+  id integer primary key not null,
+  number integer not null,
+  turn integer not null,
+  session integer not null,
+  question text not null,
+  options text not null,
+  decision text,
+  asked_at bigint not null,
+  decided_at bigint
+)`
+
+const small = [
+  `create table sluice_meta (key text primary key not null, value text not null)`,
+  `create table sluice_throttles (
+  channel text not null,
+  conversation integer not null,
+  until_at bigint not null,
+  wait bigint not null,
+  primary key (channel, conversation)
+)`,
+  // When which sentence went to which conversation, for the caps.
+  `create table sluice_notices (
+  id integer primary key not null,
+  conversation integer not null,
+  notice text not null,
+  at bigint not null
+)`,
+  // Messages dropped by \`summarize\` that no turn has told of yet.
+  `create table sluice_untold (session integer not null, seq integer not null, primary key (session, seq))`,
+  `create table sluice_attachments (seq integer not null, hash text not null, size bigint not null, primary key (seq, hash))`
+]
+
+// Partial indexes hold what is open only: they stay small however large the history grows.
+const indexes = [
+  `create index sluice_inbound_waiting on sluice_inbound (session, seq, command, epoch)
+    where turn is null and ending is null`,
+  `create index sluice_inbound_commands on sluice_inbound (seq) where command = 1 and ending is null`,
+  `create index sluice_turns_open on sluice_turns (session) where ended_at is null`,
+  // Ended, with replies on their way: their messages are open until the last one has its end.
+  `create index sluice_turns_delivering on sluice_turns (id) where undelivered > 0`,
+  `create unique index sluice_replies_number on sluice_replies (conversation, number)`,
+  `create index sluice_replies_open on sluice_replies (id, state) where ended_at is null`,
+  `create index sluice_replies_lane on sluice_replies (conversation, id) where ended_at is null`,
+  `create index sluice_replies_dead on sluice_replies (id) where state = 'dead'`,
+  `create index sluice_posts_open on sluice_posts (id) where ended_at is null`,
+  `create index sluice_permissions_open on sluice_permissions (session) where decision is null`,
+  `create index sluice_notices_caps on sluice_notices (conversation, notice, at)`
+]
+
+/** Every step, oldest first. */
+export const migrations: ReadonlyArray<Migration> = [
+  {
+    id: 1001,
+    name: "first",
+    statements: [boots, conversations, sessions, inbound, turns, replies, posts, permissions, ...small, ...indexes]
+  }
+]

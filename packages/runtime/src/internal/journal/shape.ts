@@ -1,0 +1,189 @@
+/**
+ * The journal's interface over its writer and its connection: writes are put in
+ * a lane, questions are asked between rounds, and every failure is the journal's.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import type { JournalShape } from "../../Journal.ts"
+import type { StoreFiles } from "../node/storeFiles.ts"
+import { prepare } from "./admit.ts"
+import type { Database } from "./database.ts"
+import { faultText } from "./faults.ts"
+import { permissionColumns } from "./permissions.ts"
+import { preparePost } from "./posts.ts"
+import * as Reads from "./reads.ts"
+import { JournalError } from "./records.ts"
+import type { JournalReads, Opening } from "./reports.ts"
+import { type PermissionRecord, permissionOf } from "./rows.ts"
+import type { Writer } from "./writer.ts"
+
+/** What an interface is made of. */
+export interface Parts {
+  readonly database: Database<unknown>
+  readonly writer: Writer
+  readonly opening: Opening
+  readonly files: StoreFiles | undefined
+}
+
+/** A question's failure as the journal's. */
+export const asJournalError = (cause: SqlError): JournalError =>
+  new JournalError({ reason: "Storage", detail: faultText(cause), cause })
+
+/** Asks between rounds. */
+const asker =
+  ({ database }: Pick<Parts, "database">) =>
+  <A>(question: Effect.Effect<A, SqlError>): Effect.Effect<A, JournalError> =>
+    Effect.mapError(database.read(question), asJournalError)
+
+const readsOf = (parts: Parts): JournalReads => {
+  const ask = asker(parts)
+  const { files, opening, writer } = parts
+  const { query } = parts.database
+  return {
+    sessions: (options) => ask(Reads.sessions(query, options)),
+    ledger: ask(Reads.ledger(query)),
+    figures: Effect.map(ask(Reads.figures(query)), (figures) => ({
+      ...figures,
+      walBytes: files?.walBytes() ?? 0,
+      writer: {
+        rounds: writer.commits.rounds,
+        entries: writer.commits.entries,
+        retries: writer.commits.retries,
+        waiting: writer.waiting,
+        commitMillis: writer.commits.snapshot()
+      }
+    })),
+    report: ask(Reads.report(query)),
+    deadLetters: ({ limit }) => ask(Reads.deadLetters(query, opening, limit)),
+    opening: ask(Reads.opening(query))
+  }
+}
+
+type Questions =
+  | "permissions"
+  | "backlog"
+  | "waiting"
+  | "queued"
+  | "commands"
+  | "rows"
+  | "session"
+  | "conversation"
+  | "owed"
+  | "throttles"
+  | "page"
+  | "standing"
+  | "attachments"
+  | "reads"
+
+const questions = (parts: Parts): Pick<JournalShape, Questions> => {
+  const ask = asker(parts)
+  const { opening, writer } = parts
+  const { query } = parts.database
+  return {
+    permissions: (session) =>
+      ask(
+        Effect.map(
+          query<PermissionRecord>(
+            `select ${permissionColumns} from sluice_permissions where decision is null and session = ? order by number`,
+            [session]
+          ),
+          (rows) => rows.map(permissionOf)
+        )
+      ),
+    backlog: ask(Reads.backlog(query, opening.epoch)),
+    waiting: (session, limit) => ask(Reads.waiting(query, opening.epoch, session, limit)),
+    queued: (limit) => ask(Reads.queued(query, limit)),
+    commands: ask(Reads.commands(query, opening.epoch)),
+    rows: (seqs) => ask(Reads.rows(query, seqs)),
+    session: (id) => ask(Reads.session(query, id)),
+    conversation: (key) => ask(Reads.conversation(query, key)),
+    owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
+    throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),
+    page: (key, after, limit) => ask(Reads.page(query, opening, key, after, limit)),
+    standing: (seq) => ask(Reads.standing(query, opening, seq)),
+    attachments: ask(Reads.attachments(query)),
+    reads: readsOf(parts)
+  }
+}
+
+type TurnWrites =
+  | "admit"
+  | "post"
+  | "claim"
+  | "resume"
+  | "settle"
+  | "drop"
+  | "tool"
+  | "command"
+  | "ask"
+  | "unask"
+  | "asked"
+
+const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
+  admit: (entry) =>
+    Effect.suspend(() => {
+      const prepared = prepare(entry)
+      return writer.submit("admit", prepared, prepared.bytes + (prepared.attachments?.length ?? 0))
+    }),
+  post: (entry) =>
+    Effect.suspend(() =>
+      writer.submit(
+        "post",
+        preparePost(entry),
+        entry.parts.reduce((sum, part) => sum + part.length * 3, 0)
+      )
+    ),
+  claim: (entry) => writer.submit("claim", entry),
+  resume: (turn) => writer.submit("resume", { turn }),
+  settle: (entry) => writer.submit("settle", entry),
+  drop: (session, seqs, policy) => (seqs.length === 0 ? Effect.void : writer.submit("drop", { session, seqs, policy })),
+  tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
+  command: (seq, action, route, render, placeholder) =>
+    writer.submit("command", { seq, action, route, render, placeholder }),
+  ask: (turn, question, options) => writer.submit("ask", { turn, question, options }),
+  unask: (permission, decision) => writer.submit("unask", { permission, decision }),
+  asked: (turn, reason) => writer.submit("asked", { turn, reason })
+})
+
+type OtherWrites =
+  | "reserve"
+  | "step"
+  | "throttle"
+  | "notice"
+  | "replay"
+  | "discard"
+  | "preMark"
+  | "storeReport"
+  | "healthy"
+  | "compact"
+  | "close"
+
+const otherWrites = ({ database, writer }: Parts): Pick<JournalShape, OtherWrites> => ({
+  reserve: (turn) => writer.submit("reserve", { turn }),
+  step: (step) => writer.submit("step", step),
+  throttle: ({ channel, conversation }, wait) => writer.submit("throttle", { channel, conversation, wait }),
+  notice: (entry) => writer.submit("notice", entry),
+  replay: (reply) => writer.submit("replay", { reply }),
+  discard: (reply) => writer.submit("discard", { reply }),
+  preMark: (reason) => writer.submit("premark", { reason }),
+  storeReport: (report) => writer.submit("report", report),
+  healthy: Effect.asVoid(writer.submit("upkeep", { _tag: "Healthy" })),
+  compact: writer.submit("upkeep", { _tag: "Compact" }),
+  close: Effect.suspend(() => {
+    const checkpoint = database.file === undefined ? Effect.void : database.query("pragma wal_checkpoint(truncate)")
+    return Effect.andThen(writer.close, Effect.mapError(Effect.asVoid(database.read(checkpoint)), asJournalError))
+  })
+})
+
+/** See the header. */
+export const shape = (parts: Parts): JournalShape => ({
+  opening: parts.opening,
+  listen: (doorbells) => parts.writer.listen(doorbells),
+  failed: Deferred.await(parts.writer.failed),
+  stopBy: (monotonicMillis) => parts.writer.stopBy(monotonicMillis),
+  currentUnsafe: (key) => parts.writer.conversations.peek(key)?.session,
+  ...turnWrites(parts),
+  ...otherWrites(parts),
+  ...questions(parts)
+})

@@ -1,0 +1,105 @@
+/**
+ * Fills one transaction: kind after kind, each with its few statements, then the
+ * boot's row, which carries the counters and is the fence: if another process
+ * opened the store meanwhile, it is not the latest boot any more and nothing of
+ * the round is committed.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { writeAdmits } from "./admit.ts"
+import { writeCommands } from "./commands.ts"
+import type { Entry, Kind } from "./entries.ts"
+import { writeDiscards, writeNotices, writeReplays, writeThrottles } from "./notices.ts"
+import { writeAskeds, writeAsks, writeDrops, writeTools, writeUnasks } from "./permissions.ts"
+import { writePosts } from "./posts.ts"
+import { writeDrafts } from "./replies.ts"
+import type { Round, Writes } from "./round.ts"
+import { writeSettles } from "./settle.ts"
+import { writeReserves, writeSteps } from "./steps.ts"
+import { writeClaims, writeResumes } from "./turns.ts"
+import { writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
+
+/** Another process opened the store: nothing that this one writes counts any more. */
+export class FencedOff extends Data.TaggedError("FencedOff")<{ readonly epoch: number }> {}
+
+// The order within a round. Ends come before claims, claims before commands that may cancel them, intake last; what a
+// caller waits for in between is in another round by then.
+const order: ReadonlyArray<Kind> = [
+  "premark",
+  "settle",
+  "resume",
+  "claim",
+  "tool",
+  "ask",
+  "unask",
+  "asked",
+  "drop",
+  "command",
+  "reserve",
+  "step",
+  "throttle",
+  "notice",
+  "replay",
+  "discard",
+  "report",
+  "upkeep",
+  "admit",
+  "post"
+]
+
+const writers: { readonly [K in Kind]: Writes<K> } = {
+  premark: writePreMarks,
+  settle: writeSettles,
+  resume: writeResumes,
+  claim: writeClaims,
+  tool: writeTools,
+  ask: writeAsks,
+  unask: writeUnasks,
+  asked: writeAskeds,
+  drop: writeDrops,
+  command: writeCommands,
+  reserve: writeReserves,
+  step: writeSteps,
+  throttle: writeThrottles,
+  notice: writeNotices,
+  replay: writeReplays,
+  discard: writeDiscards,
+  report: writeReports,
+  upkeep: writeUpkeep,
+  admit: writeAdmits,
+  post: writePosts
+}
+
+// A group holds entries of its own kind only.
+const writerOf = (kind: Kind) => writers[kind] as unknown as Writes<Kind>
+
+/** The entries of a round by kind, in the order in which they are written. */
+export const byKind = (entries: ReadonlyArray<Entry>): ReadonlyArray<readonly [Kind, ReadonlyArray<Entry>]> => {
+  const groups = new Map<Kind, Array<Entry>>()
+  for (const entry of entries) {
+    const group = groups.get(entry.kind)
+    if (group === undefined) groups.set(entry.kind, [entry])
+    else group.push(entry)
+  }
+  return order.flatMap((kind) => {
+    const group = groups.get(kind)
+    return group === undefined ? [] : [[kind, group] as const]
+  })
+}
+
+/** Everything between `begin` and `commit`. */
+export const fill = Effect.fnUntraced(function* (
+  round: Round,
+  groups: ReadonlyArray<readonly [Kind, ReadonlyArray<Entry>]>,
+  number: number
+): Effect.fn.Return<void, SqlError | FencedOff> {
+  for (const [kind, entries] of groups) yield* writerOf(kind)(round, entries)
+  yield* writeDrafts(round)
+  const rows = yield* round.query(
+    `update sluice_boots set rounds = ?, counters = ?
+     where epoch = ? and epoch = (select max(epoch) from sluice_boots) returning epoch`,
+    [number, JSON.stringify(round.counters), round.epoch]
+  )
+  if (rows.length === 0) return yield* new FencedOff({ epoch: round.epoch })
+})

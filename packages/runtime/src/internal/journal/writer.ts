@@ -1,0 +1,396 @@
+/**
+ * The writer: one fiber that commits what waits, round after round, and then
+ * rings. It answers for a process that dies anywhere (nothing is told before its
+ * commit), for a caller that leaves (nobody's interruption reaches a round), for
+ * a bad row among good ones (each alone, then), for a database that somebody else
+ * holds (it waits without blocking), for a full disk and for a broken handle.
+ *
+ *   open --full disk--> full --deadline--> ended(Storage)
+ *     |--broken handle--> reopened once --again--> ended(Storage)
+ *     |--another epoch--> ended(Fenced)
+ *     '--close---------> ended(Closed)
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { Busy } from "../../Message.ts"
+import type { Label } from "../boundary.ts"
+import { Commits } from "./commits.ts"
+import { Conversations } from "./conversations.ts"
+import { copy, type Counters } from "./counters.ts"
+import type { Database } from "./database.ts"
+import { boundaryOf, conclude, entry, type Entry, type Failure, type Input, type Kind, type Output } from "./entries.ts"
+import { classify, faultText } from "./faults.ts"
+import { isIntake, Lanes } from "./lanes.ts"
+import type { Doorbells, JournalError } from "./records.ts"
+import { full, refusal, refuse } from "./refusals.ts"
+import { type RetentionMillis, tickMillis } from "./retention.ts"
+import type { Round } from "./round.ts"
+import {
+  busyMillis,
+  closed,
+  Died,
+  diskFull,
+  ended,
+  fencedDetail,
+  fullMillis,
+  longestRetry,
+  survives,
+  trialMillis
+} from "./trouble.ts"
+import { byKind, FencedOff, fill } from "./write.ts"
+
+/** What the writer is made with. */
+export interface WriterOptions {
+  readonly database: Database<unknown>
+  readonly clock: Clock.Clock
+  readonly scope: Scope.Scope
+  readonly epoch: number
+  readonly instance: string
+  readonly counters: Counters
+  /** Milliseconds of uptime of all earlier boots. */
+  readonly uptime: number
+  readonly retention: RetentionMillis
+  readonly conversations: number
+  readonly laneEntries: number
+  readonly laneBytes: number
+  readonly boundary: ((label: Label) => Effect.Effect<void>) | undefined
+  /** Frees the space that is kept for a full disk. */
+  readonly freeReserve: Effect.Effect<void>
+  /** Leaves word beside the store that this epoch ended in a storage failure. */
+  readonly leaveWord: Effect.Effect<void>
+}
+
+type RoundFailure = SqlError | FencedOff | Died
+
+/** See the header. */
+export class Writer {
+  readonly conversations: Conversations
+  readonly commits = new Commits()
+  readonly failed = Deferred.makeUnsafe<JournalError>()
+  readonly #options: WriterOptions
+  readonly #lanes: Lanes
+  readonly #openedAt: number
+  readonly #idle = Deferred.makeUnsafe<void>()
+  #counters: Counters
+  #rounds = 0
+  #mode: "open" | "full" | "closing" | "ended" = "open"
+  #end: JournalError | undefined
+  #stopAt: number | undefined
+  #fullUntil = Number.POSITIVE_INFINITY
+  #reopened = false
+  #busyRounds = 0
+  #doorbells: Doorbells = { rows: () => {}, replies: () => {}, ended: () => {} }
+
+  constructor(options: WriterOptions) {
+    this.#options = options
+    this.#lanes = new Lanes(options.laneEntries, options.laneBytes)
+    // A round must be able to know all its conversations at once.
+    this.conversations = new Conversations(Math.max(options.conversations, 1024))
+    this.#counters = options.counters
+    this.#openedAt = this.now()
+  }
+
+  /** Monotonic milliseconds. */
+  now(): number {
+    return Number(this.#options.clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  /** Epoch milliseconds. */
+  wallClock(): number {
+    return this.#options.clock.currentTimeMillisUnsafe()
+  }
+
+  /** Milliseconds of uptime of the store, this boot included. */
+  get uptime(): number {
+    return this.#options.uptime + this.now() - this.#openedAt
+  }
+
+  get waiting(): number {
+    return this.#lanes.size
+  }
+
+  listen(doorbells: Doorbells): void {
+    this.#doorbells = doorbells
+  }
+
+  stopBy(monotonicMillis: number): void {
+    this.#stopAt = Math.min(this.#stopAt ?? monotonicMillis, monotonicMillis)
+  }
+
+  /** Puts a write in its lane and waits for its outcome. Leaving changes nothing. */
+  submit<K extends Kind>(kind: K, input: Input<K>, bytes = 0): Effect.Effect<Output<K>, Failure<K>> {
+    return Effect.suspend(() => {
+      const refused = this.#refused(kind, bytes)
+      if (refused !== undefined) return Effect.fail(refused)
+      const added = entry(kind, input, bytes, this.now())
+      this.#lanes.add(added as unknown as Entry)
+      return Deferred.await(added.done)
+    })
+  }
+
+  #refused(kind: Kind, bytes: number) {
+    if (this.#end !== undefined) return refusal(kind, this.#end)
+    if (this.#mode === "closing") return refusal(kind, closed)
+    if (this.#mode === "full" && !survives(kind)) return refusal(kind, diskFull)
+    return isIntake(kind) && !this.#lanes.fits(bytes) ? full : undefined
+  }
+
+  /** Commits until it is closed or fails. Runs in a fiber of its own. */
+  readonly run: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.whileLoop({
+      while: () => this.#mode !== "ended" && !(this.#mode === "closing" && this.#lanes.size === 0),
+      body: () =>
+        Effect.andThen(
+          Effect.callback<void>((resume) => {
+            this.#lanes.onWork(() => resume(Effect.void))
+          }),
+          // Whoever was told meanwhile may write again before the next round is taken.
+          Effect.andThen(
+            Effect.uninterruptible(Effect.suspend(() => this.#commit(this.#lanes.take()))),
+            Effect.yieldNow
+          )
+        ),
+      step: () => {}
+    })
+  ).pipe(Effect.ensuring(Effect.sync(() => this.#finish())))
+
+  #finish(): void {
+    if (this.#end === undefined) this.#conclude(closed)
+    Deferred.doneUnsafe(this.#idle, Effect.void)
+  }
+
+  /** Ends the writer when everything that waits is written. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.#mode === "open" || this.#mode === "full") {
+      this.#mode = "closing"
+      this.#lanes.rouse()
+    }
+    return Deferred.await(this.#idle)
+  })
+
+  #commit(entries: ReadonlyArray<Entry>): Effect.Effect<void> {
+    if (entries.length === 0) return Effect.void
+    const round = this.#round()
+    const number = this.#rounds + 1
+    const started = this.now()
+    return Effect.flatMap(Effect.exit(this.#attempt(round, entries, number)), (exit) => {
+      if (Exit.isSuccess(exit)) return this.#committed(round, entries, number, started)
+      const { cause } = exit
+      const [failure] = cause.reasons.filter(Cause.isFailReason)
+      const error = failure?.error
+      if (error !== undefined && isSqlError(error) && classify(error) === "broken") {
+        return this.#reopen(round, entries, number, error, started)
+      }
+      for (const undo of round.undo.reverse()) undo()
+      if (error === undefined) return this.#oneByOne(entries, cause)
+      if (error instanceof Died) return this.#abort(entries, ended("Storage", "the process was stopped", error.cause))
+      if (error instanceof FencedOff) return this.#abort(entries, ended("Fenced", fencedDetail, error))
+      switch (classify(error)) {
+        case "busy":
+          return this.#wait(entries, error)
+        case "full":
+          return this.#diskFull(entries, error)
+        default:
+          return this.#oneByOne(entries, cause)
+      }
+    })
+  }
+
+  #round(): Round {
+    const { database, epoch, instance, retention } = this.#options
+    return {
+      query: database.query,
+      epoch,
+      instance,
+      now: this.#options.clock.currentTimeMillisUnsafe(),
+      tick: Math.floor(this.uptime / tickMillis),
+      counters: copy(this.#counters),
+      conversations: this.conversations,
+      retention,
+      rows: [],
+      replies: [],
+      ended: [],
+      drafts: [],
+      numbers: new Map(),
+      trials: [],
+      undo: []
+    }
+  }
+
+  #attempt(round: Round, entries: ReadonlyArray<Entry>, number: number): Effect.Effect<void, RoundFailure> {
+    const groups = byKind(entries)
+    const body = fill(round, groups, number)
+    const { boundary, database } = this.#options
+    if (boundary === undefined) return database.transaction(body)
+    const kinds = new Set(groups.map(([kind]) => boundaryOf[kind]).filter((kind) => kind !== undefined))
+    const cross = (when: "before" | "inside" | "after") =>
+      Effect.forEach(kinds, (kind) => Effect.interruptible(boundary(`${when}:${kind}`)), { discard: true }).pipe(
+        Effect.catchCause((cause) => Effect.fail(new Died(cause)))
+      )
+    return Effect.andThen(
+      cross("before"),
+      Effect.andThen(database.transaction(Effect.andThen(body, cross("inside"))), cross("after"))
+    )
+  }
+
+  /** From here on it is on disk: bells first, then those who wait. */
+  #committed(round: Round, entries: ReadonlyArray<Entry>, number: number, started: number): Effect.Effect<void> {
+    this.#counters = round.counters
+    this.#rounds = number
+    this.#busyRounds = 0
+    this.commits.record(entries.length, this.now() - started)
+    const rung = Effect.sync(() => {
+      if (round.rows.length > 0) this.#doorbells.rows(round.rows)
+      if (round.replies.length > 0) this.#doorbells.replies(round.replies)
+      if (round.ended.length > 0) this.#doorbells.ended(round.ended)
+    }).pipe(Effect.catchDefect((defect) => Effect.logError("A doorbell failed; the rows are stored", defect)))
+    const told = Effect.sync(() => {
+      for (const entry of entries) conclude(entry)
+    })
+    const done = Effect.andThen(rung, told)
+    if (round.trials.length === 0) return done
+    const trials = Effect.forEach(round.trials, ({ attempt, turn }) => this.#trial(turn, attempt), { discard: true })
+    return Effect.andThen(done, trials)
+  }
+
+  /** A suspect runs: after five minutes it is innocent enough for a crash to count for everybody. */
+  #trial(turn: number, attempt: number) {
+    return Effect.sleep(trialMillis).pipe(
+      Effect.andThen(this.submit("upkeep", { _tag: "TrialOver", turn, attempt })),
+      // A journal that ended meanwhile has said so.
+      Effect.ignore,
+      Effect.interruptible,
+      Effect.forkIn(this.#options.scope)
+    )
+  }
+
+  #oneByOne(entries: ReadonlyArray<Entry>, cause: Cause.Cause<RoundFailure>): Effect.Effect<void> {
+    const [only, ...others] = entries
+    if (only === undefined) return Effect.void
+    if (others.length === 0) return Effect.sync(() => refuse(only, cause))
+    return Effect.forEach(
+      entries,
+      (entry) =>
+        Effect.suspend(() => {
+          entry.outcome = undefined
+          // What went wrong with an earlier one may have ended the journal.
+          return this.#end === undefined
+            ? this.#commit([entry])
+            : Effect.sync(() => refuse(entry, Cause.fail(this.#end)))
+        }),
+      { discard: true }
+    )
+  }
+
+  /** Somebody else holds the database: waits, without blocking anybody. */
+  #wait(entries: ReadonlyArray<Entry>, error: SqlError): Effect.Effect<void> {
+    const now = this.now()
+    this.commits.retries++
+    const late = (entry: Entry): boolean => isIntake(entry.kind) && now - entry.at >= busyMillis
+    const busy = new Busy({ retryAfter: 1000 })
+    for (const entry of [...entries.filter(late), ...this.#lanes.takeIntake(late)]) {
+      refuse(entry, Cause.fail(busy))
+    }
+    const rest = entries.filter((entry) => !late(entry))
+    if (this.#stopAt !== undefined && now >= this.#stopAt) {
+      return this.#abort(
+        rest,
+        ended("Storage", `locked by another writer until the deadline: ${faultText(error)}`, error)
+      )
+    }
+    this.#putBack(rest)
+    const pause = Math.min(20 * 2 ** this.#busyRounds++, longestRetry)
+    return Effect.interruptible(Effect.sleep(pause))
+  }
+
+  #putBack(entries: ReadonlyArray<Entry>): void {
+    for (const entry of entries) entry.outcome = undefined
+    this.#lanes.putBack(entries)
+  }
+
+  /** No space: intake stops at once, the reserve makes room for marks and ends. */
+  #diskFull(entries: ReadonlyArray<Entry>, error: SqlError): Effect.Effect<void> {
+    const now = this.now()
+    const failure = ended("Storage", `the disk is full: ${faultText(error)}`, error)
+    const first = this.#mode !== "full"
+    if (first) {
+      this.#mode = "full"
+      this.#fullUntil = now + fullMillis
+    }
+    const lost = (entry: Entry): boolean => !survives(entry.kind)
+    for (const entry of [...entries.filter(lost), ...this.#lanes.takeIntake(lost), ...this.#lanes.takeUrgent(lost)]) {
+      refuse(entry, Cause.fail(refusal(entry.kind, failure)))
+    }
+    const rest = entries.filter((entry) => !lost(entry))
+    if (now >= (this.#stopAt ?? this.#fullUntil)) return this.#abort(rest, failure)
+    this.#putBack(rest)
+    const { freeReserve, leaveWord } = this.#options
+    const alarm = first ? Effect.andThen(freeReserve, Effect.andThen(leaveWord, this.#fail(failure))) : Effect.void
+    return Effect.andThen(alarm, rest.length === 0 ? Effect.void : Effect.interruptible(Effect.sleep(longestRetry)))
+  }
+
+  /** The handle can't be trusted: a new one, once; what committed is kept, the rest is written again. */
+  #reopen(
+    round: Round,
+    entries: ReadonlyArray<Entry>,
+    number: number,
+    error: SqlError,
+    started: number
+  ): Effect.Effect<void> {
+    const { database, epoch } = this.#options
+    const giveUp = (cause: unknown) => {
+      for (const undo of round.undo.reverse()) undo()
+      return Effect.andThen(this.#options.leaveWord, this.#abort(entries, ended("Storage", faultText(cause), cause)))
+    }
+    if (this.#reopened) return giveUp(error)
+    this.#reopened = true
+    const latest = database.read(
+      database.query<{ readonly epoch: number; readonly rounds: number }>(
+        `select epoch, rounds from sluice_boots order by epoch desc limit 1`
+      )
+    )
+    return Effect.logWarning("The store failed; its connection is opened again", error).pipe(
+      Effect.andThen(database.reopen),
+      Effect.andThen(latest),
+      Effect.matchCauseEffect({
+        onFailure: (cause) => giveUp(Cause.squash(cause)),
+        onSuccess: ([boot]) => {
+          if (boot?.epoch === epoch && boot.rounds === number) {
+            return this.#committed(round, entries, number, started)
+          }
+          for (const undo of round.undo.splice(0).reverse()) undo()
+          if (boot?.epoch !== epoch) return this.#abort(entries, ended("Fenced", fencedDetail, error))
+          this.#putBack(entries)
+          return Effect.void
+        }
+      })
+    )
+  }
+
+  #fail(error: JournalError): Effect.Effect<boolean> {
+    return Deferred.succeed(this.failed, error)
+  }
+
+  /** The journal can't go on: these entries and all that wait are refused. */
+  #abort(entries: ReadonlyArray<Entry>, error: JournalError): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#conclude(error, entries)
+      return this.#fail(error)
+    })
+  }
+
+  #conclude(error: JournalError, entries: ReadonlyArray<Entry> = []): void {
+    this.#mode = "ended"
+    this.#end = error
+    const all = () => true
+    for (const entry of [...entries, ...this.#lanes.takeUrgent(all), ...this.#lanes.takeIntake(all)]) {
+      refuse(entry, Cause.fail(refusal(entry.kind, error)))
+    }
+    this.#lanes.rouse()
+  }
+}
