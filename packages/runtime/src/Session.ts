@@ -194,8 +194,12 @@ export class Session {
     while (true) {
       const next = dispatchable(this)
       if (next._tag === "End") return
-      if (next._tag === "Ready") yield* this.#dispatch
-      else if (!(yield* this.#park(next.millis)) && next.ends) return
+      if (next._tag === "Ready") {
+        yield* this.#dispatch
+        continue
+      }
+      this.env.changed()
+      if (!(yield* this.#park(next.millis)) && next.ends) return
     }
   })
 

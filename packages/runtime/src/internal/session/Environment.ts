@@ -45,5 +45,7 @@ export interface Environment {
   readonly reference: (turn: number) => string
   /** An attempt was committed and begins; it is over and its end is committed. Synchronous. */
   readonly started: (session: Session) => void
+  /** A session rests, or something else changed that somebody may wait for. Synchronous. */
+  readonly changed: () => void
   readonly ended: (session: Session, running: Running, outcome: Outcome) => void
 }

@@ -61,6 +61,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     paused: () => paused,
     stop: { roll: undefined, by: Infinity },
     reference,
+    changed,
     started: (session) => {
       live.busy(session)
       roll(session)
@@ -78,6 +79,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
         turn: String(turn.id),
         outcome: outcome._tag === "Cut" ? outcome.cut._tag.toLowerCase() : outcome._tag.toLowerCase()
       })
+      changed()
     }
   }
 
