@@ -83,7 +83,7 @@ export interface Ambiguous<R = never> {
 export type Delivery<R = never> = Pull | Keyed<R> | Edit<R> | Ambiguous<R>
 
 /** The class in words, as it is printed at start. */
-export const deliveryName = (delivery: Delivery<never>): string =>
+export const deliveryName = (delivery: Delivery<unknown>): string =>
   delivery._tag === "Pull"
     ? "keyed (pull by number)"
     : delivery._tag === "Ambiguous"

@@ -258,15 +258,7 @@ export interface Turn {
 }
 
 /** Where a stored reply stands. */
-export type ReplyState =
-  | "reserved"
-  | "placing"
-  | "placed"
-  | "pending"
-  | "sending"
-  | "sent"
-  | "unknown"
-  | "dead"
+export type ReplyState = "reserved" | "placing" | "placed" | "pending" | "sending" | "sent" | "unknown" | "dead"
 
 /** What a reply is: an answer, a sentence of Sluice's own, the outcome of a command, or a post of the host. */
 export type ReplyKind = "answer" | "notice" | "command" | "post"
@@ -294,16 +286,22 @@ export interface Reply {
 export type Progress =
   | { readonly _tag: "State"; readonly session: string; readonly state: SessionState }
   | { readonly _tag: "Text"; readonly session: string; readonly turn: string; readonly delta: string }
-  | { readonly _tag: "ToolStarted"; readonly session: string; readonly turn: string; readonly id: string; readonly name: string }
+  | {
+      readonly _tag: "ToolStarted"
+      readonly session: string
+      readonly turn: string
+      readonly id: string
+      readonly name: string
+    }
   | { readonly _tag: "ToolFinished"; readonly session: string; readonly turn: string; readonly id: string }
   | {
-    readonly _tag: "Permission"
-    readonly session: string
-    readonly turn: string
-    readonly number: number
-    readonly question: string
-    readonly options: ReadonlyArray<string>
-  }
+      readonly _tag: "Permission"
+      readonly session: string
+      readonly turn: string
+      readonly number: number
+      readonly question: string
+      readonly options: ReadonlyArray<string>
+    }
   | { readonly _tag: "Line"; readonly session: string; readonly turn: string; readonly text: string }
   | { readonly _tag: "TurnEnded"; readonly session: string; readonly turn: string; readonly outcome: string }
 

@@ -21,9 +21,12 @@ export interface Entries {
 }
 
 /** The entries, and their exchange at a reload. */
-export class Registered extends Context.Service<Registered, {
-  entries: Entries
-}>()("@sluice/runtime/internal/Registered") {}
+export class Registered extends Context.Service<
+  Registered,
+  {
+    entries: Entries
+  }
+>()("@sluice/runtime/internal/Registered") {}
 
 /** The agent and the system prompt for a session's stored names; `agent` is a name even when nobody is configured for it. */
 export const resolveAgent = (

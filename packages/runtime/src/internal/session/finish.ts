@@ -17,7 +17,8 @@ const settle = (session: Session, { session: row, turn }: Claimed, settlement: S
     turn: turn.id,
     attempt: turn.attempt,
     settlement,
-    route: session.env.outbox.route(row.address)
+    route: session.env.outbox.route(row.address),
+    placeholder: session.env.outbox.noReply
   })
 
 const failed = Effect.fnUntraced(function* (
