@@ -41,15 +41,21 @@ interface Event {
 }
 
 const textOf = (value: unknown): string =>
-  typeof value === "string" ? value : (JSON.stringify(value) ?? String(value))
+  typeof value === "string"
+    ? value
+    : value instanceof Error
+      ? `${value.name}: ${value.message}`
+      : (JSON.stringify(value) ?? String(value))
 
 const eventOf = (options: Logger.Options<unknown>): Event => {
   const { annotations, cause, message } = Logger.formatStructured.log(options)
-  const parts: ReadonlyArray<unknown> = Array.isArray(options.message) && Array.isArray(message) ? message : [message]
+  const raw: ReadonlyArray<unknown> = Array.isArray(options.message) ? options.message : [options.message]
+  const structured: ReadonlyArray<unknown> = raw.length === 1 || !Array.isArray(message) ? [message] : message
   return {
     date: options.date,
     level: options.logLevel.toLowerCase(),
-    message: parts.map(textOf).join(" "),
+    // An error loses its message on the way to a structure.
+    message: raw.map((part, index) => textOf(part instanceof Error ? part : structured[index])).join(" "),
     annotations,
     cause
   }

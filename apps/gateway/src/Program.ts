@@ -33,6 +33,7 @@ import * as Setup from "./Setup.ts"
 import { fileIn, writeWhole } from "./StateFolder.ts"
 import { version } from "./version.ts"
 import * as Watchdog from "./Watchdog.ts"
+import { patienceOf } from "./watchdogVerdict.ts"
 
 type Began = Extract<StopNews, { readonly _tag: "Began" }>
 
@@ -147,7 +148,7 @@ const farewell = (setup: Setup.Setup, report: Report) =>
 const guarded = Effect.fnUntraced(function* (setup: Setup.Setup, choices: DrainOptions) {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const options = {
-    timeout: deadlineOf(choices).millis,
+    patience: patienceOf(deadlineOf(choices).millis),
     file: fileIn(setup.current.loaded.configuration.stateDirectory, "lastShutdown"),
     failed: (error: Error) =>
       void runFork(Effect.logError("There is no watchdog: a stop that hangs is not ended", error))

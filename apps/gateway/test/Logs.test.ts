@@ -82,6 +82,14 @@ describe("the log", () => {
     })
   )
 
+  it.effect("says what an error says, also when it is one of several parts", () =>
+    Effect.gen(function* () {
+      const { lines, run } = record()
+      yield* run(Effect.logError("it broke", new TypeError("no such thing")))
+      assert.strictEqual(JSON.parse(lines[0] ?? "").message, "it broke TypeError: no such thing")
+    })
+  )
+
   it.effect("counts equal lines after ten a minute and says how many there were", () =>
     Effect.gen(function* () {
       const { lines, run, time } = record()

@@ -17,7 +17,6 @@ import type { Loaded, Place } from "../ConfigurationSources.ts"
 import { shown } from "../Problem.ts"
 import { sizeText } from "../Setting.ts"
 import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
-import * as SupervisorBudget from "../SupervisorBudget.ts"
 import * as Tokens from "../Tokens.ts"
 import { ask } from "./Ask.ts"
 import * as Words from "./Words.ts"
@@ -204,10 +203,7 @@ export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place |
   const asked = up === undefined ? undefined : yield* Effect.option(ask(up, { method: "GET", path: "/v1/status" }))
   const theirs =
     asked === undefined || Option.isNone(asked) ? Option.none() : Schema.decodeUnknownOption(Deadline)(asked.value.body)
-  const budget = yield* SupervisorBudget.find
-  const holds = Option.isSome(theirs)
-    ? theirs.value.deadline
-    : deadlineOf({ timeout: input(timeout), ...(budget === undefined ? {} : { budget }) })
+  const holds = Option.isSome(theirs) ? theirs.value.deadline : deadlineOf({ timeout: input(timeout) })
   const detail = `a stop takes at most ${Words.span(holds.millis)} (${holds.source})`
   return holds.millis >= wanted
     ? { name: "deadline", state: "ok", detail }
