@@ -187,8 +187,10 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       held = true
     }),
     flush: Effect.suspend(() => {
-      const last = lastSeq
-      return Effect.as(bursts.flushAll, { lastSeq: last === 0 ? journal.opening.lastSeq : last })
+      const last = lastSeq === 0 ? journal.opening.lastSeq : lastSeq
+      // Now, and not when the flush is through: what is committed meanwhile must not start either.
+      sessions.narrowUnsafe(last)
+      return Effect.as(bursts.flushAll, { lastSeq: last })
     }),
     refuse: Effect.sync(() => {
       refused = true

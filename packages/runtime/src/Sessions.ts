@@ -57,6 +57,8 @@ export class Sessions extends Context.Service<
 
     /** The stop, as `Parts.sessions` of the shutdown program says. */
     readonly begin: (stop: Stop) => Effect.Effect<void>
+    /** Phase 3: messages after this one don't start any more, they are only stored. Synchronous. */
+    readonly narrowUnsafe: (lastSeq: number) => void
     readonly lastCall: (limit: { readonly seq: number; readonly at: number }) => Effect.Effect<void>
     readonly excuse: (turn: number) => Effect.Effect<void>
     readonly drained: Effect.Effect<void>

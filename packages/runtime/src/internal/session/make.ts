@@ -34,7 +34,6 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const sessions = new Map<number, Session>()
   const watchers = new Watchers()
-  const drained = yield* Deferred.make<void>()
   const failed = yield* Deferred.make<unknown>()
   const waiters = new Set<() => void>()
   const excused = new Set<number>()
@@ -43,8 +42,20 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
 
   const changed = () => {
     for (const waiter of [...waiters]) waiter()
-    if (env.gate.draining && live.onlyAsking((turn) => excused.has(turn))) Deferred.doneUnsafe(drained, Exit.void)
   }
+
+  /** Completes as soon as it is true; looked at whenever something changed. */
+  const until = (isTrue: () => boolean) =>
+    Effect.callback<void>((resume) => {
+      const look = () => {
+        if (!isTrue()) return
+        waiters.delete(look)
+        resume(Effect.void)
+      }
+      waiters.add(look)
+      look()
+      return Effect.sync(() => waiters.delete(look))
+    })
 
   const env: Environment = {
     journal,
@@ -335,7 +346,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
         for (const session of sessions.values()) roll(session)
       }),
     lastCall,
-    drained: Deferred.await(drained),
+    narrowUnsafe: (lastSeq) => env.gate.narrow(lastSeq),
+    drained: until(() => env.gate.draining && live.onlyAsking((turn) => excused.has(turn))),
     excuse: (turn) =>
       Effect.sync(() => {
         excused.add(turn)
@@ -356,16 +368,6 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     failed: Deferred.await(failed),
     live: Effect.sync(() => [...sessions.values()].map(describe)),
     watch: (conversationKey) => watchers.watch(conversationKey),
-    quiet: (conversationKey) =>
-      Effect.callback<void>((resume) => {
-        const look = () => {
-          if (!isQuiet(conversationKey)) return
-          waiters.delete(look)
-          resume(Effect.void)
-        }
-        waiters.add(look)
-        look()
-        return Effect.sync(() => waiters.delete(look))
-      })
+    quiet: (conversationKey) => until(() => isQuiet(conversationKey))
   } satisfies Sessions["Service"]
 })

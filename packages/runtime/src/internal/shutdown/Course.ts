@@ -118,8 +118,7 @@ export class Course {
       this.current = { name, since }
       const waiting = new Set(Object.keys(pieces))
       const fiber = yield* Effect.forkDetach(together(pieces, waiting))
-      const ended = yield* this.#wait(fiber, name, extra)
-      const ending = ended ?? this.#left(name, waiting)
+      const ending = yield* this.#wait(fiber, name, waiting, extra)
       this.current = undefined
       this.phases.push({
         name,
@@ -135,7 +134,12 @@ export class Course {
   }
 
   /** Waits for a fiber until the phase's limit, which hurry brings nearer. What does not end is left behind, interrupted. */
-  #wait(fiber: Fiber.Fiber<unknown, unknown>, name: PhaseName, extra: number): Effect.Effect<Ending | undefined> {
+  #wait(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    name: PhaseName,
+    waiting: ReadonlySet<string>,
+    extra: number
+  ): Effect.Effect<Ending> {
     return Effect.gen({ self: this }, function* () {
       const ended = Effect.asSome(Fiber.await(fiber))
       const hurried = Effect.as(Deferred.await(this.hurried), Option.none())
@@ -151,9 +155,11 @@ export class Course {
         )
         if (Option.isSome(exit)) return endingOf(exit.value)
         if (!wasHurried && this.isHurried && !patient.has(name)) continue
+        // Named before they are interrupted: what lets go at once is waited for no longer.
+        const ending = this.#left(name, waiting)
         // Not awaited: its finalizers may be what hangs.
         fiber.interruptUnsafe()
-        return undefined
+        return ending
       }
     })
   }
