@@ -218,8 +218,12 @@ export class Session {
 
   /** Waits for what the work needs, then chooses it: what waited may have changed meanwhile. */
   readonly #dispatch: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {
-    if (this.orphan !== undefined) yield* this.orphan
-    this.orphan = undefined
+    if (this.orphan !== undefined) {
+      const gone = yield* Effect.raceFirst(Effect.as(this.orphan, true), Effect.as(this.#park(undefined), false))
+      // Rung: a stop or a command may have changed what is to be done.
+      if (!gone) return
+      this.orphan = undefined
+    }
     if (this.open === undefined || this.open.turn.crashes < 2) return yield* this.#admitted
     if (!(yield* this.env.suspects.enter)) return
     let tried = true

@@ -40,7 +40,7 @@ export interface Environment {
   /** Automatic resume is paused after a chain of crashes. */
   readonly paused: () => boolean
   /** The running stop, if there is one: who ran in it, and when it must be over (monotonic milliseconds). */
-  readonly stop: { roll: Roll | undefined; by: number }
+  readonly stop: { roll: Roll | undefined; by: number; reason: string }
   /** Four characters by which an operator finds a turn's error in the log. */
   readonly reference: (turn: number) => string
   /** An attempt was committed and begins; it is over and its end is committed. Synchronous. */

@@ -90,7 +90,7 @@ export class Live {
     if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
       // The journal failed, or this program has a mistake: one session must not end unseen.
       this.#failed(exit.cause)
-    } else if (!this.#closed && dispatchable(session)._tag === "Ready") {
+    } else if (!this.#closed && session.hasWork && dispatchable(session)._tag !== "End") {
       // What came while it was closing.
       this.start(session)
     }

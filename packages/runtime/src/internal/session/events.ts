@@ -91,6 +91,8 @@ export const decided = Effect.fnUntraced(function* (session: Session, row: Permi
   const { running } = session
   if (running !== undefined && session.questions.size === 0 && running.pulse.waiting) {
     yield* session.enter
+    // It ended while it waited for its place, which nobody else would give back.
+    if (session.running !== running) return session.leave()
     running.pulse.waiting = false
     running.pulse.at = session.env.now()
     session.tellState()

@@ -70,7 +70,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     suspects: new Gate(1),
     watchers,
     paused: () => paused,
-    stop: { roll: undefined, by: Infinity },
+    stop: { roll: undefined, by: Infinity, reason: "stop" },
     reference,
     changed,
     started: (session) => {
@@ -203,9 +203,11 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
   const lastCall = (limit: { readonly seq: number; readonly at: number }) =>
     Effect.suspend(() => {
       env.gate.narrow(limit.seq)
+      // Cut-off turns are the next boot's: none stands trial any more.
+      env.suspects.shut()
       for (const session of sessions.values()) {
         // A question is not waited for: the turn is cut, and asks again when it resumes.
-        if (session.running?.pulse.waiting === true) session.cutOff({ _tag: "Interrupted", reason: "waiting" })
+        if (session.running?.pulse.waiting === true) session.cutOff({ _tag: "Interrupted", reason: env.stop.reason })
       }
       const close = Effect.sync(() => {
         env.gate.shut()
@@ -343,6 +345,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       Effect.sync(() => {
         env.stop.roll = stop.roll
         env.stop.by = stop.deadline
+        env.stop.reason = stop.reason
         for (const session of sessions.values()) roll(session)
       }),
     lastCall,
