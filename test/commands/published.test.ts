@@ -35,9 +35,9 @@ const install = (name: string): void => {
 }
 
 /** Our own packages are installed, what they need is that of the workspace. */
-const link = (name: string): void => {
+const link = (name: string, from = "."): void => {
   mkdirSync(dirname(join(folder, "node_modules", name)), { recursive: true })
-  symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name))
+  symlinkSync(join(root, from, "node_modules", name), join(folder, "node_modules", name))
 }
 
 beforeAll(() => {
@@ -51,6 +51,8 @@ beforeAll(() => {
   for (const name of packages) install(name)
   link("effect")
   link("@types/node")
+  // The testing room's store; the pipeline itself takes any SqlClient.
+  link("@effect/sql-sqlite-node", "packages/runtime")
   writeFileSync(join(folder, "package.json"), `{"type":"module"}`)
 }, 60_000)
 

@@ -49,8 +49,8 @@ export interface Import {
   readonly typeOnly: boolean
   /** `import("...")`. */
   readonly dynamic: boolean
-  /** `import { a }` of a value, as opposed to `import * as A` and `import type`. */
-  readonly namedValue: boolean
+  /** The names in `import { a }` of values, as opposed to `import * as A` and `import type`. */
+  readonly named: ReadonlyArray<string>
 }
 
 export interface Declaration {
@@ -120,8 +120,10 @@ const importOf = (node: Node, line: (offset: number) => number): Import | undefi
       const typeOnly =
         node["importKind"] === "type" ||
         (specifiers.length > 0 && specifiers.every((specifier) => specifier["importKind"] === "type"))
-      const named = specifiers.some((one) => one.type === "ImportSpecifier" && one["importKind"] !== "type")
-      return { from, line: line(node.start), typeOnly, dynamic: false, namedValue: named && !typeOnly }
+      const named = specifiers
+        .filter((one) => !typeOnly && one.type === "ImportSpecifier" && one["importKind"] !== "type")
+        .flatMap(({ imported }) => (isNode(imported) ? [text(imported["name"]) ?? ""] : []))
+      return { from, line: line(node.start), typeOnly, dynamic: false, named }
     }
     case "ExportNamedDeclaration":
     case "ExportAllDeclaration":
@@ -130,12 +132,12 @@ const importOf = (node: Node, line: (offset: number) => number): Import | undefi
         line: line(node.start),
         typeOnly: node["exportKind"] === "type",
         dynamic: false,
-        namedValue: false
+        named: []
       }
     case "ImportExpression":
-      return { from, line: line(node.start), typeOnly: false, dynamic: true, namedValue: false }
+      return { from, line: line(node.start), typeOnly: false, dynamic: true, named: [] }
     case "TSImportType":
-      return { from, line: line(node.start), typeOnly: true, dynamic: false, namedValue: false }
+      return { from, line: line(node.start), typeOnly: true, dynamic: false, named: [] }
     default:
       return undefined
   }
