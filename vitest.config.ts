@@ -10,6 +10,7 @@ export default defineConfig({
         test: {
           name: "packages",
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: ["test/commands/start.test.ts"],
           pool: "forks",
           testTimeout: 30_000,
           sequence: { groupOrder: 0 }
@@ -18,7 +19,7 @@ export default defineConfig({
       {
         test: {
           name: "apps",
-          include: ["apps/*/test/**/*.test.ts"],
+          include: ["apps/*/test/**/*.test.ts", "test/commands/start.test.ts"],
           pool: "forks",
           globalSetup: ["scripts/globalSetup.mjs"],
           maxWorkers: 1,
