@@ -112,21 +112,33 @@ export interface BootOptions extends Omit<GatewayOptions, "agents" | "channels">
   readonly agents?: Readonly<Record<string, Agent>>
   readonly channels?: Readonly<Record<string, Channel>>
   readonly journal?: JournalOptions
+  /** What the platform kept for the channel `chat`: handed over before the channel is ready, and so before any turn starts. */
+  readonly kept?: ReadonlyArray<{ readonly peer: string; readonly text: string; readonly id?: string }>
   readonly grave?: Grave
 }
 
-const listening = (far: TestChannel.TestChannel, keep: (handle: Handle) => void): Channel => ({
+const listening = (
+  far: TestChannel.TestChannel,
+  keep: (handle: Handle) => void,
+  kept: BootOptions["kept"] = []
+): Channel => ({
   ...far.channel,
   receive: (handle) =>
-    Effect.andThen(
-      Effect.sync(() => keep(handle)),
-      Effect.andThen(handle.ready, Effect.never)
-    )
+    Effect.gen(function* () {
+      keep(handle)
+      for (const { id, peer, text } of kept) {
+        yield* Effect.orDie(
+          handle.accept({ conversation: peer, sender: peer, text, ...(id === undefined ? {} : { id }) })
+        )
+      }
+      yield* handle.ready
+      return yield* Effect.never
+    })
 })
 
 /** Boots the gateway; dies of the defect, or never comes to an end, where its grave is in the boot. */
 const build = Effect.fnUntraced(function* (world: World, options: BootOptions, life: Life) {
-  const { agent = TestAgent.make(), agents, channels, grave: _grave, journal, ...bounds } = options
+  const { agent = TestAgent.make(), agents, channels, grave: _grave, journal, kept, ...bounds } = options
   const handles = new Map<string, Handle>()
   const scope = yield* Scope.make()
   const layer = TestGateway.make(
@@ -138,7 +150,7 @@ const build = Effect.fnUntraced(function* (world: World, options: BootOptions, l
         ...Object.fromEntries(
           Object.entries(world.far).map(([name, far]) => [
             name,
-            listening(far, (handle) => void handles.set(name, handle))
+            listening(far, (handle) => void handles.set(name, handle), name === "chat" ? kept : [])
           ])
         ),
         ...channels

@@ -9,7 +9,7 @@ import { makeLine } from "../../FollowupQueue.ts"
 import type { Claimed, JournalError, RowKey, TurnRow } from "../../Journal.ts"
 import type { Turn, TurnMessage } from "../../Message.ts"
 import { sessionKey } from "../../Message.ts"
-import type { Session } from "../../Session.ts"
+import type { OpenTurn, Session } from "../../Session.ts"
 import { resolveAgent } from "../registry.ts"
 
 /** As many as one batch can take, and one more to see whether there is more. */
@@ -18,17 +18,30 @@ const window = 65
 const agentName = (session: Session): string =>
   session.row === undefined ? "" : resolveAgent(session.env.registered.entries, session.row).name
 
-const claim = (session: Session, rows: ReadonlyArray<RowKey>, supersedes: TurnRow | undefined) => {
-  const context = session.context
-  session.context = undefined
-  return session.env.journal.claim({
+/** Commits the batch; what memory knows of it changes only afterwards, so that a session in between still has work. */
+const claim = Effect.fnUntraced(function* (session: Session, rows: ReadonlyArray<RowKey>, supersedes?: TurnRow) {
+  const { context } = session
+  const claimed = yield* session.env.journal.claim({
     session: session.id,
     seqs: rows.map((row) => row.seq),
     agent: agentName(session),
     ...(supersedes === undefined ? {} : { supersedes: supersedes.id }),
     ...(context === undefined ? {} : { context })
   })
-}
+  if (claimed !== undefined) session.context = undefined
+  return claimed
+})
+
+/** The next batch of the line. What didn't fit beside the messages of a cut-off turn waits on in its place. */
+const fromLine = Effect.fnUntraced(function* (session: Session, supersedes?: TurnRow) {
+  const rows = session.line.peek()
+  if (rows === undefined) return undefined
+  const claimed = yield* claim(session, rows, supersedes)
+  if (claimed !== undefined) session.line.clear((row) => row.seq <= claimed.turn.lastSeq)
+  // Nothing of it waits any more: a command was faster.
+  else if (supersedes === undefined) session.line.clear((row) => rows.includes(row))
+  return claimed
+})
 
 /** The next batch of an older boot's rows. They are fewer than a window at most once: then the line goes on. */
 const fromBacklog = Effect.fnUntraced(function* (session: Session) {
@@ -36,29 +49,26 @@ const fromBacklog = Effect.fnUntraced(function* (session: Session) {
   const line = makeLine<RowKey>({ mode: session.line.mode, opens: (row) => row.opens, weight: (row) => row.bytes })
   for (const key of keys) line.push(key)
   const batch = line.next()
-  session.backlog =
-    keys.length < window ? keys.length - (batch?.length ?? 0) : Math.max(1, session.backlog - (batch?.length ?? 0))
-  if (batch === undefined) return undefined
-  session.backlogFrom = (batch.at(-1)?.seq ?? session.backlogFrom) + 1
-  return yield* claim(session, batch, undefined)
+  const claimed = batch === undefined ? undefined : yield* claim(session, batch)
+  const taken = batch?.length ?? 0
+  session.backlog = keys.length < window ? keys.length - taken : Math.max(1, session.backlog - taken)
+  session.backlogFrom = (batch?.at(-1)?.seq ?? session.backlogFrom) + 1
+  return claimed
+})
+
+/** A cut-off turn goes on, or (C6) as part of the turn of a newer message that no older one stands before. */
+const fromOpen = Effect.fnUntraced(function* (session: Session, { fromBoot, turn }: OpenTurn) {
+  const superseding = fromBoot && session.backlog === 0 ? yield* fromLine(session, turn) : undefined
+  const claimed = superseding ?? (yield* session.env.journal.resume(turn.id))
+  session.open = undefined
+  return claimed
 })
 
 /** Commits the session's next attempt; `undefined` when there was nothing left to do. */
-export const claimNext = Effect.fnUntraced(function* (
-  session: Session
-): Effect.fn.Return<Claimed | undefined, JournalError> {
-  const { open } = session
-  if (open !== undefined) {
-    session.open = undefined
-    const rows = open.fromBoot && session.backlog === 0 ? session.line.next() : undefined
-    const claimed =
-      rows === undefined ? yield* session.env.journal.resume(open.turn.id) : yield* claim(session, rows, open.turn)
-    return claimed
-  }
-  if (session.backlog > 0) return yield* fromBacklog(session)
-  const rows = session.line.next()
-  return rows === undefined ? undefined : yield* claim(session, rows, undefined)
-})
+export const claimNext = (session: Session): Effect.Effect<Claimed | undefined, JournalError> => {
+  if (session.open !== undefined) return fromOpen(session, session.open)
+  return session.backlog > 0 ? fromBacklog(session) : fromLine(session)
+}
 
 const message = (row: Claimed["rows"][number]): TurnMessage => ({
   seq: row.seq,

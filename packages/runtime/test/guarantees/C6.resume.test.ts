@@ -1,0 +1,146 @@
+// C6: at boot every turn that was left open goes on, by its agent's policy. A message that comes in before that takes the
+// turn's messages along, unless an older one waits between them; one that comes later follows the queue's mode.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { TestAgent } from "../../src/testing/index.ts"
+import { boot, given, rest, world } from "./boots.ts"
+
+const texts = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name} ${index + 1}`)
+const kept = (list: ReadonlyArray<string>) => list.map((text) => ({ peer: "kim", text, id: text }))
+
+describe("C6: boot resume and new messages", () => {
+  it.effect(
+    "D17: a message that is admitted before the resume takes the cut-off turn along: one owner, one answer",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const first = yield* boot(place, { agent })
+        yield* first.say("kim", "one")
+        yield* agent.run(1)
+        yield* first.crash
+
+        const later = TestAgent.make()
+        const second = yield* boot(place, { agent: later, kept: kept(["two"]) })
+        const run = yield* later.run(1)
+        assert.deepStrictEqual(
+          [run.turn.text, run.turn.attempt, run.turn.interrupted],
+          ["one\ntwo", 1, { by: "crash" }]
+        )
+        yield* run.finish("both")
+        yield* rest(second, "chat/kim")
+        assert.deepStrictEqual(given(later), ["one\ntwo"])
+        assert.deepStrictEqual(place.far.chat?.seen("kim"), ["both"])
+        const { accepted, balanced, ends } = yield* second.gateway.audit
+        assert.deepStrictEqual([accepted, ends.replied, balanced], [2, 2, true])
+      })
+  )
+
+  it.effect("D17: a message in an open burst holds the resume: they go together when it closes", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const first = yield* boot(place, { agent })
+      yield* first.say("kim", "one")
+      yield* agent.run(1)
+      yield* first.crash
+
+      const later = TestAgent.echo()
+      const debounce = { quiet: "300 millis" } as const
+      const second = yield* boot(place, { agent: later, debounce, kept: kept(["two"]) })
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(given(later), ["one\ntwo"])
+    })
+  )
+
+  it.effect("D17: a message after the resume's dispatch follows the queue's mode", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const first = yield* boot(place, { agent })
+      yield* first.say("kim", "one")
+      yield* agent.run(1)
+      yield* first.crash
+
+      const later = TestAgent.make()
+      const second = yield* boot(place, { agent: later })
+      const run = yield* later.run(1)
+      yield* second.say("kim", "two")
+      yield* run.finish("1")
+      yield* (yield* later.run(2)).finish("2")
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(given(later), ["one", "two"])
+      assert.deepStrictEqual(
+        place.far.chat?.seen("kim").filter((text) => /^\d$/.test(text)),
+        ["1", "2"]
+      )
+      assert.deepStrictEqual([...agent.overlaps, ...later.overlaps], [])
+    })
+  )
+
+  it.effect("D17: what doesn't fit beside the messages that it takes along is the next turn, in this very boot", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const debounce = { quiet: "300 millis" } as const
+      const first = yield* boot(place, { agent, debounce, kept: kept(texts("old", 60)) })
+      yield* TestClock.adjust("300 millis")
+      assert.strictEqual((yield* agent.run(1)).turn.messages.length, 60)
+      yield* first.crash
+
+      const later = TestAgent.echo()
+      const second = yield* boot(place, { agent: later, debounce, kept: kept(texts("new", 20)) })
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(
+        given(later).map((text) => text.split("\n").length),
+        [64, 16]
+      )
+      assert.deepStrictEqual(given(later).join("\n").split("\n"), [...texts("old", 60), ...texts("new", 20)])
+      assert.deepInclude(yield* second.gateway.audit, { accepted: 80, open: 0, balanced: true })
+    })
+  )
+
+  it.effect("D34: older waiting messages are never overtaken by one that comes in before the resume", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const first = yield* boot(place, { agent })
+      yield* first.say("kim", "one")
+      yield* agent.run(1)
+      yield* first.say("kim", "two")
+      yield* first.crash
+
+      const later = TestAgent.echo()
+      const second = yield* boot(place, { agent: later, kept: kept(["three"]) })
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(given(later), ["one", "two", "three"])
+    })
+  )
+
+  it.effect("D34: a turn that takes over a cut-off one inherits its crashes, and is set aside at the third", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const first = TestAgent.make()
+      const one = yield* boot(place, { agent: first })
+      yield* one.say("kim", "poison")
+      yield* first.run(1)
+      yield* one.crash
+      for (const text of ["still there?", "hello?"]) {
+        const agent = TestAgent.make()
+        const next = yield* boot(place, { agent, kept: kept([text]) })
+        const run = yield* agent.run(1)
+        assert.include(run.turn.text, text)
+        assert.strictEqual(run.turn.attempt, 1)
+        yield* next.crash
+      }
+      const last = TestAgent.echo()
+      const end = yield* boot(place, { agent: last })
+      yield* rest(end, "chat/kim")
+      assert.deepStrictEqual(given(last), [])
+      const { accepted, balanced, detail } = yield* end.gateway.audit
+      assert.deepStrictEqual([accepted, detail["suspended(crashed)"], balanced], [3, 3, true])
+      assert.match(place.far.chat?.seen("kim").join() ?? "", /^I broke down 3 times while working on "poison"/)
+    })
+  )
+})
