@@ -44,13 +44,16 @@ const insertConversations = insert("sluice_conversations", [
 
 const insertSessions = insert("sluice_sessions", ["id", "conversation", "name", "last_active"])
 
-/** Makes the conversations of these addresses known to `round.conversations`; at most a few statements in all. */
+/** Makes the conversations of these addresses known to the round's memory; at most a few statements in all. */
 export const resolve = Effect.fnUntraced(function* (
   round: Round,
   wanted: ReadonlyMap<string, Conversation>,
   at: number
 ): Effect.fn.Return<void, SqlError> {
-  const { conversations, counters } = round
+  const {
+    counters,
+    memory: { conversations }
+  } = round
   const missing = new Map(wanted)
   const stored = yield* round.query<ConversationRecord>(
     `select id, key, channel, account, peer, thread, session, number from sluice_conversations
@@ -59,13 +62,23 @@ export const resolve = Effect.fnUntraced(function* (
   )
   for (const row of stored) {
     missing.delete(row.key)
-    conversations.keep({ id: row.id, key: row.key, address: addressOf(row), session: row.session, tail: undefined }, at)
+    conversations.keep(
+      { id: row.id, key: row.key, address: addressOf(row), session: row.session, number: row.number, tail: undefined },
+      at
+    )
   }
   if (missing.size === 0) return
   const rows: Array<Value> = []
   const mains: Array<Value> = []
   for (const [key, address] of missing) {
-    const known: Known = { id: ++counters.conversation, key, address, session: ++counters.session, tail: undefined }
+    const known: Known = {
+      id: ++counters.conversation,
+      key,
+      address,
+      session: ++counters.session,
+      number: 0,
+      tail: undefined
+    }
     rows.push(
       known.id,
       key,
@@ -83,18 +96,4 @@ export const resolve = Effect.fnUntraced(function* (
   }
   yield* insertAll(round.query, insertConversations, rows)
   yield* insertAll(round.query, insertSessions, mains)
-})
-
-/** One conversation by its number, from memory or the store. */
-export const conversationById = Effect.fnUntraced(function* (
-  round: Pick<Round, "query" | "conversations">,
-  id: number
-): Effect.fn.Return<Pick<Known, "id" | "key" | "address" | "session"> | undefined, SqlError> {
-  const known = round.conversations.byId(id)
-  if (known !== undefined) return known
-  const [row] = yield* round.query<ConversationRecord>(
-    `select id, key, channel, account, peer, thread, session, number from sluice_conversations where id = ?`,
-    [id]
-  )
-  return row === undefined ? undefined : { id: row.id, key: row.key, address: addressOf(row), session: row.session }
 })

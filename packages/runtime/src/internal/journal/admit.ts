@@ -76,7 +76,7 @@ const columns = [
   "text"
 ]
 
-const insertInbound = insert("sluice_inbound", columns, "on conflict (conversation, id) do nothing returning seq")
+const insertInbound = insert("sluice_inbound", columns, "on conflict (conversation, id) do nothing")
 const insertAttachments = insert("sluice_attachments", ["seq", "hash", "size"], "on conflict do nothing")
 
 /** A row about to be written. */
@@ -211,25 +211,22 @@ const store = Effect.fnUntraced(function* (
   const from = round.counters.seq
   const unwind = round.undo.length
   const planned = firsts.map(([entry, known]) => plan(round, entry, known, ++round.counters.seq))
-  const inserted = yield* insertAll<{ readonly seq: number }>(
-    round.query,
-    insertInbound,
-    planned.flatMap(({ values }) => values)
-  )
-  if (inserted.length === planned.length) return yield* keepRows(round, planned)
+  const values: Array<Value> = []
+  for (const plan of planned) for (const value of plan.values) values.push(value)
+  const inserted = yield* insertAll(round.query, insertInbound, values)
+  if (inserted === planned.length) return yield* keepRows(round, planned)
 
-  const seqs = new Set(inserted.map((row) => row.seq))
   const stored = yield* findStored(
     round,
-    planned.filter(({ row }) => !seqs.has(row.seq)).map(({ row }) => row)
+    planned.map(({ row }) => row)
   )
   const fresh: Array<readonly [Entry<"admit">, Known]> = []
   for (const { entry, known, row } of planned) {
-    const first = seqs.has(row.seq) ? undefined : stored.get(keyOf(row.conversation, row.id))
-    if (first === undefined) fresh.push([entry, known])
+    const first = stored.get(keyOf(row.conversation, row.id))
+    if (first === undefined || first.seq > from) fresh.push([entry, known])
     else answerRepeat(entry, first)
   }
-  if (seqs.size > 0) yield* round.query(`delete from sluice_inbound where seq > ?`, [from])
+  yield* round.query(`delete from sluice_inbound where seq > ?`, [from])
   for (const undo of round.undo.splice(unwind).reverse()) undo()
   round.counters.seq = from
   if (fresh.length > 0) yield* store(round, fresh)
@@ -240,7 +237,7 @@ export const writeAdmits = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"admit">>
 ): Effect.fn.Return<void, SqlError> {
-  const { conversations } = round
+  const { conversations } = round.memory
   const unknown = new Map<string, Conversation>()
   for (const { input } of entries) {
     if (conversations.use(input.key) === undefined) unknown.set(input.key, input.admit.address)

@@ -6,7 +6,8 @@
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { writeCopies } from "./admit.ts"
-import { loadInbound, loadOpenTurns, loadReplies, loadTurns } from "./load.ts"
+import { loadInbound, loadReplies, loadTurns } from "./load.ts"
+import { stopWaiting } from "./memory.ts"
 import type { CommandOutcome, Row } from "./records.ts"
 import { endPlaceholder, loadNumbers } from "./replies.ts"
 import type { Round } from "./round.ts"
@@ -30,10 +31,10 @@ export const cancelSession = Effect.fnUntraced(function* (
   const ended = { ending: "cancelled" as const, why: by }
   const seqs = waiting.map((row) => row.seq)
   yield* endMessages(round, [{ seqs, ended }])
-  round.conversations.settled(session.conversation, new Set(seqs), round.undo)
+  stopWaiting(round.memory, session.conversation, seqs, round.undo)
   const cancelled = waiting.map(rowOf)
 
-  const turn = (yield* loadOpenTurns(query, [session.id])).get(session.id)
+  const turn = round.memory.turns.ofSession(session.id)?.turn
   if (turn === undefined || turn.last_seq > before) return { cancelled, turn: undefined }
   yield* query(
     `update sluice_turns set state = 'cancelled', ended_at = ?, wait_until = null, wait = null, trial = 0 where id = ?`,

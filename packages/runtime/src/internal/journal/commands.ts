@@ -59,9 +59,15 @@ const makeCurrent = Effect.fnUntraced(function* (
   conversation: number,
   session: number
 ): Effect.fn.Return<void, SqlError> {
+  const [row] = yield* round.query<{ readonly session: number }>(
+    `select session from sluice_conversations where id = ?`,
+    [conversation]
+  )
   yield* round.query(`update sluice_conversations set session = ? where id = ?`, [session, conversation])
   yield* round.query(`update sluice_sessions set archived = 0 where id = ?`, [session])
-  const known = round.conversations.byId(conversation)
+  round.memory.sessions.forget(session)
+  if (row !== undefined) round.memory.sessions.forget(row.session)
+  const known = round.memory.conversations.byId(conversation)
   if (known === undefined) return
   const before = known.session
   known.session = session
@@ -171,6 +177,7 @@ const run = Effect.fnUntraced(function* (round: Round, entry: Entry<"command">):
     return
   }
   const { session: current, ...effects } = yield* act(round, session, row, input)
+  round.memory.sessions.forget(session.id)
   const after = (yield* loadSessions(round.query, [current])).get(current)
   if (after === undefined) return yield* Effect.die(new Error(`session ${current} is gone`))
   const outcome: CommandOutcome = { ...effects, session: sessionOf(after) }

@@ -22,6 +22,8 @@ export interface Known {
   readonly address: Conversation
   /** Its current session. */
   session: number
+  /** Last number of its replies. */
+  number: number
   tail: WaitingTail | undefined
 }
 

@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -18,10 +19,14 @@ import type { SqlError } from "effect/sql/SqlError"
 export type Value = string | number | null
 
 /** Runs one prepared statement. The caller names the shape of its rows. */
-export type Query = <A extends object = Record<string, Value>>(
-  statement: string,
-  values?: ReadonlyArray<Value>
-) => Effect.Effect<ReadonlyArray<A>, SqlError>
+export interface Query {
+  <A extends object = Record<string, Value>>(
+    statement: string,
+    values?: ReadonlyArray<Value>
+  ): Effect.Effect<ReadonlyArray<A>, SqlError>
+  /** Runs a statement that returns no rows: how many rows it changed. */
+  readonly change: (statement: string, values?: ReadonlyArray<Value>) => Effect.Effect<number, SqlError>
+}
 
 /** The connection; see the header. */
 export interface Database<E> {
@@ -57,6 +62,16 @@ const pragmas = [
   "pragma cache_size = -8000",
   "pragma foreign_keys = off"
 ]
+
+// Each driver has a name for it: SQLite's, Postgres', MySQL's.
+const changeNames = ["changes", "rowCount", "affectedRows"] as const
+
+const changesOf = (result: unknown): number => {
+  for (const name of changeNames) {
+    if (Predicate.hasProperty(result, name)) return Number(result[name])
+  }
+  return 0
+}
 
 interface Handle {
   readonly scope: Scope.Closeable
@@ -105,7 +120,14 @@ export const open = <E, R>(
     const file = yield* fileOf(handle)
     const driver = handle.client.driver
 
-    const query: Query = (statement, values) => handle.connection.execute(statement, values ?? [], undefined) as never
+    const query: Query = Object.assign(
+      <A extends object>(statement: string, values?: ReadonlyArray<Value>) =>
+        handle.connection.execute(statement, values ?? [], undefined) as Effect.Effect<ReadonlyArray<A>, SqlError>,
+      {
+        change: (statement: string, values?: ReadonlyArray<Value>) =>
+          Effect.map(handle.connection.executeRaw(statement, values ?? []), changesOf)
+      }
+    )
     const opening = begin(driver)
 
     const transaction = <A, X>(body: Effect.Effect<A, X>): Effect.Effect<A, X | SqlError> =>

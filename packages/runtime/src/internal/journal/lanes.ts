@@ -105,6 +105,14 @@ export class Lanes {
     return taken
   }
 
+  /** Takes out everything, and wakes the writer to see it. */
+  clear(): ReadonlyArray<Entry> {
+    const all = () => true
+    const taken = [...this.takeUrgent(all), ...this.takeIntake(all)]
+    this.rouse()
+    return taken
+  }
+
   #compact(): void {
     if (this.#intakeFrom === this.#intake.length) {
       this.#intake = []

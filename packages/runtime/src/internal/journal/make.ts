@@ -95,7 +95,9 @@ export const makeJournal = <E, R>(
       const scope = yield* Effect.scope
       const database = yield* openLocked(client, options)
       const files = database.file === undefined ? undefined : storeFiles(database.file)
-      const { boundary, clock, counters, opening, uptime } = yield* explained(opened(database, files, options))
+      const { boundary, clock, counters, opening, turns, untold, uptime } = yield* explained(
+        opened(database, files, options)
+      )
       const writer = new Writer({
         database,
         clock,
@@ -103,6 +105,8 @@ export const makeJournal = <E, R>(
         epoch: opening.epoch,
         instance: opening.instance,
         counters,
+        turns,
+        untold,
         uptime,
         retention: retentionOf(options.retention),
         conversations: options.conversations ?? 20_000,

@@ -14,7 +14,7 @@ import type { Query } from "./database.ts"
 import type { TurnRow } from "./records.ts"
 import type { Opening, PostMortem } from "./reports.ts"
 import { turnColumns, turnOf, type TurnRecord } from "./rows.ts"
-import { suspectAt } from "./turns.ts"
+import { suspectAt } from "./claim.ts"
 
 /** Crashes after which a turn is suspended. */
 export const poisonAt = 3
@@ -149,6 +149,9 @@ export interface Opened {
   readonly counters: Counters
   /** Milliseconds of uptime of all boots so far. */
   readonly uptime: number
+  /** For the writer's memory. */
+  readonly turns: ReadonlyArray<TurnRecord>
+  readonly untold: ReadonlyArray<number>
 }
 
 /** Who opens. */
@@ -213,10 +216,13 @@ export const openStore = Effect.fnUntraced(function* (query: Query, boot: Boot):
     `select ${turnColumns} from sluice_turns t where t.ended_at is null order by t.id`
   )
   const rows: ReadonlyArray<TurnRow> = left.map(turnOf)
+  const untold = yield* query<{ readonly session: number }>(`select distinct session from sluice_untold`)
   return {
     opening: { epoch, instance, postMortem, uncleanChain: chain, turns: rows, lastSeq: counters.seq },
     counters,
-    uptime: last?.uptime ?? 0
+    uptime: last?.uptime ?? 0,
+    turns: left,
+    untold: untold.map((row) => row.session)
   }
 })
 

@@ -5,12 +5,13 @@
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Entry, succeed } from "./entries.ts"
-import { loadInbound, loadTurns } from "./load.ts"
+import { loadInbound } from "./load.ts"
 import type { Value } from "./database.ts"
+import { stopWaiting } from "./memory.ts"
 import type { Round } from "./round.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
 import { endMessages } from "./settle.ts"
-import { insert, insertAll } from "./statements.ts"
+import { insert, insertAll, update, updateAll } from "./statements.ts"
 
 const insertUntold = insert("sluice_untold", ["session", "seq"], "on conflict do nothing")
 
@@ -22,12 +23,8 @@ export const writeAsks = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"ask">>
 ): Effect.fn.Return<void, SqlError> {
-  const turns = yield* loadTurns(
-    round.query,
-    entries.map(({ input }) => input.turn)
-  )
   for (const entry of entries) {
-    const turn = turns.get(entry.input.turn)
+    const turn = round.memory.turns.get(entry.input.turn)?.turn
     if (turn === undefined || turn.state !== "running") {
       succeed(entry, undefined)
       continue
@@ -68,17 +65,20 @@ export const writeUnasks = Effect.fnUntraced(function* (
   }
 })
 
+const updateTools = update("sluice_turns", ["id", "tool"])
+
 /** Writes a round's tool marks. */
 export const writeTools = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"tool">>
 ): Effect.fn.Return<void, SqlError> {
-  const last = new Map(entries.map(({ input }) => [input.turn, [input.turn, input.attempt, input.name ?? null]]))
-  yield* round.query(
-    `update sluice_turns set tool = j.value->>2 from json_each(?) j
-     where sluice_turns.id = j.value->>0 and sluice_turns.attempt = j.value->>1 and sluice_turns.state = 'running'`,
-    [JSON.stringify([...last.values()])]
-  )
+  const last = new Map<number, string | null>()
+  for (const { input } of entries) {
+    const turn = round.memory.turns.get(input.turn)?.turn
+    if (turn?.state === "running" && turn.attempt === input.attempt) last.set(input.turn, input.name ?? null)
+  }
+  for (const [turn, tool] of last) round.memory.turns.patch(turn, { tool }, round.undo)
+  if (last.size > 0) yield* updateAll(round.query, updateTools, [...last].flat())
   for (const entry of entries) succeed(entry, undefined)
 })
 
@@ -139,14 +139,17 @@ export const writeDrops = Effect.fnUntraced(function* (
         row !== undefined && row.session === session && row.turn === null && row.ending === null && rows.delete(seq)
       )
     })
-    if (policy === "summarize") for (const seq of open) untold.push(session, seq)
+    if (policy === "summarize" && open.length > 0) {
+      round.memory.untold.add(session)
+      for (const seq of open) untold.push(session, seq)
+    }
     return [{ seqs: open, ended: { ending: "dropped" as const, why: policy }, entry }]
   })
   yield* endMessages(round, ends)
   yield* insertAll(round.query, insertUntold, untold)
   for (const { entry, seqs } of ends) {
     const conversation = conversationOf.get(entry.input.session)
-    if (conversation !== undefined) round.conversations.settled(conversation, new Set(seqs), round.undo)
+    if (conversation !== undefined) stopWaiting(round.memory, conversation, seqs, round.undo)
     succeed(entry, undefined)
   }
 })

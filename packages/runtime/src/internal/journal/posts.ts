@@ -38,7 +38,10 @@ export const writePosts = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"post">>
 ): Effect.fn.Return<void, SqlError> {
-  const { conversations, counters } = round
+  const {
+    counters,
+    memory: { conversations }
+  } = round
   const unknown = new Map<string, Conversation>()
   for (const { input } of entries) {
     if (conversations.use(input.key) === undefined) unknown.set(input.key, input.post.address)

@@ -11,7 +11,7 @@ import type { Value } from "./database.ts"
 import type { Draft, Route } from "./records.ts"
 import type { Round } from "./round.ts"
 import { replyOf, type ReplyRecord, type TurnRecord } from "./rows.ts"
-import { ids, insert, insertAll } from "./statements.ts"
+import { ids, insert, insertAll, update, updateAll } from "./statements.ts"
 
 /** Where a reply goes. */
 export type Target = Pick<ConversationRecord, "id" | "key" | "channel" | "account" | "peer" | "thread">
@@ -33,21 +33,26 @@ export const loadNumbers = Effect.fnUntraced(function* (
   round: Round,
   conversations: Iterable<number>
 ): Effect.fn.Return<void, SqlError> {
-  const missing = [...new Set(conversations)].filter((id) => !round.numbers.has(id))
+  const missing: Array<number> = []
+  for (const id of new Set(conversations)) {
+    const known = round.memory.conversations.byId(id)
+    if (round.numbers.has(id)) continue
+    if (known === undefined) missing.push(id)
+    else round.numbers.set(id, { first: known.number, last: known.number })
+  }
   if (missing.length === 0) return
   const rows = yield* round.query<{ readonly id: number; readonly number: number }>(
     `select id, number from sluice_conversations where id in (select value from json_each(?))`,
     [ids(missing)]
   )
-  for (const row of rows) round.numbers.set(row.id, row.number)
+  for (const row of rows) round.numbers.set(row.id, { first: row.number, last: row.number })
 })
 
 /** The next number of a conversation whose counter was loaded. */
 export const nextNumber = (round: Round, conversation: number): number => {
-  const last = round.numbers.get(conversation)
-  if (last === undefined) throw new Error(`the counter of conversation ${conversation} was not loaded`)
-  round.numbers.set(conversation, last + 1)
-  return last + 1
+  const counter = round.numbers.get(conversation)
+  if (counter === undefined) throw new Error(`the counter of conversation ${conversation} was not loaded`)
+  return ++counter.last
 }
 
 /** A new visible reply: of a pull channel it is sent with that, else the outbox owes it. */
@@ -122,6 +127,8 @@ const insertReplies = insert("sluice_replies", [
   "text"
 ])
 
+const updateNumbers = update("sluice_conversations", ["id", "number"])
+
 /** Writes what the round drafted, and the counters. Once, last. */
 export const writeDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Return<void, SqlError> {
   if (round.drafts.length > 0) {
@@ -132,13 +139,9 @@ export const writeDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn
     }
     yield* insertAll(round.query, insertReplies, values)
   }
-  if (round.numbers.size > 0) {
-    yield* round.query(
-      `update sluice_conversations set number = j.value->>1 from json_each(?) j
-       where sluice_conversations.id = j.value->>0`,
-      [JSON.stringify([...round.numbers])]
-    )
-  }
+  const changed: Array<Value> = []
+  for (const [conversation, { first, last }] of round.numbers) if (last > first) changed.push(conversation, last)
+  if (changed.length > 0) yield* updateAll(round.query, updateNumbers, changed)
 })
 
 /** A placeholder that can still take the final text of its turn. */

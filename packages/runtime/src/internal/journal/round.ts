@@ -5,11 +5,11 @@
  */
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
-import type { Conversations } from "./conversations.ts"
 import type { RetentionMillis } from "./retention.ts"
 import type { Counters } from "./counters.ts"
 import type { Query } from "./database.ts"
 import type { Entry, Kind } from "./entries.ts"
+import type { Memory } from "./memory.ts"
 import type { ReplyRow, Row } from "./records.ts"
 import type { ReplyRecord } from "./rows.ts"
 
@@ -23,7 +23,7 @@ export interface Round {
   /** Ticks of 24 h of uptime that the store has seen. */
   readonly tick: number
   readonly counters: Counters
-  readonly conversations: Conversations
+  readonly memory: Memory
   readonly retention: RetentionMillis
   /** Rung after the commit. */
   readonly rows: Array<Row>
@@ -32,7 +32,7 @@ export interface Round {
   /** New replies, written together at the end of the round. */
   readonly drafts: Array<ReplyRecord>
   /** Last number of each conversation that got a reply in this round. */
-  readonly numbers: Map<number, number>
+  readonly numbers: Map<number, { readonly first: number; last: number }>
   /** Suspects that were dispatched: their trials begin with the commit. */
   readonly trials: Array<{ readonly turn: number; readonly attempt: number }>
   /** Run, last first, when the round does not commit. */
@@ -41,3 +41,17 @@ export interface Round {
 
 /** Writes all entries of one kind with a few statements, and says each one's outcome. */
 export type Writes<K extends Kind> = (round: Round, entries: ReadonlyArray<Entry<K>>) => Effect.Effect<void, SqlError>
+
+/** A round with nothing in it. */
+export const makeRound = (
+  given: Pick<Round, "query" | "epoch" | "instance" | "now" | "tick" | "counters" | "memory" | "retention">
+): Round => ({
+  ...given,
+  rows: [],
+  replies: [],
+  ended: [],
+  drafts: [],
+  numbers: new Map(),
+  trials: [],
+  undo: []
+})

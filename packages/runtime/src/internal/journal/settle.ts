@@ -5,21 +5,30 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Ended } from "../../Message.ts"
+import { type Ended, endedText } from "../../Message.ts"
 import { bump, countEnds } from "./counters.ts"
 import { type Entry, succeed } from "./entries.ts"
-import { loadReplies, loadSessions, loadTurns } from "./load.ts"
+import type { Value } from "./database.ts"
+import { loadInbound, loadReplies, loadSessions } from "./load.ts"
+import type { OpenTurn } from "./openTurns.ts"
 import type { Draft, Settle, Settlement, TurnState } from "./records.ts"
-import { draftReplies, endPlaceholder, fillPlaceholder, isOpenPlaceholder, loadNumbers } from "./replies.ts"
+import {
+  draftReplies,
+  endPlaceholder,
+  fillPlaceholder,
+  isOpenPlaceholder,
+  loadNumbers,
+  type Target
+} from "./replies.ts"
 import type { Round } from "./round.ts"
-import { numbers, type ReplyRecord, type SessionRecord, type TurnRecord } from "./rows.ts"
-import { ids } from "./statements.ts"
+import { numbers, type ReplyRecord, type TurnRecord } from "./rows.ts"
+import { ids, update, updateAll } from "./statements.ts"
 
 type Final = Exclude<Settlement, { readonly _tag: "Retry" | "Interrupted" }>
 
 /** Whether an attempt can be ended this way by this settlement. */
-const winner = (round: Round, turn: TurnRecord | undefined, { attempt, settlement }: Settle): boolean => {
-  if (turn === undefined || turn.ended_at !== null || turn.attempt !== attempt || turn.epoch !== round.epoch) {
+const winner = (round: Round, turn: TurnRecord, { attempt, settlement }: Settle): boolean => {
+  if (turn.ended_at !== null || turn.attempt !== attempt || turn.epoch !== round.epoch) {
     return false
   }
   if (settlement._tag === "Retry") return turn.state === "running"
@@ -58,69 +67,91 @@ export const endMessages = Effect.fnUntraced(function* (
   round: Round,
   ends: ReadonlyArray<{ readonly seqs: ReadonlyArray<number>; readonly ended: Ended }>
 ): Effect.fn.Return<void, SqlError> {
-  const rows = ends.flatMap(({ ended, seqs }) => seqs.map((seq) => [seq, ended.ending, ended.why]))
-  if (rows.length === 0) return
-  yield* round.query(
-    `update sluice_inbound set ending = j.value->>1, why = j.value->>2, ended_at = ? from json_each(?) j
-     where sluice_inbound.seq = j.value->>0`,
-    [round.now, JSON.stringify(rows)]
-  )
+  const groups = new Map<string, { readonly ended: Ended; readonly seqs: Array<number> }>()
   for (const { ended, seqs } of ends) {
+    if (seqs.length === 0) continue
+    const key = endedText(ended)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, { ended, seqs: [...seqs] })
+    else group.seqs.push(...seqs)
+    round.ended.push(...seqs)
+  }
+  for (const { ended, seqs } of groups.values()) {
+    yield* round.query.change(
+      `update sluice_inbound set ending = ?, why = ?, ended_at = ? where seq in (select value from json_each(?))`,
+      [ended.ending, ended.why, round.now, ids(seqs)]
+    )
     countEnds(round.counters, ended, seqs.length)
-    for (const seq of seqs) round.ended.push(seq)
   }
 })
 
 /** What the settles of a round look at. */
 interface Desk {
-  readonly turns: Map<number, TurnRecord>
-  readonly sessions: ReadonlyMap<number, SessionRecord>
+  readonly open: Map<number, CompleteTurn>
   readonly placeholders: ReadonlyMap<number, ReplyRecord>
-  readonly externalIds: ReadonlyMap<number, string>
 }
 
-const hasParts = (drafts: ReadonlyArray<Draft>): boolean => drafts.some((draft) => draft.parts.length > 0)
+/** An open turn with everything that its end needs. */
+interface CompleteTurn {
+  readonly turn: TurnRecord
+  readonly target: Target
+  readonly externalIds: ReadonlyArray<string>
+}
 
 const draftsOf = (settlement: Settlement): ReadonlyArray<Draft> =>
   settlement._tag === "Retry" || settlement._tag === "Interrupted" ? [] : settlement.replies
+
+/** Reads what memory does not have of turns that an earlier boot opened. */
+const complete = Effect.fnUntraced(function* (
+  round: Round,
+  turns: ReadonlyArray<OpenTurn>
+): Effect.fn.Return<Map<number, CompleteTurn>, SqlError> {
+  const lacking = turns.filter(({ externalIds, target }) => externalIds === undefined || target === undefined)
+  const sessions = yield* loadSessions(
+    round.query,
+    lacking.map(({ turn }) => turn.session)
+  )
+  const inbound = yield* loadInbound(
+    round.query,
+    lacking.flatMap(({ turn }) => numbers(turn.seqs))
+  )
+  const found = new Map<number, CompleteTurn>()
+  for (const { externalIds, target, turn } of turns) {
+    const session = sessions.get(turn.session)
+    const where = target ?? (session === undefined ? undefined : { ...session, id: session.conversation })
+    if (where === undefined) return yield* Effect.die(new Error(`turn ${turn.id} has no session`))
+    const external = externalIds ?? numbers(turn.seqs).flatMap((seq) => inbound.get(seq)?.id ?? [])
+    found.set(turn.id, { turn, target: where, externalIds: external })
+  }
+  return found
+})
 
 const collect = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"settle">>
 ): Effect.fn.Return<Desk, SqlError> {
-  const { query } = round
-  const turns = yield* loadTurns(
-    query,
-    entries.map(({ input }) => input.turn)
-  )
-  const sessions = yield* loadSessions(query, new Set([...turns.values()].map((turn) => turn.session)))
+  const turns = new Map<number, OpenTurn>()
+  for (const { input } of entries) {
+    const open = round.memory.turns.get(input.turn)
+    if (open !== undefined) turns.set(input.turn, open)
+  }
+  const open = yield* complete(round, [...turns.values()])
   const placeholders = yield* loadReplies(
-    query,
-    [...turns.values()].flatMap((turn) => (turn.placeholder === null ? [] : [turn.placeholder]))
+    round.query,
+    [...open.values()].flatMap(({ turn }) => turn.placeholder ?? [])
   )
-  const answered = entries
-    .filter(({ input }) => hasParts(draftsOf(input.settlement)))
-    .flatMap(({ input }) => numbers(turns.get(input.turn)?.seqs ?? null))
-  const externals =
-    answered.length === 0
-      ? []
-      : yield* query<{ readonly seq: number; readonly id: string }>(
-          `select seq, id from sluice_inbound where seq in (select value from json_each(?))`,
-          [ids(answered)]
-        )
   yield* loadNumbers(
     round,
-    [...sessions.values()].map((session) => session.conversation)
+    [...open.values()].map(({ target }) => target.id)
   )
-  return { turns, sessions, placeholders, externalIds: new Map(externals.map((row) => [row.seq, row.id])) }
+  return { open, placeholders }
 })
 
 /** Stores the replies of a turn that ends; its placeholder takes the first part. */
 const reply = Effect.fnUntraced(function* (
   round: Round,
   desk: Desk,
-  turn: TurnRecord,
-  session: SessionRecord,
+  { externalIds, target, turn }: CompleteTurn,
   { placeholder: leftover, route, settlement }: Settle
 ): Effect.fn.Return<ReadonlyArray<number>, SqlError> {
   const drafts = draftsOf(settlement).filter((draft) => draft.parts.length > 0)
@@ -130,14 +161,12 @@ const reply = Effect.fnUntraced(function* (
     yield* endPlaceholder(round, turn, placeholder, leftover)
     return []
   }
-  const inReplyTo = numbers(turn.seqs).flatMap((seq) => desk.externalIds.get(seq) ?? [])
-  const target = { ...session, id: session.conversation }
-  const link = { turn: turn.id, post: null, replayOf: null, inReplyTo }
+  const link = { turn: turn.id, post: null, replayOf: null, inReplyTo: externalIds }
   if (!isOpenPlaceholder(placeholder)) {
     return draftReplies(round, target, drafts, route, link).map((record) => record.id)
   }
   const [first = "", ...parts] = head.parts
-  const filled = yield* fillPlaceholder(round, placeholder, first, head.kind, inReplyTo)
+  const filled = yield* fillPlaceholder(round, placeholder, first, head.kind, externalIds)
   const rest = draftReplies(round, target, [{ ...head, parts }, ...tail], route, link)
   return [filled.id, ...rest.map((record) => record.id)]
 })
@@ -171,32 +200,38 @@ const keepOpen = (round: Round, turn: TurnRecord, settlement: Exclude<Settlement
   return { turn: { ...turn, state, cuts, trial: 0, cut_by: settlement.reason }, error: null, usage: null }
 }
 
-/** Writes turns back with one statement. */
-const writeTurns = (round: Round, written: ReadonlyArray<Written>) =>
-  round.query(
-    `update sluice_turns set state = j.value->>1, errors = j.value->>2, cuts = j.value->>3, cut_by = j.value->>4,
-       wait_until = j.value->>5, wait = j.value->>6, replies = j.value->>7, undelivered = j.value->>8,
-       ended_at = j.value->>9, error = coalesce(j.value->>10, error), usage = coalesce(j.value->>11, usage), trial = 0
-     from json_each(?) j where sluice_turns.id = j.value->>0`,
-    [
-      JSON.stringify(
-        written.map(({ error, turn, usage }) => [
-          turn.id,
-          turn.state,
-          turn.errors,
-          turn.cuts,
-          turn.cut_by,
-          turn.wait_until,
-          turn.wait,
-          turn.replies,
-          turn.undelivered,
-          turn.ended_at,
-          error,
-          usage
-        ])
-      )
-    ]
-  )
+const updateTurns = update(
+  "sluice_turns",
+  [
+    "id",
+    "state",
+    "errors",
+    "cuts",
+    "cut_by",
+    "wait_until",
+    "wait",
+    "replies",
+    "undelivered",
+    "ended_at",
+    "trial",
+    "error",
+    "usage"
+  ],
+  { error: "coalesce(j.error, sluice_turns.error)", usage: "coalesce(j.usage, sluice_turns.usage)" }
+)
+
+const writeTurns = (round: Round, written: ReadonlyArray<Written>) => {
+  const values: Array<Value> = []
+  for (const { error, turn, usage } of written) {
+    values.push(turn.id, turn.state, turn.errors, turn.cuts, turn.cut_by, turn.wait_until, turn.wait)
+    values.push(turn.replies, turn.undelivered, turn.ended_at, turn.trial, error, usage)
+  }
+  return updateAll(round.query, updateTurns, values)
+}
+
+const updateSessions = update("sluice_sessions", ["id", "last_active", "set_aside"], {
+  set_aside: "coalesce(j.set_aside, sluice_sessions.set_aside)"
+})
 
 /** What ending turns does beside the turns themselves: sessions and open questions. */
 export const leaveTurns = Effect.fnUntraced(function* (
@@ -204,22 +239,55 @@ export const leaveTurns = Effect.fnUntraced(function* (
   turns: ReadonlyArray<Pick<TurnRecord, "id" | "session" | "state">>
 ): Effect.fn.Return<void, SqlError> {
   if (turns.length === 0) return
-  for (const turn of turns) bump(round.counters.turns, turn.state, 1)
-  yield* round.query(
-    `update sluice_sessions set last_active = ?, set_aside = coalesce(j.value->>1, set_aside) from json_each(?) j
-     where sluice_sessions.id = j.value->>0`,
-    [
-      round.now,
-      JSON.stringify(
-        turns.map(({ id, session, state }) => [session, state === "suspended" || state === "cancelled" ? id : null])
-      )
-    ]
-  )
-  yield* round.query(
+  const values: Array<Value> = []
+  for (const { id, session, state } of turns) {
+    bump(round.counters.turns, state, 1)
+    const aside = state === "suspended" || state === "cancelled" ? id : null
+    values.push(session, round.now, aside)
+    const known = round.memory.sessions.get(session)
+    if (known !== undefined) {
+      round.memory.sessions.keep({ ...known, last_active: round.now, set_aside: aside ?? known.set_aside })
+    }
+    round.memory.turns.end(id, round.undo)
+  }
+  yield* updateAll(round.query, updateSessions, values)
+  yield* round.query.change(
     `update sluice_permissions set decision = 'cancelled', decided_at = ?
      where decision is null and turn in (select value from json_each(?))`,
     [round.now, ids(turns.map((turn) => turn.id))]
   )
+})
+
+/** What one settle writes. */
+const settled = Effect.fnUntraced(function* (
+  round: Round,
+  desk: Desk,
+  open: CompleteTurn,
+  input: Settle
+): Effect.fn.Return<{ readonly written: Written; readonly ended: Ended | undefined }, SqlError> {
+  const { settlement } = input
+  const { turn } = open
+  if (settlement._tag === "Retry" || settlement._tag === "Interrupted") {
+    return { written: keepOpen(round, turn, settlement), ended: undefined }
+  }
+  const replies = yield* reply(round, desk, open, input)
+  const ended = endOf(settlement, replies.length, input.route.pull)
+  const usage = settlement._tag === "Done" ? settlement.usage : undefined
+  const written: Written = {
+    turn: {
+      ...turn,
+      state: stateOf(settlement),
+      trial: 0,
+      wait_until: null,
+      wait: null,
+      replies: replies.length === 0 ? null : JSON.stringify(replies),
+      undelivered: ended === undefined ? replies.length : 0,
+      ended_at: round.now
+    },
+    error: null,
+    usage: usage === undefined ? null : JSON.stringify(usage)
+  }
+  return { written, ended }
 })
 
 /** Writes a round's settles. */
@@ -231,43 +299,23 @@ export const writeSettles = Effect.fnUntraced(function* (
   const written = new Map<number, Written>()
   const ends: Array<{ readonly seqs: ReadonlyArray<number>; readonly ended: Ended }> = []
   for (const entry of entries) {
-    const { input } = entry
-    const turn = desk.turns.get(input.turn)
-    const session = turn === undefined ? undefined : desk.sessions.get(turn.session)
-    if (turn === undefined || session === undefined || !winner(round, turn, input)) {
+    const open = desk.open.get(entry.input.turn)
+    if (open === undefined || !winner(round, open.turn, entry.input)) {
       succeed(entry, false)
       continue
     }
-    const { settlement } = input
-    let next: Written
-    if (settlement._tag === "Retry" || settlement._tag === "Interrupted") {
-      next = keepOpen(round, turn, settlement)
-    } else {
-      const replies = yield* reply(round, desk, turn, session, input)
-      const ended = endOf(settlement, replies.length, input.route.pull)
-      if (ended !== undefined) ends.push({ seqs: numbers(turn.seqs), ended })
-      next = {
-        turn: {
-          ...turn,
-          state: stateOf(settlement),
-          wait_until: null,
-          wait: null,
-          replies: replies.length === 0 ? null : JSON.stringify(replies),
-          undelivered: ended === undefined ? replies.length : 0,
-          ended_at: round.now
-        },
-        error: null,
-        usage: settlement._tag === "Done" && settlement.usage !== undefined ? JSON.stringify(settlement.usage) : null
-      }
-    }
-    desk.turns.set(turn.id, next.turn)
-    written.set(turn.id, next)
+    const result = yield* settled(round, desk, open, entry.input)
+    const { turn } = result.written
+    if (result.ended !== undefined) ends.push({ seqs: numbers(turn.seqs), ended: result.ended })
+    desk.open.set(turn.id, { ...open, turn })
+    written.set(turn.id, result.written)
     succeed(entry, true)
   }
   if (written.size === 0) return
   const list = [...written.values()]
   yield* writeTurns(round, list)
   yield* endMessages(round, ends)
+  for (const { turn } of list) round.memory.turns.patch(turn.id, turn, round.undo)
   yield* leaveTurns(
     round,
     list.flatMap(({ turn }) => (turn.ended_at === null ? [] : [turn]))

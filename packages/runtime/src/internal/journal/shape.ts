@@ -182,7 +182,7 @@ export const shape = (parts: Parts): JournalShape => ({
   listen: (doorbells) => parts.writer.listen(doorbells),
   failed: Deferred.await(parts.writer.failed),
   stopBy: (monotonicMillis) => parts.writer.stopBy(monotonicMillis),
-  currentUnsafe: (key) => parts.writer.conversations.peek(key)?.session,
+  currentUnsafe: (key) => parts.writer.memory.conversations.peek(key)?.session,
   ...turnWrites(parts),
   ...otherWrites(parts),
   ...questions(parts)

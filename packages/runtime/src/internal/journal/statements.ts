@@ -1,7 +1,7 @@
 /**
- * Statements over many rows at once. Inserts name each value (fastest, and the
- * text is the same for the same number of rows, so it is prepared once); lists of
- * ids and small updates travel as one JSON text, so their statements never change.
+ * Statements over many rows at once. Every value is bound, and the number of rows
+ * is rounded so that a handful of texts a statement stays prepared; lists of ids
+ * travel as one JSON text.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -9,19 +9,37 @@ import type { Query, Value } from "./database.ts"
 
 // SQLite takes 32,766 values in a statement.
 const maxValues = 30_000
+// An insert of more rows than this goes in multiples of it, and one for the rest.
+const insertStep = 16
 
 const texts = new Map<string, string>()
 
-const insertText = (head: string, columns: number, rows: number, tail: string): string => {
-  const key = `${head}\n${rows}\n${tail}`
+const cached = (key: string, make: () => string): string => {
   const known = texts.get(key)
   if (known !== undefined) return known
-  const row = `(${Array.from({ length: columns }, () => "?").join(",")})`
-  const text = `${head} values ${Array.from({ length: rows }, () => row).join(",")}${tail}`
-  // As many as the driver keeps prepared; a wild mix of sizes is built anew.
-  if (texts.size >= 512) texts.clear()
+  const text = make()
+  if (texts.size >= 1024) texts.clear()
   texts.set(key, text)
   return text
+}
+
+const tuples = (columns: number, rows: number): string => {
+  const tuple = `(${Array.from({ length: columns }, () => "?").join(",")})`
+  return Array.from({ length: rows }, () => tuple).join(",")
+}
+
+/** Sizes of the statements that together insert `rows` rows. */
+const insertSizes = (rows: number, columns: number): ReadonlyArray<number> => {
+  if (rows <= insertStep) return [rows]
+  const most = Math.floor(maxValues / columns / insertStep) * insertStep
+  const sizes: Array<number> = []
+  let left = rows
+  while (left > insertStep) {
+    const size = Math.min(most, left - (left % insertStep))
+    sizes.push(size)
+    left -= size
+  }
+  return left === 0 ? sizes : [...sizes, left]
 }
 
 /** An insert with its columns, ready for any number of rows. */
@@ -33,30 +51,70 @@ export interface Insert {
 
 /** Describes an insert; `tail` follows the values. */
 export const insert = (table: string, columns: ReadonlyArray<string>, tail = ""): Insert => ({
-  head: `insert into ${table} (${columns.join(",")})`,
+  head: `insert into ${table} (${columns.join(",")}) values `,
   columns: columns.length,
   tail: tail === "" ? "" : ` ${tail}`
 })
 
-/** Inserts rows given as one flat list of values. Returns what `returning` in the tail returns. */
-export const insertAll = <A extends object>(
+/** Inserts rows given as one flat list of values; returns how many were inserted. */
+export const insertAll = Effect.fnUntraced(function* (
   query: Query,
-  statement: Insert,
+  { columns, head, tail }: Insert,
   values: ReadonlyArray<Value>
-): Effect.Effect<ReadonlyArray<A>, SqlError> => {
-  const { columns, head, tail } = statement
-  if (values.length === 0) return Effect.succeed([])
-  if (values.length <= maxValues) {
-    return query<A>(insertText(head, columns, values.length / columns, tail), values)
+): Effect.fn.Return<number, SqlError> {
+  if (values.length === 0) return 0
+  const sizes = insertSizes(values.length / columns, columns)
+  let from = 0
+  let inserted = 0
+  for (const size of sizes) {
+    const text = cached(`${head}${size}${tail}`, () => head + tuples(columns, size) + tail)
+    const part = sizes.length === 1 ? values : values.slice(from, from + size * columns)
+    inserted += yield* query.change(text, part)
+    from += part.length
   }
-  const step = Math.floor(maxValues / columns) * columns
-  const pieces: Array<ReadonlyArray<Value>> = []
-  for (let from = 0; from < values.length; from += step) pieces.push(values.slice(from, from + step))
-  return Effect.map(
-    Effect.forEach(pieces, (piece) => query<A>(insertText(head, columns, piece.length / columns, tail), piece)),
-    (results) => results.flat()
-  )
+  return inserted
+})
+
+/** An update of many rows by their key, each with values of its own. */
+export interface Update {
+  readonly tail: string
+  readonly columns: number
+  readonly names: string
 }
+
+/**
+ * Describes an update: the first column is the table's key, the others are set.
+ * `sets` gives another expression for a column, in which `j.<column>` is the new value.
+ */
+export const update = (
+  table: string,
+  [key, ...columns]: readonly [string, ...ReadonlyArray<string>],
+  sets: Readonly<Record<string, string>> = {}
+): Update => ({
+  names: [key, ...columns].join(","),
+  columns: columns.length + 1,
+  tail: ` update ${table} set ${columns.map((name) => `${name} = ${sets[name] ?? `j.${name}`}`).join(", ")}
+    from j where ${table}.${key} = j.${key}`
+})
+
+/** Updates rows given as one flat list of values, the key first. Each key once. */
+export const updateAll = Effect.fnUntraced(function* (
+  query: Query,
+  { columns, names, tail }: Update,
+  values: ReadonlyArray<Value>
+): Effect.fn.Return<void, SqlError> {
+  const most = 2 ** Math.floor(Math.log2(maxValues / columns)) * columns
+  for (let from = 0; from < values.length; from += most) {
+    const part = values.slice(from, from + most)
+    const rows = part.length / columns
+    const size = 2 ** Math.ceil(Math.log2(rows))
+    // The last row fills the text up: setting it again changes nothing.
+    const last = part.slice(-columns)
+    for (let row = rows; row < size; row++) part.push(...last)
+    const text = cached(`${tail}${size}`, () => `with j (${names}) as (values ${tuples(columns, size)})${tail}`)
+    yield* query.change(text, part)
+  }
+})
 
 /** A list of ids as the one parameter of `in (select value from json_each(?))`. */
 export const ids = (values: Iterable<number>): string => JSON.stringify([...values])

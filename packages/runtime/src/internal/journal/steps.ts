@@ -7,12 +7,14 @@
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ended, ReplyState } from "../../Message.ts"
+import type { Value } from "./database.ts"
 import { type Entry, succeed } from "./entries.ts"
 import { loadReplies, loadTurns } from "./load.ts"
 import type { ReplyStep } from "./records.ts"
 import type { Round } from "./round.ts"
 import { numbers, replyOf, type ReplyRecord, type TurnRecord } from "./rows.ts"
 import { endMessages } from "./settle.ts"
+import { update, updateAll } from "./statements.ts"
 
 const leaves: Readonly<Record<ReplyStep["_tag"], ReadonlyArray<ReplyState>>> = {
   Placing: ["reserved", "pending"],
@@ -76,29 +78,22 @@ const stepped = (
   }
 }
 
-const writeReplies = (round: Round, rows: ReadonlyArray<ReplyRecord>) =>
-  round.query(
-    `update sluice_replies set state = j.value->>1, epoch = j.value->>2, tries = j.value->>3, marked = j.value->>4,
-       remote_id = j.value->>5, not_before = j.value->>6, wait = j.value->>7, ended_at = j.value->>8,
-       error = coalesce(j.value->>9, error)
-     from json_each(?) j where sluice_replies.id = j.value->>0`,
-    [
-      JSON.stringify(
-        rows.map((row) => [
-          row.id,
-          row.state,
-          row.epoch,
-          row.tries,
-          row.marked,
-          row.remote_id,
-          row.not_before,
-          row.wait,
-          row.ended_at,
-          row.error
-        ])
-      )
-    ]
-  )
+const updateReplies = update(
+  "sluice_replies",
+  ["id", "state", "epoch", "tries", "marked", "remote_id", "not_before", "wait", "ended_at", "error"],
+  { error: "coalesce(j.error, sluice_replies.error)" }
+)
+
+const writeReplies = (round: Round, rows: Iterable<ReplyRecord>) => {
+  const values: Array<Value> = []
+  for (const row of rows) {
+    values.push(row.id, row.state, row.epoch, row.tries, row.marked, row.remote_id)
+    values.push(row.not_before, row.wait, row.ended_at, row.error)
+  }
+  return updateAll(round.query, updateReplies, values)
+}
+
+const updateCounts = update("sluice_turns", ["id", "undelivered", "worst"])
 
 /** Replies that ended: their turns and posts wait for one less. */
 const countDown = Effect.fnUntraced(function* (
@@ -121,10 +116,10 @@ const countDown = Effect.fnUntraced(function* (
   }
   if (touched.size > 0) {
     const list = [...touched.values()]
-    yield* round.query(
-      `update sluice_turns set undelivered = j.value->>1, worst = j.value->>2 from json_each(?) j
-       where sluice_turns.id = j.value->>0`,
-      [JSON.stringify(list.map((turn) => [turn.id, turn.undelivered, turn.worst]))]
+    yield* updateAll(
+      round.query,
+      updateCounts,
+      list.flatMap((turn) => [turn.id, turn.undelivered, turn.worst])
     )
     yield* endMessages(
       round,
@@ -184,7 +179,7 @@ export const writeSteps = Effect.fnUntraced(function* (
     if (isEnd(next.state)) ended.push(next)
     succeed(entry, replyOf(next, round))
   }
-  if (changed.size > 0) yield* writeReplies(round, [...changed.values()])
+  if (changed.size > 0) yield* writeReplies(round, changed.values())
   if (ended.length > 0) yield* countDown(round, ended, turns)
 })
 
@@ -195,8 +190,8 @@ export const writeReserves = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, SqlError> {
   const { query } = round
   for (const entry of entries) {
-    const turn = (yield* loadTurns(query, [entry.input.turn])).get(entry.input.turn)
-    if (turn === undefined || turn.ended_at !== null) {
+    const turn = round.memory.turns.get(entry.input.turn)?.turn
+    if (turn === undefined) {
       succeed(entry, undefined)
       continue
     }
@@ -208,6 +203,7 @@ export const writeReserves = Effect.fnUntraced(function* (
         [placeholder, turn.id, round.epoch, round.now, turn.session]
       )
       yield* query(`update sluice_turns set placeholder = ? where id = ?`, [placeholder, turn.id])
+      round.memory.turns.patch(turn.id, { placeholder }, round.undo)
     }
     const row = (yield* loadReplies(query, [placeholder])).get(placeholder)
     succeed(entry, row === undefined ? undefined : replyOf(row, round))

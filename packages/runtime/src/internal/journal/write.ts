@@ -17,7 +17,8 @@ import { writeDrafts } from "./replies.ts"
 import type { Round, Writes } from "./round.ts"
 import { writeSettles } from "./settle.ts"
 import { writeReserves, writeSteps } from "./steps.ts"
-import { writeClaims, writeResumes } from "./turns.ts"
+import { writeResumes } from "./resume.ts"
+import { writeClaims } from "./claim.ts"
 import { writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
 
 /** Another process opened the store: nothing that this one writes counts any more. */
@@ -96,10 +97,10 @@ export const fill = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, SqlError | FencedOff> {
   for (const [kind, entries] of groups) yield* writerOf(kind)(round, entries)
   yield* writeDrafts(round)
-  const rows = yield* round.query(
+  const changed = yield* round.query.change(
     `update sluice_boots set rounds = ?, counters = ?
-     where epoch = ? and epoch = (select max(epoch) from sluice_boots) returning epoch`,
+     where epoch = ? and epoch = (select max(epoch) from sluice_boots)`,
     [number, JSON.stringify(round.counters), round.epoch]
   )
-  if (rows.length === 0) return yield* new FencedOff({ epoch: round.epoch })
+  if (changed === 0) return yield* new FencedOff({ epoch: round.epoch })
 })

@@ -20,16 +20,17 @@ import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { Busy } from "../../Message.ts"
 import type { Label } from "../boundary.ts"
 import { Commits } from "./commits.ts"
-import { Conversations } from "./conversations.ts"
 import { copy, type Counters } from "./counters.ts"
 import type { Database } from "./database.ts"
 import { boundaryOf, conclude, entry, type Entry, type Failure, type Input, type Kind, type Output } from "./entries.ts"
 import { classify, faultText } from "./faults.ts"
 import { isIntake, Lanes } from "./lanes.ts"
+import { makeMemory, type Memory } from "./memory.ts"
 import type { Doorbells, JournalError } from "./records.ts"
 import { full, refusal, refuse } from "./refusals.ts"
 import { type RetentionMillis, tickMillis } from "./retention.ts"
-import type { Round } from "./round.ts"
+import { makeRound, type Round } from "./round.ts"
+import type { TurnRecord } from "./rows.ts"
 import {
   busyMillis,
   closed,
@@ -52,6 +53,9 @@ export interface WriterOptions {
   readonly epoch: number
   readonly instance: string
   readonly counters: Counters
+  /** Open turns, and sessions with messages that no turn has told of. */
+  readonly turns: ReadonlyArray<TurnRecord>
+  readonly untold: ReadonlyArray<number>
   /** Milliseconds of uptime of all earlier boots. */
   readonly uptime: number
   readonly retention: RetentionMillis
@@ -69,7 +73,7 @@ type RoundFailure = SqlError | FencedOff | Died
 
 /** See the header. */
 export class Writer {
-  readonly conversations: Conversations
+  readonly memory: Memory
   readonly commits = new Commits()
   readonly failed = Deferred.makeUnsafe<JournalError>()
   readonly #options: WriterOptions
@@ -90,7 +94,7 @@ export class Writer {
     this.#options = options
     this.#lanes = new Lanes(options.laneEntries, options.laneBytes)
     // A round must be able to know all its conversations at once.
-    this.conversations = new Conversations(Math.max(options.conversations, 1024))
+    this.memory = makeMemory({ ...options, conversations: Math.max(options.conversations, 1024) })
     this.#counters = options.counters
     this.#openedAt = this.now()
   }
@@ -186,7 +190,7 @@ export class Writer {
       if (error !== undefined && isSqlError(error) && classify(error) === "broken") {
         return this.#reopen(round, entries, number, error, started)
       }
-      for (const undo of round.undo.reverse()) undo()
+      this.#takeBack(round)
       if (error === undefined) return this.#oneByOne(entries, cause)
       if (error instanceof Died) return this.#abort(entries, ended("Storage", "the process was stopped", error.cause))
       if (error instanceof FencedOff) return this.#abort(entries, ended("Fenced", fencedDetail, error))
@@ -202,24 +206,16 @@ export class Writer {
   }
 
   #round(): Round {
-    const { database, epoch, instance, retention } = this.#options
-    return {
-      query: database.query,
-      epoch,
-      instance,
-      now: this.#options.clock.currentTimeMillisUnsafe(),
+    return makeRound({
+      query: this.#options.database.query,
+      epoch: this.#options.epoch,
+      instance: this.#options.instance,
+      retention: this.#options.retention,
+      now: this.wallClock(),
       tick: Math.floor(this.uptime / tickMillis),
       counters: copy(this.#counters),
-      conversations: this.conversations,
-      retention,
-      rows: [],
-      replies: [],
-      ended: [],
-      drafts: [],
-      numbers: new Map(),
-      trials: [],
-      undo: []
-    }
+      memory: this.memory
+    })
   }
 
   #attempt(round: Round, entries: ReadonlyArray<Entry>, number: number): Effect.Effect<void, RoundFailure> {
@@ -238,12 +234,23 @@ export class Writer {
     )
   }
 
+  /** Memory as it was before a round that did not commit. */
+  #takeBack(round: Round): void {
+    for (const undo of round.undo.splice(0).reverse()) undo()
+    this.memory.sessions.clear()
+  }
+
   /** From here on it is on disk: bells first, then those who wait. */
   #committed(round: Round, entries: ReadonlyArray<Entry>, number: number, started: number): Effect.Effect<void> {
     this.#counters = round.counters
     this.#rounds = number
     this.#busyRounds = 0
     this.commits.record(entries.length, this.now() - started)
+    this.memory.rows.keep(round.rows)
+    for (const [id, { last }] of round.numbers) {
+      const known = this.memory.conversations.byId(id)
+      if (known !== undefined) known.number = last
+    }
     const rung = Effect.sync(() => {
       if (round.rows.length > 0) this.#doorbells.rows(round.rows)
       if (round.replies.length > 0) this.#doorbells.replies(round.replies)
@@ -363,7 +370,7 @@ export class Writer {
           if (boot?.epoch === epoch && boot.rounds === number) {
             return this.#committed(round, entries, number, started)
           }
-          for (const undo of round.undo.splice(0).reverse()) undo()
+          this.#takeBack(round)
           if (boot?.epoch !== epoch) return this.#abort(entries, ended("Fenced", fencedDetail, error))
           this.#putBack(entries)
           return Effect.void
@@ -387,10 +394,6 @@ export class Writer {
   #conclude(error: JournalError, entries: ReadonlyArray<Entry> = []): void {
     this.#mode = "ended"
     this.#end = error
-    const all = () => true
-    for (const entry of [...entries, ...this.#lanes.takeUrgent(all), ...this.#lanes.takeIntake(all)]) {
-      refuse(entry, Cause.fail(refusal(entry.kind, error)))
-    }
-    this.#lanes.rouse()
+    for (const entry of [...entries, ...this.#lanes.clear()]) refuse(entry, Cause.fail(refusal(entry.kind, error)))
   }
 }

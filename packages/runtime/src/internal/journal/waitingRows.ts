@@ -1,0 +1,45 @@
+/**
+ * Messages that this boot admitted and nobody claimed yet, so that a claim that
+ * follows soon needs no read. A bounded copy of rows, oldest out first; what is
+ * not here is read.
+ */
+import type { Row } from "./records.ts"
+
+const maxRows = 8192
+const maxBytes = 16 * 1024 * 1024
+
+/** See the header. */
+export class WaitingRows {
+  readonly #rows = new Map<number, Row>()
+  #bytes = 0
+
+  get(seq: number): Row | undefined {
+    return this.#rows.get(seq)
+  }
+
+  /** Keeps rows that were committed. */
+  keep(rows: ReadonlyArray<Row>): void {
+    for (const row of rows) {
+      if (row.command) continue
+      this.#rows.set(row.seq, row)
+      this.#bytes += row.bytes
+    }
+    if (this.#rows.size <= maxRows && this.#bytes <= maxBytes) return
+    for (const row of this.#rows.values()) {
+      if (this.#rows.size <= maxRows && this.#bytes <= maxBytes) return
+      this.#remove(row)
+    }
+  }
+
+  /** A message stopped waiting. */
+  drop(seq: number, undo: Array<() => void>): void {
+    const row = this.#rows.get(seq)
+    if (row === undefined) return
+    this.#remove(row)
+    undo.push(() => this.keep([row]))
+  }
+
+  #remove(row: Row): void {
+    if (this.#rows.delete(row.seq)) this.#bytes -= row.bytes
+  }
+}
