@@ -43,6 +43,16 @@ const answers = (count: number, conversation = "kim") =>
     )
   )
 
+/** Fails a run; returns when its end is stored. */
+const fail = (run: TestAgent.Run) =>
+  Effect.gen(function* () {
+    const gateway = yield* Gateway
+    const ends = Stream.filter(gateway.progress("kim"), (event) => event._tag === "TurnEnded")
+    const ended = yield* Effect.forkChild(Stream.runHead(ends), { startImmediately: true })
+    yield* run.fail()
+    yield* Fiber.join(ended)
+  })
+
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-choosing-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true }))
@@ -171,7 +181,7 @@ describe("PersistedQueue", () => {
       yield* say("broken")
       const broken = yield* agent.run(1)
       yield* say("whole")
-      yield* broken.fail()
+      yield* fail(broken)
       // The backoff keeps the head of the line: "whole" waits for it.
       yield* TestClock.adjust("1900 millis")
       assert.deepStrictEqual(
@@ -179,7 +189,11 @@ describe("PersistedQueue", () => {
         ["broken"]
       )
       yield* TestClock.adjust("100 millis")
-      assert.strictEqual((yield* agent.run(2)).turn.text, "broken")
+      const again = yield* agent.run(2)
+      assert.strictEqual(again.turn.text, "broken")
+      yield* again.finish("mended")
+      yield* (yield* agent.run(3)).finish("whole")
+      assert.deepStrictEqual(yield* answers(2), ["mended", "whole"])
     }).pipe(Effect.provide(Layer.merge(queues, gateway(agent))))
   })
 
@@ -196,9 +210,12 @@ describe("PersistedQueue", () => {
             ? Effect.fail("try again")
             : Effect.sync(() => seen.push(job.text))
         )
-        const worker = yield* Effect.forkChild(Effect.forever(Effect.exit(answer)))
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(answer)))
+        yield* answer
+        yield* answer
+        const retried = yield* Effect.forkChild(answer, { startImmediately: true })
         yield* TestClock.adjust("1 minute")
-        yield* Fiber.interrupt(worker)
+        yield* Fiber.join(retried)
         assert.deepStrictEqual(seen, ["for four", "on Friday", "book a table"])
 
         yield* say("hello")
@@ -206,10 +223,12 @@ describe("PersistedQueue", () => {
         for (const text of ["book a table", "for four", "on Friday"]) yield* say(text)
         yield* hello.finish("hello")
         const once = yield* agent.run(2)
-        yield* once.fail()
+        yield* fail(once)
         yield* TestClock.adjust("2 seconds")
         const again = yield* agent.run(3)
         assert.deepStrictEqual([again.turn.text, again.turn.attempt], ["book a table\nfor four\non Friday", 2])
+        yield* again.finish("booked")
+        assert.deepStrictEqual(yield* answers(2), ["hello", "booked"])
       }).pipe(Effect.provide(Layer.merge(queues, gateway(agent))))
     }
   )
@@ -275,7 +294,7 @@ describe("DurableQueue", () => {
         assert.strictEqual(tries, 1)
 
         yield* say("two pieces")
-        yield* (yield* agent.run(1)).fail()
+        yield* fail(yield* agent.run(1))
         yield* TestClock.adjust("2 seconds")
         yield* (yield* agent.run(2)).finish("reserved")
         assert.deepStrictEqual(yield* answers(1), ["reserved"])
