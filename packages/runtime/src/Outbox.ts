@@ -102,6 +102,8 @@ export class Outbox extends Context.Service<
     readonly answer: (address: Conversation, text: string) => Draft
     /** A sentence of Sluice's own as a draft, for a settlement. */
     readonly sentence: <Id extends NoticeId>(address: Conversation, id: Id, values: ValuesOf<Id>) => Draft
+    /** What a placeholder becomes whose turn ends without a reply, for `Settle.placeholder`. */
+    readonly noReply: string
     /** Stores a sentence for a conversation, within its rate cap; one for operators goes to the log. */
     readonly notify: <Id extends NoticeId>(
       to: Recipient,

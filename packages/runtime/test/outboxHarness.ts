@@ -10,9 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import type { Channel } from "../src/Channel.ts"
 import { Boundary, type Label } from "../src/internal/boundary.ts"
 import { Registered } from "../src/internal/registry.ts"
@@ -20,10 +21,13 @@ import { type Draft, Journal, type JournalOptions } from "../src/Journal.ts"
 import { type Conversation, conversationKey } from "../src/Message.ts"
 import { Outbox, type OutboxOptions } from "../src/Outbox.ts"
 
+// In memory where the system has such a place: a process that dies does not take the page cache along.
+const shared = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
+
 /** A file for a store, gone with the scope. */
 export const storeFile = Effect.map(
   Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-outbox-"))),
+    Effect.sync(() => mkdtempSync(join(shared, "sluice-outbox-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   ),
   (folder) => join(folder, "store.db")
@@ -140,20 +144,64 @@ export const boot = Effect.fnUntraced(function* (options: {
   return made
 })
 
+/** A recovered boot with these test channels. */
+export const started = Effect.fnUntraced(function* (
+  channels: { readonly [name: string]: { readonly channel: Channel } },
+  options: Partial<Parameters<typeof boot>[0]> = {}
+) {
+  const made = yield* boot({
+    file: options.file ?? (yield* storeFile),
+    channels: Object.fromEntries(Object.entries(channels).map(([name, { channel }]) => [name, channel])),
+    ...options
+  })
+  yield* made.outbox.recover
+  return made
+})
+
+/** Replies that are owed. */
+export const pending = ({ outbox }: Boot) => Effect.map(outbox.deliveries, (deliveries) => deliveries.pending)
+
+export const hour = 3_600_000
+
+/** The mark of the one further copy. */
+export const maybeTwice = "(You may have seen this before: the connection dropped while I was sending it.)"
+
 /**
- * Stops the process at the `n`-th boundary that it comes to, until it is released
- * to find out that it was fenced off. `seen` has the labels so far.
+ * The process dies at the `n`-th boundary that it comes to: a round ends there as
+ * a kill would end it (nothing more is committed, the file is let go), everything
+ * else just stops. `seen` has the labels up to there.
  */
 export const crashAt = (n: number) => {
-  const reached = Deferred.makeUnsafe<Label>()
-  const released = Deferred.makeUnsafe<void>()
+  const reached = Deferred.makeUnsafe<void>()
   const seen: Array<Label> = []
-  const at = (label: Label) =>
+  const at = (label: Label): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (seen.length >= n) return Deferred.await(released)
-      seen.push(label)
+      if (seen.length < n) seen.push(label)
+      else return dead(label)
       if (seen.length < n) return Effect.void
-      return Effect.andThen(Deferred.succeed(reached, label), Deferred.await(released))
+      Deferred.doneUnsafe(reached, Effect.void)
+      return dead(label)
     })
-  return { at, seen, reached: Deferred.await(reached), release: Deferred.succeed(released, undefined) }
+  return { at, seen, died: () => seen.length >= n, reached: Deferred.await(reached) }
 }
+
+/** The kernel takes a dead process's locks back: whoever died inside a transaction has let go of the file. */
+export const released = (file: string): Effect.Effect<void> =>
+  Effect.whileLoop({
+    while: () => {
+      const database = new DatabaseSync(file)
+      try {
+        database.exec("begin immediate; rollback")
+        return false
+      } catch {
+        return true
+      } finally {
+        database.close()
+      }
+    },
+    body: () => Effect.yieldNow,
+    step: () => {}
+  })
+
+const dead = (label: Label) =>
+  /^(before|inside|after):/.test(label) ? Effect.die(new Error("the process is dead")) : Effect.never

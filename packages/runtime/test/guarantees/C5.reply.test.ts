@@ -5,10 +5,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as TestChannel from "../../src/testing/channels.ts"
-import { addressOf, type Boot, boot, crashAt, storeFile } from "../outboxHarness.ts"
+import { addressOf, type Boot, boot, crashAt, released, storeFile } from "../outboxHarness.ts"
 
 const pushed = TestChannel.testClasses.filter((kind) => kind !== "pull")
 const kim = addressOf("chat", "kim")
@@ -50,18 +51,25 @@ const rest = Effect.fnUntraced(function* ({ outbox, settled }: Boot) {
   assert.fail("something is still owed after 200 minutes")
 })
 
-/** One boot that dies at its `n`-th boundary, or comes to an end before that. */
-const dyingBoot = Effect.fnUntraced(function* (file: string, far: TestChannel.TestChannel, n: number, work: Work) {
+/** One boot that dies at its `n`-th boundary, or comes to an end before that. A dead one is left lying, as a killed process would be. */
+const shortLife = Effect.fnUntraced(function* (file: string, far: TestChannel.TestChannel, n: number, work: Work) {
   const crash = crashAt(n)
+  const scope = yield* Scope.make()
   const life = yield* boot({ file, channels: { chat: far.channel }, at: crash.at }).pipe(
     Effect.tap(({ outbox }) => outbox.recover),
     Effect.tap(work),
     Effect.tap(rest),
-    Effect.orDie,
-    Effect.forkScoped
+    Effect.forkIn(scope),
+    Scope.provide(scope)
   )
-  const died = yield* Effect.raceFirst(Effect.as(crash.reached, true), Effect.as(Fiber.join(life), false))
-  return { died, label: crash.seen.at(-1) ?? "none", release: crash.release }
+  yield* Effect.raceFirst(crash.reached, Effect.asVoid(Fiber.await(life)))
+  if (crash.died()) {
+    yield* released(file)
+    return { died: true, crossed: crash.seen }
+  }
+  yield* Fiber.join(life)
+  yield* Scope.close(scope, Exit.void)
+  return { died: false, crossed: crash.seen }
 })
 
 /** Boots that die at these boundaries, then one that does not; what a person sees and what the store says. */
@@ -69,23 +77,21 @@ const lives = (kind: TestChannel.TestClass, crashes: ReadonlyArray<number>, work
   Effect.gen(function* () {
     const far = TestChannel.make({ class: kind })
     const file = yield* storeFile
-    const dead: Array<{ readonly died: boolean; readonly label: string; readonly release: Effect.Effect<unknown> }> = []
-    for (const n of crashes) {
-      const scope = yield* Scope.fork(yield* Effect.scope)
-      const life = yield* Scope.provide(dyingBoot(file, far, n, work), scope)
-      dead.push(life)
-      if (!life.died) yield* Scope.close(scope, Exit.void)
-    }
+    const short = yield* Effect.forEach(crashes, (n) => shortLife(file, far, n, work))
     const last = yield* boot({ file, channels: { chat: far.channel } })
     yield* last.outbox.recover
     yield* work(last)
     yield* rest(last)
     const ledger = yield* last.journal.reads.ledger
-    const seen = far.seen("kim")
     yield* last.close
-    for (const { release } of dead) yield* release
-    return { seen, ledger, died: dead.every(({ died }) => died), labels: dead.map(({ label }) => label) }
-  }).pipe(Effect.scoped, Effect.orDie)
+    return {
+      seen: far.seen("kim"),
+      ledger,
+      died: short.every(({ died }) => died),
+      labels: short.map(({ crossed }) => crossed.at(-1) ?? "none"),
+      crossed: short.map(({ crossed }) => crossed)
+    }
+  }).pipe(Effect.scoped, Effect.provide(Logger.layer([])), Effect.orDie)
 
 type Life = Effect.Success<ReturnType<typeof lives>>
 
@@ -159,6 +165,8 @@ describe("C5: a reply, and a crash at every boundary of its delivery", () => {
       60_000
     )
 
+    // Where a second crash could mean something else than the first.
+    if (kind !== "edit" && kind !== "ambiguous-resend") continue
     it.effect(
       `D4 D7: ${kind}: two crashes, at each pair of points`,
       () =>
@@ -195,7 +203,8 @@ describe("C5: a turn with a placeholder, and a crash at every boundary", () => {
             where
           )
           assert.isAtMost(life.seen.length, 2, `${where}: at most one orphan placeholder`)
-          assert.isAtMost(answered.length, 2, where)
+          const settled = life.crossed[0]?.includes("after:settle") === true
+          assert.isAtMost(answered.length, settled ? 1 : 2, `${where}: settled work is not run again`)
           assert.deepInclude(life.ledger, { balanced: true, accepted: 1, open: 0 }, where)
           assert.strictEqual(life.ledger.ends.replied, 1, where)
           if (!life.died) break

@@ -275,13 +275,7 @@ const reply = (
 const read = (desk: Desk, lane: ConversationLane): Effect.Effect<void, JournalError> => {
   // What is rung from here on is either in the page or sets `more` again.
   lane.more = false
-  return Effect.map(desk.journal.owed(0, cacheRows, lane.conversation), (rows) => {
-    const rung = lane.rows
-    lane.rows = []
-    lane.more ||= rows.length === cacheRows
-    for (const row of rows) lane.offer(row)
-    for (const row of rung) lane.offer(row)
-  })
+  return Effect.map(desk.journal.owed(0, cacheRows, lane.conversation), (rows) => lane.refill(rows))
 }
 
 const perform = (

@@ -43,6 +43,28 @@ export interface Dispatch {
   readonly quiet: Effect.Effect<void>
 }
 
+/** The lanes that run or stand in line, and who waits for their end. */
+class Activity {
+  readonly lanes = new Set<ConversationLane>()
+  readonly #waiting = new Set<Deferred.Deferred<void>>()
+
+  rests(lane: ConversationLane) {
+    this.lanes.delete(lane)
+    if (lane.rest !== undefined) Deferred.doneUnsafe(lane.rest, Effect.void)
+    lane.rest = undefined
+    if (this.lanes.size > 0) return
+    for (const waiting of this.#waiting) Deferred.doneUnsafe(waiting, Effect.void)
+    this.#waiting.clear()
+  }
+
+  readonly quiet = Effect.suspend(() => {
+    if (this.lanes.size === 0) return Effect.void
+    const waiting = Deferred.makeUnsafe<void>()
+    this.#waiting.add(waiting)
+    return Deferred.await(waiting).pipe(Effect.ensuring(Effect.sync(() => this.#waiting.delete(waiting))))
+  })
+}
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly concurrency: number
   readonly showEvery: number
@@ -55,18 +77,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const ports = new Map<string, Port>()
   const lanes = new Map<string, ConversationLane>()
   const waits = new Map<number, number>()
-  const active = new Set<ConversationLane>()
-  const quiet = new Set<Deferred.Deferred<void>>()
+  const active = new Activity()
   let state: "closed" | "open" | "draining" = "closed"
-
-  const rests = (lane: ConversationLane) => {
-    active.delete(lane)
-    if (lane.rest !== undefined) Deferred.doneUnsafe(lane.rest, Effect.void)
-    lane.rest = undefined
-    if (active.size > 0) return
-    for (const waiting of quiet) Deferred.doneUnsafe(waiting, Effect.void)
-    quiet.clear()
-  }
 
   const forget = (lane: ConversationLane) => {
     deadlines.disarm(lane.alarm)
@@ -84,14 +96,14 @@ export const make = Effect.fnUntraced(function* (options: {
     const now = deadlines.now()
     const due = lane.due(options.showEvery)
     if (due <= now && state !== "closed" && !lane.port.blocked(now)) {
-      active.add(lane)
+      active.lanes.add(lane)
       lane.port.lanes.wake(lane)
       return
     }
     if (lane.empty(now)) forget(lane)
     // A lane without work stays until its wait is over, so that a new reply is held to it.
     else if (state === "open" && due > now) arm(lane.alarm, due === Infinity ? lane.notBefore : due)
-    rests(lane)
+    active.rests(lane)
   }
 
   const arm = (alarm: Alarm, due: number) => {
@@ -106,7 +118,7 @@ export const make = Effect.fnUntraced(function* (options: {
     },
     begin: options.run,
     ended: (lane) => {
-      active.delete(lane)
+      active.lanes.delete(lane)
       schedule(lane)
     },
     due: schedule
@@ -127,7 +139,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const stop = () => {
     state = "closed"
     // Those that stand in line or are about to start find out when their turn comes.
-    for (const lane of active) lane.port.lanes.interrupt(lane)
+    for (const lane of active.lanes) lane.port.lanes.interrupt(lane)
   }
 
   return {
@@ -168,11 +180,6 @@ export const make = Effect.fnUntraced(function* (options: {
     },
     state: () => state,
     stop,
-    quiet: Effect.suspend(() => {
-      if (active.size === 0) return Effect.void
-      const waiting = Deferred.makeUnsafe<void>()
-      quiet.add(waiting)
-      return Deferred.await(waiting).pipe(Effect.ensuring(Effect.sync(() => quiet.delete(waiting))))
-    })
+    quiet: active.quiet
   }
 })

@@ -111,6 +111,16 @@ export class ConversationLane extends Lane<never> {
     }
   }
 
+  /** The first owed rows as the journal has them, and what was rung while they were being read. */
+  refill(page: ReadonlyArray<ReplyRow>) {
+    const { rows: rung, more } = this
+    this.rows = []
+    this.more = false
+    for (const row of page) this.offer(row)
+    this.more ||= more || page.length === cacheRows
+    for (const row of rung) this.offer(row)
+  }
+
   /** The row as it is now; `false` when the lane doesn't hold it. */
   replace(row: ReplyRow): boolean {
     const placeholder = this.placeholders.get(row.id)

@@ -193,6 +193,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
     answer: (address, text) => ({ kind: "answer", parts: parts(channelOf(address.channel), text) }),
     sentence: (address, id, values) =>
       draftOf(channelOf(address.channel), speaker.say(id, values), clock.currentTimeMillisUnsafe()),
+    noReply: speaker.say("noReply", {}).text,
     notify: (to, id, values) =>
       Effect.suspend(() => {
         const said = speaker.say(id, values)
