@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as TestChannel from "../../src/testing/channels.ts"
@@ -92,6 +93,23 @@ describe("a placeholder", () => {
       assert.deepStrictEqual(chat.seen("kim"), ["one", "two", "three"])
       assert.strictEqual((yield* made.outbox.deliveries).pending, 0)
     })
+  )
+
+  it.effect("whose wait is over leaves no timer behind", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "edit" })
+      const made = yield* started(chat)
+      chat.fatesOf("place", "drop")
+      const turn = yield* made.turn("chat", "kim")
+      yield* begun(made, turn)
+      yield* made.settled("chat", "kim")
+      // A timer that fires again and again keeps the clock from coming to rest, which it warns of.
+      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(chat.seen("kim"), ["…"])
+    }).pipe(
+      Effect.provide(Logger.layer([Logger.make(({ message }) => assert.notInclude(String(message), "still running"))]))
+    )
   )
 
   it.effect("that is refused is given up; the answer is tried on its own", () =>

@@ -102,12 +102,12 @@ export const make = Effect.fnUntraced(function* (options: {
     }
     if (lane.empty(now)) forget(lane)
     // A lane without work stays until its wait is over, so that a new reply is held to it.
-    else if (state === "open" && due > now) arm(lane.alarm, due === Infinity ? lane.notBefore : due)
+    else if (state === "open" && due > now) arm(lane.alarm, due === Infinity ? lane.notBefore : due, now)
     active.rests(lane)
   }
 
-  const arm = (alarm: Alarm, due: number) => {
-    if (Number.isFinite(due)) deadlines.arm(alarm, due)
+  const arm = (alarm: Alarm, due: number, now: number) => {
+    if (due > now && due < Infinity) deadlines.arm(alarm, due)
   }
 
   const driver: Driver = {
