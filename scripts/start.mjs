@@ -17,8 +17,7 @@ try {
 
 const given = process.argv.slice(2)
 const args = given.length === 0 ? ["run"] : given
-// SIGUSR1 asks the gateway for a restart; without this flag Node would open its debugger instead.
-const command = [process.argv0, "--disable-sigusr1", bin, ...args]
+const command = [process.argv0, bin, ...args]
 if (process.execve === undefined)
   fail(`Node ${process.versions.node} can't run the gateway: use npm start, which does.`)
 else process.execve(process.execPath, command, process.env)

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --disable-sigusr1
+#!/usr/bin/env node
 /**
  * The first lines of the program. They import nothing that takes time: a signal
  * that comes while the rest is loaded is written down, not lost and not deadly.

@@ -90,7 +90,7 @@ describe("examples", () => {
       const bundle = dirname(program)
       const files = readdirSync(bundle).filter((name) => name.endsWith(".js"))
       for (const name of files) copyFileSync(join(bundle, name), join(folder, name))
-      const command = ["--disable-sigusr1", join(folder, basename(program)), "--version"]
+      const command = [join(folder, basename(program)), "--version"]
       assert.match(
         execFileSync(process.execPath, command, { cwd: folder, encoding: "utf8" }),
         /^sluice v\d+\.\d+\.\d+\n$/

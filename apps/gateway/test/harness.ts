@@ -209,7 +209,7 @@ export const launch = Effect.fnUntraced(function* (
   if (options.configuration !== undefined) writeFileSync(join(folder, "sluice.yaml"), options.configuration)
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      spawn(process.execPath, ["--disable-sigusr1", program, ...(options.args ?? ["run"])], {
+      spawn(process.execPath, [program, ...(options.args ?? ["run"])], {
         cwd: folder,
         env: environmentOf(options, stateDirectory),
         stdio: ["ignore", "pipe", "pipe"]

@@ -31,10 +31,10 @@ export const now = (): number => Number(process.hrtime.bigint()) / 1e6
 export const start = (
   command: string,
   args: ReadonlyArray<string>,
-  options: { readonly env?: NodeJS.ProcessEnv; readonly deaf?: boolean; readonly detached?: boolean } = {}
+  options: { readonly env?: NodeJS.ProcessEnv; readonly stderr?: number; readonly detached?: boolean } = {}
 ): Program => {
   const child = spawn(command, args, {
-    stdio: ["pipe", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", options.stderr ?? "pipe"],
     env: { ...process.env, ...options.env },
     detached: options.detached ?? false
   })
@@ -48,18 +48,16 @@ export const start = (
     waiting = []
     for (const each of all) each()
   }
-  child.stdout.on("data", (data: Buffer) => {
+  child.stdout?.on("data", (data: Buffer) => {
     out += data.toString()
     look()
   })
-  if (options.deaf !== true) {
-    child.stderr.on("data", (data: Buffer) => {
-      err += data.toString()
-      look()
-    })
-  }
+  child.stderr?.on("data", (data: Buffer) => {
+    err += data.toString()
+    look()
+  })
   // A child that died takes its stdin with it; the test hears that from `ended`.
-  child.stdin.on("error", () => undefined)
+  child.stdin?.on("error", () => undefined)
   const ended = new Promise<Ended>((resolve) => {
     child.on("exit", (code, signal) => resolve({ code, signal, at: now() }))
   })
@@ -82,7 +80,7 @@ export const start = (
         child.on("close", () => reject(new Error(`it ended without saying "${text}": ${out}${err}`)))
       }),
     ended,
-    tell: (line) => child.stdin.write(`${line}\n`),
+    tell: (line) => child.stdin?.write(`${line}\n`),
     signal: (signal) => {
       process.kill(pid, signal)
     }

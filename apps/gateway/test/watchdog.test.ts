@@ -4,7 +4,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { mkdtempSync, readFileSync, rmSync, statSync, existsSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, existsSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { onTestFinished } from "vitest"
@@ -13,11 +14,11 @@ import { now, type Program, startNode } from "./program.ts"
 
 const program = new URL("./programs/watched.ts", import.meta.url)
 
-const start = async (what: string, options: { readonly patience?: number; readonly deaf?: boolean } = {}) => {
+const start = async (what: string, options: { readonly patience?: number } = {}) => {
   const folder = mkdtempSync(join(tmpdir(), "sluice-watchdog-"))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const file = join(folder, "last-shutdown.json")
-  const child = startNode(program, [what, file, String(options.patience ?? 1500)], { deaf: options.deaf ?? false })
+  const child = startNode(program, [what, file, String(options.patience ?? 1500)])
   await child.says("ready")
   return { child, file }
 }
@@ -76,8 +77,17 @@ describe("the watchdog", () => {
     assert.strictEqual(note(file)["watchdog"], "blocked")
   })
 
-  it("C9: ends a process that is blocked by a standard error nobody reads, and leaves the note", async () => {
-    const { child, file } = await start("full stderr", { deaf: true })
+  it("C9: ends a process that is blocked in a write, with a standard error that nobody reads, and leaves the note", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-pipe-"))
+    const [pipe, file] = [join(folder, "stderr"), join(folder, "last-shutdown.json")]
+    execFileSync("mkfifo", [pipe, `${file}.pipe`])
+    const stderr = openSync(pipe, "r+")
+    onTestFinished(() => {
+      closeSync(stderr)
+      rmSync(folder, { recursive: true })
+    })
+    const child = startNode(program, ["full pipes", file, "1000"], { stderr })
+    await child.says("ready")
     child.tell("go")
     await killed(child)
     assert.strictEqual(note(file)["watchdog"], "blocked")

@@ -1,4 +1,5 @@
 // A program under a watchdog that does one of the things a watchdog is for. Says `ready`, then does it at a line on stdin.
+import { openSync, writeSync } from "node:fs"
 import process from "node:process"
 import { start } from "../../src/Watchdog.ts"
 
@@ -38,9 +39,10 @@ const deeds: { readonly [name: string]: () => void } = {
     setInterval(() => undefined, 10)
   },
   block,
-  /** Blocked by a stderr that nobody reads. */
-  "full stderr": () => {
-    process.stderr.write("x".repeat(10_000_000))
+  /** Blocked in the kernel, with a stderr that takes nothing any more: nobody reads either. */
+  "full pipes": () => {
+    writeSync(2, "x".repeat(10_000_000))
+    writeSync(openSync(`${file}.pipe`, "r+"), "x".repeat(10_000_000))
   },
   /** Says that it lives, and goes on. */
   live: () => console.log("alive"),
