@@ -13,14 +13,16 @@ import type { DrainOptions } from "@sluice/runtime/Shutdown"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { createServer } from "node:http"
-import { isIPv6 } from "node:net"
+import process from "node:process"
 import { input } from "./Agents.ts"
 import type { Configuration } from "./Configuration.ts"
 import * as Operations from "./Operations.ts"
 import type { Setup } from "./Setup.ts"
 import * as StateFolder from "./StateFolder.ts"
 import { version } from "./version.ts"
+
+// Not imported: an import of node:http evaluates all its exports, one of which loads the whole of fetch (20 ms).
+const { createServer } = process.getBuiltinModule("node:http")
 
 const millis = (text: string): number => Duration.toMillis(input(text))
 
@@ -29,7 +31,7 @@ const hosts = ({ http }: Configuration): ReadonlyArray<string> => [
   "localhost",
   "127.0.0.1",
   "[::1]",
-  isIPv6(http.host) ? `[${http.host}]` : http.host,
+  http.host.includes(":") ? `[${http.host}]` : http.host,
   ...http.allowedHosts
 ]
 
