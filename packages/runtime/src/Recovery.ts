@@ -9,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Orphan } from "./Agent.ts"
+import type { Agent, Orphan } from "./Agent.ts"
 import { Intake } from "./Intake.ts"
 import { cross } from "./internal/boundary.ts"
 import { verdict } from "./internal/recovery/verdict.ts"
@@ -93,24 +93,27 @@ const make = Effect.gen(function* () {
     return [...found.values()]
   })
 
-  /** Reaps, or awaits if its turn is open and its agent says so; completes when it is gone. */
-  const letGo = (orphan: Orphan, open: TurnRow | undefined): Effect.Effect<void> => {
-    const policy = open === undefined ? "reap" : (registered.entries.agents.get(open.agent)?.orphan ?? "reap")
-    return policy === "reap"
-      ? orphan.reap
-      : Effect.andThen(Effect.timeoutOption(orphan.gone, policy.await), orphan.reap)
+  /** What is done with an orphan: awaited if it works for a turn that is open and its agent says so. */
+  const policyFor = (orphan: Orphan, open: TurnRow | undefined): Agent["orphan"] => {
+    if (open === undefined || (orphan.turn !== undefined && orphan.turn !== String(open.id))) return "reap"
+    return registered.entries.agents.get(open.agent)?.orphan ?? "reap"
   }
+
+  /** Completes when it is gone. */
+  const letGo = (orphan: Orphan, policy: Agent["orphan"]): Effect.Effect<void> =>
+    policy === "reap" ? orphan.reap : Effect.andThen(Effect.timeoutOption(orphan.gone, policy.await), orphan.reap)
 
   /** Starts letting orphans go, beside the boot; a session's dispatch waits for its own only. */
   const letGoAll = Effect.fnUntraced(function* (orphans: ReadonlyArray<Orphan>, open: ReadonlyMap<number, TurnRow>) {
-    const bySession = new Map<number, Array<Deferred.Deferred<void>>>()
+    const bySession = new Map<number, { awaited: boolean; readonly gone: Array<Deferred.Deferred<void>> }>()
     for (const orphan of orphans) {
+      const policy = policyFor(orphan, open.get(orphan.session))
       const gone = Deferred.makeUnsafe<void>()
-      bySession.set(orphan.session, [...(bySession.get(orphan.session) ?? []), gone])
-      yield* Effect.forkIn(
-        Effect.ensuring(letGo(orphan, open.get(orphan.session)), Deferred.succeed(gone, undefined)),
-        scope
-      )
+      const letting = bySession.get(orphan.session) ?? { awaited: false, gone: [] }
+      bySession.set(orphan.session, letting)
+      letting.gone.push(gone)
+      letting.awaited ||= policy !== "reap"
+      yield* Effect.forkIn(Effect.ensuring(letGo(orphan, policy), Deferred.succeed(gone, undefined)), scope)
     }
     return bySession
   })
@@ -135,12 +138,9 @@ const make = Effect.gen(function* () {
       left.set(session, { ...left.get(session), session, waiting: { count: waiting, firstSeq } })
       counts.waiting += waiting
     }
-    for (const [session, gone] of letting) {
-      left.set(session, {
-        ...left.get(session),
-        session,
-        orphan: Effect.forEach(gone, Deferred.await, { discard: true })
-      })
+    for (const [session, { awaited, gone }] of letting) {
+      const orphan = Effect.forEach(gone, Deferred.await, { discard: true })
+      left.set(session, { ...left.get(session), session, orphan, awaited })
     }
     counts.resumed = open.size
     counts.orphans = orphans.length

@@ -26,6 +26,8 @@ export interface OpenTurn {
   readonly turn: TurnRow
   /** Left by an earlier boot and not dispatched since: a new message may supersede it. */
   readonly fromBoot: boolean
+  /** A process of its last attempt is awaited, which counts as dispatched: nothing supersedes it. */
+  readonly awaited: boolean
   /** Monotonic milliseconds before which it is not tried again. */
   readonly notBefore: number
 }
@@ -61,6 +63,8 @@ export class Session {
   row: SessionRow | undefined = undefined
   open: OpenTurn | undefined = undefined
   running: Running | undefined = undefined
+  /** A command ended this turn while its claim was still on its way here. */
+  endedEarly: { readonly turn: number; readonly by: string } | undefined = undefined
   agent: Kept | undefined = undefined
   /** Waiting messages of older epochs that are only in the journal, and the lowest seq that they can have. */
   backlog = 0
@@ -102,6 +106,11 @@ export class Session {
 
   get hasWork() {
     return this.open !== undefined || this.backlog > 0 || this.line.size > 0
+  }
+
+  /** Nothing about it is only in memory: the next message finds the rest in the journal. */
+  get forgettable() {
+    return !this.hasWork && this.arriving === 0 && this.orphan === undefined
   }
 
   /** Nothing is to be done and its fiber waits: it could make room. */
@@ -267,6 +276,10 @@ export class Session {
       shown: ""
     }
     this.running = running
+    // What came while the claim was being committed.
+    if (this.endedEarly?.turn === claimed.turn.id) this.cutOff({ _tag: "Cancelled", by: this.endedEarly.by })
+    if (this.env.gate.isShut) this.cutOff({ _tag: "Interrupted", reason: this.env.stop.reason })
+    this.endedEarly = undefined
     this.env.started(this)
     this.tellState()
     const outcome = yield* Effect.scoped(this.#answer(running))
@@ -282,6 +295,9 @@ export class Session {
   #answer(running: Running) {
     return Effect.gen({ self: this }, function* () {
       const { claimed } = running
+      if (Deferred.isDoneUnsafe(running.cut)) {
+        return { _tag: "Cut", cut: yield* Deferred.await(running.cut) } satisfies Outcome
+      }
       if (running.places) yield* this.env.outbox.begin(claimed.turn.id, claimed.session)
       const opened = yield* openAgent(this, running)
       if (opened._tag !== "Opened") return opened

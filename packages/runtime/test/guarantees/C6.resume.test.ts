@@ -1,8 +1,10 @@
 // C6: at boot every turn that was left open goes on, by its agent's policy. A message that comes in before that takes the
 // turn's messages along, unless an older one waits between them; one that comes later follows the queue's mode.
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import type { Agent } from "../../src/Agent.ts"
 import { TestAgent } from "../../src/testing/index.ts"
 import { boot, given, rest, world } from "./boots.ts"
 
@@ -141,6 +143,82 @@ describe("C6: boot resume and new messages", () => {
       const { accepted, balanced, detail } = yield* end.gateway.audit
       assert.deepStrictEqual([accepted, detail["suspended(crashed)"], balanced], [3, 3, true])
       assert.match(place.far.chat?.seen("kim").join() ?? "", /^I broke down 3 times while working on "poison"/)
+    })
+  )
+})
+
+/** An agent with a process of an earlier boot, which ends by itself or is ended. */
+const orphaned = (agent: TestAgent.TestAgent, orphan: Agent["orphan"]) =>
+  Effect.gen(function* () {
+    const ends = yield* Deferred.make<void>()
+    const done: Array<string> = []
+    const process = {
+      pid: 4711,
+      epoch: 1,
+      session: 1,
+      turn: "1",
+      reap: Effect.andThen(
+        Effect.sync(() => done.push("reaped")),
+        Deferred.succeed(ends, undefined)
+      ),
+      gone: Deferred.await(ends)
+    }
+    return {
+      done,
+      ends,
+      agent: { ...agent, agent: { ...agent.agent, orphan, orphans: () => Effect.succeed([process]) } }
+    }
+  })
+
+describe("C6: processes of an earlier boot", () => {
+  it.effect("D17 Q16: an orphan that is awaited counts as dispatched: what comes meanwhile is the next turn", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const first = yield* boot(place, { agent })
+      yield* first.say("kim", "one")
+      yield* agent.run(1)
+      yield* first.crash
+
+      const later = TestAgent.echo()
+      const { agent: awaiting, done, ends } = yield* orphaned(later, { await: "5 minutes" })
+      const second = yield* boot(place, { agent: awaiting, kept: kept(["two"]) })
+      yield* second.say("lee", "hello")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(given(later), ["hello"], "only its own session waits for it")
+      yield* Deferred.succeed(ends, undefined)
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(given(later), ["hello", "one", "two"])
+      assert.deepStrictEqual(done, ["reaped"])
+    })
+  )
+
+  it.effect("C3: an orphan of a turn that has ended is reaped before its session runs anything new", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const first = yield* boot(place, { agent: TestAgent.echo() })
+      yield* first.say("kim", "one")
+      yield* rest(first, "chat/kim")
+      yield* first.crash
+
+      const later = TestAgent.echo()
+      const reaping = yield* Deferred.make<void>()
+      const { agent: left } = yield* orphaned(later, { await: "5 minutes" })
+      const slow = {
+        ...left,
+        agent: {
+          ...left.agent,
+          orphans: () =>
+            Effect.map(left.agent.orphans(), (found) => found.map((one) => ({ ...one, reap: Deferred.await(reaping) })))
+        }
+      }
+      const second = yield* boot(place, { agent: slow })
+      yield* second.say("kim", "two")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(given(later), [])
+      yield* Deferred.succeed(reaping, undefined)
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(given(later), ["two"])
     })
   )
 })

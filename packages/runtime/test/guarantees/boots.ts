@@ -65,9 +65,11 @@ export class Life {
   readonly crossed = new Map<Label, number>()
   readonly died = Deferred.makeUnsafe<void>()
   readonly #grave: Grave | undefined
+  readonly #at: BootOptions["at"]
 
-  constructor(grave: Grave | undefined) {
+  constructor({ at, grave }: BootOptions) {
     this.#grave = grave
+    this.#at = at
   }
 
   /** kill -9. */
@@ -81,7 +83,7 @@ export class Life {
       if (!this.dead) {
         const count = (this.crossed.get(label) ?? 0) + 1
         this.crossed.set(label, count)
-        if (this.#grave?.label !== label || this.#grave.nth !== count) return Effect.void
+        if (this.#grave?.label !== label || this.#grave.nth !== count) return this.#at?.(label) ?? Effect.void
         this.end()
       }
       // A round that does not pass ends its journal; everything else just stops.
@@ -115,6 +117,8 @@ export interface BootOptions extends Omit<GatewayOptions, "agents" | "channels">
   /** What the platform kept for the channel `chat`: handed over before the channel is ready, and so before any turn starts. */
   readonly kept?: ReadonlyArray<{ readonly peer: string; readonly text: string; readonly id?: string }>
   readonly grave?: Grave
+  /** What happens at a boundary that is passed. */
+  readonly at?: (label: Label) => Effect.Effect<void>
 }
 
 const listening = (
@@ -138,7 +142,7 @@ const listening = (
 
 /** Boots the gateway; dies of the defect, or never comes to an end, where its grave is in the boot. */
 const build = Effect.fnUntraced(function* (world: World, options: BootOptions, life: Life) {
-  const { agent = TestAgent.make(), agents, channels, grave: _grave, journal, kept, ...bounds } = options
+  const { agent = TestAgent.make(), agents, at: _at, channels, grave: _grave, journal, kept, ...bounds } = options
   const handles = new Map<string, Handle>()
   const scope = yield* Scope.make()
   const layer = TestGateway.make(
@@ -179,7 +183,7 @@ const build = Effect.fnUntraced(function* (world: World, options: BootOptions, l
 /** A boot that comes up. Whatever is left of it when the test ends is crashed. */
 export const boot = (world: World, options: BootOptions = {}) =>
   Effect.suspend(() => {
-    const life = new Life(options.grave)
+    const life = new Life(options)
     return Effect.tap(Effect.orDie(build(world, options, life)), ({ crash }) => Effect.addFinalizer(() => crash))
   })
 
@@ -208,7 +212,7 @@ export const lived = <A>(
   work: (boot: Boot) => Effect.Effect<A, unknown>
 ): Effect.Effect<{ readonly died: boolean; readonly life: Life }> =>
   Effect.suspend(() => {
-    const life = new Life(options.grave)
+    const life = new Life(options)
     const run = build(world, options, life).pipe(
       Effect.tap(work),
       Effect.flatMap(({ stop }) => stop),

@@ -57,8 +57,9 @@ const fromBacklog = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** A cut-off turn goes on, or (C6) as part of the turn of a newer message that no older one stands before. */
-const fromOpen = Effect.fnUntraced(function* (session: Session, { fromBoot, turn }: OpenTurn) {
-  const superseding = fromBoot && session.backlog === 0 ? yield* fromLine(session, turn) : undefined
+const fromOpen = Effect.fnUntraced(function* (session: Session, { awaited, fromBoot, turn }: OpenTurn) {
+  const first = fromBoot && !awaited && session.backlog === 0
+  const superseding = first ? yield* fromLine(session, turn) : undefined
   const claimed = superseding ?? (yield* session.env.journal.resume(turn.id))
   session.open = undefined
   return claimed

@@ -63,7 +63,8 @@ const failed = Effect.fnUntraced(function* (
     return
   }
   const still = yield* settle(session, claimed, { _tag: "Retry", error: outcome.error.slice(0, 1024), wait })
-  if (still) session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, notBefore: env.now() + wait }
+  if (still)
+    session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, awaited: false, notBefore: env.now() + wait }
 })
 
 const cut = Effect.fnUntraced(function* (

@@ -76,6 +76,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     started: (session) => {
       live.busy(session)
       roll(session)
+      changed()
     },
     ended: (session, running, outcome) => {
       const { turn, session: row } = running.claimed
@@ -121,7 +122,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     runFork,
     (session) => {
       if (session.held !== undefined) tellHeld(session)
-      else if (!session.hasWork && session.arriving === 0) sessions.delete(session.id)
+      else if (session.forgettable) sessions.delete(session.id)
       changed()
     },
     (cause) => Deferred.doneUnsafe(failed, Exit.succeed(Cause.squash(cause)))
@@ -154,7 +155,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
   const wake = (session: Session) => {
     session.ring()
     if (dispatchable(session)._tag !== "End") live.start(session)
-    else if (!session.hasWork && session.arriving === 0 && !live.has(session)) {
+    else if (session.forgettable && !live.has(session)) {
       sessions.delete(session.id)
       changed()
     }
@@ -295,13 +296,21 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     queueMode: options.queue.mode,
     recover: (left) =>
       Effect.sync(() => {
-        for (const { orphan, session: id, turn, waiting } of left) {
+        for (const { awaited = false, orphan, session: id, turn, waiting } of left) {
           const session = of(id)
           if (turn !== undefined) {
             const wait = turn.waitUntil === undefined ? 0 : turn.waitUntil - env.wallNow()
-            session.open = { turn, fromBoot: turn.state === "interrupted", notBefore: now() + Math.max(0, wait) }
+            const fromBoot = turn.state === "interrupted"
+            session.open = { turn, fromBoot, awaited, notBefore: now() + Math.max(0, wait) }
           }
-          session.orphan = orphan
+          if (orphan !== undefined) {
+            session.orphan = orphan
+            const gone = Effect.sync(() => {
+              session.orphan = undefined
+              wake(session)
+            })
+            background(Effect.andThen(orphan, gone))
+          }
           session.backlog = waiting?.count ?? 0
           session.backlogFrom = waiting?.firstSeq ?? 0
           wake(session)
@@ -329,6 +338,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       withSession(id, (session) => {
         if (session.open?.turn.id === turn) session.open = undefined
         if (session.running?.claimed.turn.id === turn) session.cutOff({ _tag: "Cancelled", by })
+        else session.endedEarly = { turn, by }
       }),
     configured: (row) => withSession(row.id, (session) => session.configure(row)),
     decided: (permission) =>

@@ -32,7 +32,7 @@ const openTurn = (session: Session): Next => {
   if (open === undefined) return end
   if (env.gate.draining) return end
   // A burst is arriving that may take the cut-off turn along: one owner, decided when it closes.
-  if (open.fromBoot && session.arriving > 0) return untilRung
+  if (open.fromBoot && !open.awaited && session.backlog === 0 && session.arriving > 0) return untilRung
   if (open.fromBoot && env.paused() && !session.unpaused && session.line.size === 0) return end
   const left = open.notBefore - env.now()
   return left > 0 ? { _tag: "Wait", millis: left, ends: false } : ready

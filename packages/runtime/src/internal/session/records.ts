@@ -28,4 +28,6 @@ export interface Left {
   readonly waiting?: { readonly count: number; readonly firstSeq: number }
   /** Completes when the processes of its cut-off turn are gone. */
   readonly orphan?: Effect.Effect<void>
+  /** They are awaited, because one of them may still come to an answer. */
+  readonly awaited?: boolean
 }
