@@ -88,7 +88,7 @@ describe("imports", () => {
   })
 
   it.each([
-    { name: "channels", sees: ["Message", "Channel"] },
+    { name: "channels", sees: ["Message", "Channel", "Attachments"] },
     { name: "agents", sees: ["Message", "Agent"] }
   ])("packages/$name sees $sees of the runtime and nothing else", ({ name, sees }) => {
     const own = modules.filter(({ path }) => path.startsWith(`packages/${name}/src/`))

@@ -25,7 +25,7 @@ import { limits, type Rate } from "./internal/http/buckets.ts"
 import { guard, hostGuard, loopbackHosts, type Tokens } from "./internal/http/guard.ts"
 import { Connections } from "./internal/http/listener.ts"
 import { message, post } from "./internal/http/messages.ts"
-import { internal, notFound, problem } from "./internal/http/problems.ts"
+import { answered, problem } from "./internal/http/problems.ts"
 import { events, page } from "./internal/http/replies.ts"
 import { restartMillis, Serving, type Settings } from "./internal/http/serving.ts"
 import { upload } from "./internal/http/uploads.ts"
@@ -121,24 +121,6 @@ const closed = problem({
   retryAfter: restartMillis
 })
 
-/** What the router itself can't answer: an unknown path, or a defect in a route of the program. */
-const unanswered = <R>(routed: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, R>) =>
-  Effect.catchCause(routed, (cause) => {
-    const reason = cause.reasons.find((reason) => reason._tag !== "Interrupt")
-    if (reason === undefined) return Effect.interrupt
-    if (reason._tag === "Fail" && isRouteNotFound(reason.error)) return Effect.succeed(notFound)
-    return Effect.as(Effect.logError("A request could not be handled", cause), internal)
-  })
-
-const isRouteNotFound = (error: unknown): boolean =>
-  typeof error === "object" &&
-  error !== null &&
-  "reason" in error &&
-  typeof error.reason === "object" &&
-  error.reason !== null &&
-  "_tag" in error.reason &&
-  error.reason._tag === "RouteNotFound"
-
 /** Host, then the browser's preflight, then origin and token, then the route. Counted from its first line on. */
 const guarded = (serving: Serving, options: Options<never, never>, routed: App): App => {
   const { tokens } = options
@@ -183,6 +165,8 @@ const close = Effect.fnUntraced(function* (serving: Serving, connections: typeof
   yield* Deferred.succeed(serving.closing, undefined)
   for (const fiber of serving.reading) fiber.interruptUnsafe()
   yield* Effect.timeoutOption(serving.quiet.await, 1000)
+  // the last answer is decided; its fiber writes it before this one goes on
+  yield* Effect.yieldNow
   yield* connections.cut
 })
 
@@ -217,7 +201,7 @@ export const make = <RS = never, RR = never>(
       Effect.provideService(HttpRouter.RouterConfig, { maxParamLength: 4096 })
     )
     yield* server
-      .serve(guarded(serving, options as Options<never, never>, unanswered(routed)))
+      .serve(guarded(serving, options as Options<never, never>, answered(routed)))
       .pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(settings.bodyLimit)))
     // added after the server's own finalizer, so it runs before it
     yield* Effect.addFinalizer(() => close(serving, Context.get(built, Connections)))

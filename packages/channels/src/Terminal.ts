@@ -37,7 +37,8 @@ export interface Conversation {
 
 /** Where and as whom to chat. */
 export interface ChatOptions extends Conversation {
-  readonly url: string
+  /** As an effect it is asked for with every connection; `undefined` says that nobody is there now. */
+  readonly url: string | Effect.Effect<string | undefined>
   readonly token: Redacted.Redacted
   readonly conversation: string
   /** Who is writing; the conversation's name by default. */
@@ -63,7 +64,7 @@ const parts = (options: Conversation) => ({
 export const chat = (options: ChatOptions): Effect.Effect<Farewell, ChatError, HttpClient.HttpClient> =>
   Effect.flatMap(
     httpLine({
-      url: options.url,
+      url: Effect.isEffect(options.url) ? options.url : Effect.succeed(options.url),
       token: options.token,
       conversation: options.conversation,
       sender: options.sender ?? options.conversation

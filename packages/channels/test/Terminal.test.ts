@@ -139,6 +139,25 @@ describe("chat", () => {
     })
   )
 
+  it.live("finds a gateway that came back on another port", () =>
+    Effect.gen(function* () {
+      const first = yield* serve()
+      const address = yield* SubscriptionRef.make<string | undefined>(first.url)
+      const desk = yield* sit(first, { url: SubscriptionRef.get(address) })
+      yield* first.memory.readers(1)
+      yield* SubscriptionRef.set(address, undefined)
+      yield* first.close
+      yield* desk.type("where are you?")
+      const memory = yield* first.memory.restarted
+      const second = yield* serve({ memory })
+      yield* SubscriptionRef.set(address, second.url)
+      yield* memory.message(1)
+      yield* memory.answer(1, "here")
+      yield* desk.until("here")
+      assert.deepStrictEqual(yield* texts(memory), ["where are you?"])
+    })
+  )
+
   it.live("without a gateway it ends at once and says that nobody is there", () =>
     Effect.gen(function* () {
       const desk = yield* sit({ url: "http://127.0.0.1:9" })
@@ -248,6 +267,17 @@ describe("chat", () => {
       yield* memory.answer(2, "answer two")
       assert.deepStrictEqual(yield* desk.farewell, { accepted: 2, refused: 0, unsent: [] })
       assert.strictEqual(yield* desk.shown, "answer one\nanswer two\n")
+    })
+  )
+
+  it.live("input of one line is answered before it leaves", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server, { input: Stream.succeed("hi"), whenInputEnds: "wait", streaming: false })
+      yield* memory.message(1)
+      yield* memory.answer(1, "the answer")
+      yield* desk.farewell
+      assert.strictEqual(yield* desk.shown, "the answer\n")
     })
   )
 

@@ -12,10 +12,11 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
+import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import { createServer, request as nodeRequest } from "node:http"
+import { type Agent, createServer, request as nodeRequest } from "node:http"
 import * as Net from "node:net"
 import * as Http from "../src/Http.ts"
 
@@ -88,7 +89,8 @@ export interface Server {
   ) => Effect.Effect<Answer>
 }
 
-export type Overrides = Partial<Omit<Http.Options, "server">> & {
+export type Overrides = Partial<Omit<Http.Options, "server" | "routes">> & {
+  readonly routes?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   readonly memory?: MemoryHandle.MemoryHandle
   readonly port?: number
   readonly bounds?: Partial<Http.NodeBounds>
@@ -157,6 +159,7 @@ export const exactly = (
     readonly path: string
     readonly headers: Record<string, string>
     readonly body?: string
+    readonly agent?: Agent
   }
 ): Effect.Effect<{ readonly status: number; readonly body: Body }> =>
   Effect.callback((resume) => {
@@ -166,7 +169,8 @@ export const exactly = (
         port: server.port,
         method: options.method ?? "GET",
         path: options.path,
-        headers: options.headers
+        headers: options.headers,
+        ...(options.agent === undefined ? {} : { agent: options.agent })
       },
       (response) => {
         let text = ""

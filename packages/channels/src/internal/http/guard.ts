@@ -5,7 +5,6 @@
  * that. Origin: a state change from a foreign page is refused even when the
  * browser has the token; programs send no Origin and pass.
  */
-import * as Mac from "effect/crypto/Mac"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Redacted from "effect/Redacted"
@@ -63,31 +62,27 @@ const refusedToken = (what: string) =>
 const missingToken = refusedToken("is missing")
 const wrongToken = refusedToken("is not valid")
 
-const encoder = new TextEncoder()
-const encoded = new WeakMap<Redacted.Redacted, Uint8Array>()
-
-const bytes = (token: Redacted.Redacted): Uint8Array => {
-  let known = encoded.get(token)
-  if (known === undefined) {
-    known = encoder.encode(Redacted.value(token))
-    encoded.set(token, known)
+/** Takes as long for every text of this length, whatever is expected: the time tells nothing. */
+const equal = (given: string, expected: string): boolean => {
+  let difference = given.length ^ expected.length
+  for (let index = 0; index < given.length; index++) {
+    difference |= given.charCodeAt(index) ^ expected.charCodeAt(index % expected.length)
   }
-  return known
+  return difference === 0
 }
 
 const bearer = /^Bearer ([!-~]+)$/i
 
-/** Compares with every token, whatever the first one said: the time tells nothing but the length. */
+/** Compares with every token, whatever the first one said. */
 const tokenCheck = (header: string | undefined, tokens: Tokens): HttpServerResponse.HttpServerResponse | undefined => {
   if (header === undefined) return missingToken
   const presented = bearer.exec(header)?.[1]
   if (presented === undefined) return wrongToken
-  const given = encoder.encode(presented)
   let valid = false
   for (const token of tokens) {
-    const expected = bytes(token)
+    const expected = Redacted.value(token)
     // an empty token is no token: it would let everybody in
-    if (expected.length > 0 && Mac.timingSafeEqual(expected, given)) valid = true
+    if (expected !== "" && equal(presented, expected)) valid = true
   }
   return valid ? undefined : wrongToken
 }

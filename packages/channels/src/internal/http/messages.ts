@@ -9,10 +9,12 @@ import type { Accepted, Reply } from "@sluice/runtime/Message"
 import { Invalid } from "@sluice/runtime/Message"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { seconds } from "./problems.ts"
 import {
   decoder,
@@ -25,7 +27,7 @@ import {
   wrongPlainName,
   wrongText
 } from "./requests.ts"
-import { answered, json, peer, restartMillis, type Route, type Serving } from "./serving.ts"
+import { json, peer, restartMillis, type Route, type Serving } from "./serving.ts"
 import { resolve } from "./uploads.ts"
 
 /** A reply as it goes over the wire. */
@@ -43,16 +45,20 @@ const decodeMessage = decoder(Message)
 const decodePost = decoder(Post)
 
 /** What every request to a conversation needs: its name, and the id that the client gave. */
-const addressed = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-  const { params } = yield* HttpRouter.RouteContext
+const addressed = (
+  request: HttpServerRequest.HttpServerRequest,
+  params: Readonly<Record<string, string | undefined>>
+): { readonly conversation: string; readonly id: string | undefined } | Invalid => {
   const conversation = params["conversation"] ?? ""
   const id = request.headers["idempotency-key"]
   const wrong = wrongPlainName("conversation", conversation) ?? (id === undefined ? undefined : wrongKey(id))
-  if (wrong !== undefined) return yield* wrong
-  return { conversation, id }
-})
+  return wrong ?? { conversation, id }
+}
 
 const receipt = (accepted: Accepted) => ({ seq: accepted.seq, id: accepted.id, duplicate: accepted.duplicate })
+
+// the answer of the hot path, and to a POST: no cache keeps it anyway
+const acknowledged = (accepted: Accepted) => HttpServerResponse.jsonUnsafe(receipt(accepted), { status: 202 })
 
 /** 202: it is on disk. `later` says that the answer comes after a restart. */
 const committed = (accepted: Accepted, later: boolean) =>
@@ -62,7 +68,7 @@ const committed = (accepted: Accepted, later: boolean) =>
         { ...receipt(accepted), held: true, note: "accepted, after restart" },
         { "retry-after": seconds(restartMillis) }
       )
-    : json(202, receipt(accepted))
+    : acknowledged(accepted)
 
 const ended = (accepted: Accepted, standing: Standing) =>
   json(200, {
@@ -93,21 +99,29 @@ const answer = (serving: Serving, accepted: Accepted, wait: number) => {
   if (wait === 0) return Effect.succeed(committed(accepted, accepted.held === true))
   return Effect.map(waitFor(serving, accepted.seq, wait), (standing) =>
     standing?.ended === undefined ? committed(accepted, serving.isStopping) : ended(accepted, standing)
+  ).pipe(
+    Effect.catchDefect((defect) =>
+      Effect.as(Effect.logError("An accepted message could not be shown", defect), committed(accepted, false))
+    )
   )
 }
 
+type Needs = HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams
+
 /** POST /v1/conversations/{conversation}/messages */
-export const message = (serving: Serving): Route<HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams> => {
-  const receive = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-    const { conversation, id } = yield* addressed(request)
-    const search = yield* HttpServerRequest.ParsedSearchParams
+export const message = (serving: Serving): Route<Needs> =>
+  Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+    const context = yield* Effect.context<Needs>()
+    const address = addressed(request, Context.get(context, HttpRouter.RouteContext).params)
+    if (address instanceof Invalid) return yield* address
+    const search = Context.get(context, HttpServerRequest.ParsedSearchParams)
     const wait = duration("wait", search["wait"], serving.settings.maxWait)
     if (typeof wait !== "number") return yield* wait
-    const now = (yield* Clock.Clock).monotonicTimeNanosUnsafe()
+    const now = Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()
     const tooMuch = serving.limits.all(now)
     if (tooMuch !== undefined) return yield* tooMuch
     const body = yield* decodeMessage(yield* readJson(serving, request))
-    const sender = body.sender ?? conversation
+    const sender = body.sender ?? address.conversation
     const files = body.attachments ?? []
     const wrong =
       wrongName("sender", sender) ??
@@ -120,32 +134,31 @@ export const message = (serving: Serving): Route<HttpRouter.RouteContext | HttpS
     const attachments = files.length === 0 ? undefined : yield* resolve(serving, files)
     const asking = request.headers["sluice-asking"]
     const accepted = yield* serving.handle.accept({
-      conversation,
+      conversation: address.conversation,
       sender,
       text: body.text,
-      ...(id === undefined ? {} : { id }),
+      ...(address.id === undefined ? {} : { id: address.id }),
       ...(attachments === undefined ? {} : { attachments }),
       ...(asking === undefined ? {} : { asking })
     })
     // committed: from here on the answer is 202 or 200
     return yield* answer(serving, accepted, wait)
   })
-  return (request) => answered(receive(request))
-}
 
 /** POST /v1/conversations/{conversation}/posts */
-export const post = (serving: Serving): Route<HttpRouter.RouteContext> => {
-  const receive = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-    const { conversation, id } = yield* addressed(request)
-    const tooMuch = serving.limits.all((yield* Clock.Clock).monotonicTimeNanosUnsafe())
+export const post = (serving: Serving): Route<HttpRouter.RouteContext> =>
+  Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+    const context = yield* Effect.context<HttpRouter.RouteContext>()
+    const address = addressed(request, Context.get(context, HttpRouter.RouteContext).params)
+    if (address instanceof Invalid) return yield* address
+    const tooMuch = serving.limits.all(Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe())
     if (tooMuch !== undefined) return yield* tooMuch
     const { text } = yield* decodePost(yield* readJson(serving, request))
     const wrong =
       wrongText(text) ??
       (text === "" ? new Invalid({ field: "text", value: '""', remedy: "must not be empty" }) : undefined)
     if (wrong !== undefined) return yield* wrong
-    const accepted = yield* serving.handle.post(peer(conversation), { text, ...(id === undefined ? {} : { id }) })
-    return json(202, receipt(accepted))
+    const options = { text, ...(address.id === undefined ? {} : { id: address.id }) }
+    const accepted = yield* serving.handle.post(peer(address.conversation), options)
+    return acknowledged(accepted)
   })
-  return (request) => answered(receive(request))
-}

@@ -5,28 +5,34 @@
  * nowhere else, so that a client can rely on what each of them means.
  */
 import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as ProblemDetails from "effect/http/ProblemDetails"
+import * as Predicate from "effect/Predicate"
 import type { AcceptError } from "@sluice/runtime/Message"
 import { visible } from "../visible.ts"
 
-/** The last part of a problem's `type`; stable. */
-export type ProblemType =
-  | "invalid"
-  | "unauthorized"
-  | "foreign-origin"
-  | "not-found"
-  | "method-not-allowed"
-  | "conflict"
-  | "too-large"
-  | "unsupported-content"
-  | "unknown-host"
-  | "rate-limited"
-  | "too-many-readers"
-  | "stopping"
-  | "busy"
-  | "storage"
-  | "internal"
+/** What each problem is called. The names are the last part of its `type` and stable. */
+export const titles = {
+  invalid: "The request can't be accepted as it is",
+  unauthorized: "The token is missing or not valid",
+  "foreign-origin": "Requests from this origin are not allowed",
+  "not-found": "There is nothing here",
+  conflict: "The id was used before with another body",
+  "too-large": "The request is too large",
+  "unsupported-content": "The body has a form that is not read here",
+  "unknown-host": "This server does not answer for that host",
+  "rate-limited": "Too many requests",
+  "too-many-readers": "Too many clients are waiting",
+  stopping: "The gateway is stopping",
+  busy: "The store is busy",
+  storage: "The store could not commit",
+  internal: "Something broke"
+} as const
+
+/** One of {@link titles}. */
+export type ProblemType = keyof typeof titles
 
 /** What is wrong. `retryAfter` in milliseconds. */
 export interface Problem {
@@ -43,24 +49,6 @@ export class Rejection extends Data.TaggedError("Rejection")<Problem> {
   override get message() {
     return this.detail
   }
-}
-
-const titles: Readonly<Record<ProblemType, string>> = {
-  invalid: "The request can't be accepted as it is",
-  unauthorized: "The token is missing or not valid",
-  "foreign-origin": "Requests from this origin are not allowed",
-  "not-found": "There is nothing here",
-  "method-not-allowed": "This method is not known here",
-  conflict: "The id was used before with another body",
-  "too-large": "The request is too large",
-  "unsupported-content": "The body has a form that is not read here",
-  "unknown-host": "This server does not answer for that host",
-  "rate-limited": "Too many requests",
-  "too-many-readers": "Too many clients are waiting",
-  stopping: "The gateway is stopping",
-  busy: "The store is busy",
-  storage: "The store could not commit",
-  internal: "Something broke"
 }
 
 /** Retry-After counts whole seconds, at least one. */
@@ -127,16 +115,46 @@ export const fromAcceptError = (error: AcceptError) => {
   }
 }
 
+const acceptErrors: ReadonlySet<unknown> = new Set<AcceptError["_tag"]>([
+  "Conflict",
+  "Invalid",
+  "TooLarge",
+  "RateLimited",
+  "Full",
+  "Busy",
+  "ShuttingDown",
+  "Storage"
+])
+const isAcceptError = (error: unknown): error is AcceptError =>
+  Predicate.hasProperty(error, "_tag") && acceptErrors.has(error._tag)
+
 /** What is said when the reason is ours. The cause goes to the log, never to the client. */
-export const internal = problem({
+const internal = problem({
   status: 500,
   type: "internal",
   detail: "the request could not be handled; the log has the reason. Sending it again with the same id is safe"
 })
 
-/** Nothing here. */
-export const notFound = problem({
+const notFound = problem({
   status: 404,
   type: "not-found",
   detail: "no such path or method; paths are listed in docs/http.md"
 })
+
+const fromError = (error: unknown): HttpServerResponse.HttpServerResponse | undefined => {
+  if (error instanceof Rejection) return problem(error)
+  if (isAcceptError(error)) return fromAcceptError(error)
+  return HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound" ? notFound : undefined
+}
+
+/** Turns whatever a route fails with into its problem. A client that left interrupts; that stays an interrupt. */
+export const answered = <R>(
+  routed: Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
+  Effect.catchCause(routed, (cause) => {
+    const reason = cause.reasons.find((reason) => reason._tag !== "Interrupt")
+    if (reason === undefined) return Effect.interrupt
+    const response = reason._tag === "Fail" ? fromError(reason.error) : undefined
+    if (response !== undefined) return Effect.succeed(response)
+    return Effect.as(Effect.logError("A request could not be handled", cause), internal)
+  })

@@ -18,7 +18,7 @@ import * as Stream from "effect/Stream"
 import { replyJson } from "./messages.ts"
 import { seconds } from "./problems.ts"
 import { duration, type Param, whole, wrongPlainName } from "./requests.ts"
-import { answered, crowded, json, peer, type Route, type Serving } from "./serving.ts"
+import { crowded, json, peer, type Route, type Serving } from "./serving.ts"
 
 type Needs = HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams
 
@@ -45,7 +45,7 @@ const bounded = (replies: ReadonlyArray<Reply>): ReadonlyArray<Reply> => {
 /** GET /v1/conversations/{conversation}/replies */
 export const page = (serving: Serving): Route<Needs> => {
   const { handle, settings } = serving
-  const read = Effect.fnUntraced(function* () {
+  return Effect.fnUntraced(function* () {
     const conversation = yield* conversationOf()
     const search = yield* HttpServerRequest.ParsedSearchParams
     const after = whole("after", search["after"], numbers)
@@ -73,7 +73,6 @@ export const page = (serving: Serving): Route<Needs> => {
       serving.isStopping ? { "retry-after": seconds(drainWait) } : undefined
     )
   })
-  return () => answered(read())
 }
 
 const event = (name: string, data: unknown, id?: number): string =>
@@ -129,8 +128,8 @@ const eventStream = (serving: Serving, conversation: string, after: number, late
 }
 
 /** GET /v1/conversations/{conversation}/events */
-export const events = (serving: Serving): Route<Needs | Scope.Scope> => {
-  const open = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+export const events = (serving: Serving): Route<Needs | Scope.Scope> =>
+  Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
     const conversation = yield* conversationOf()
     const search = yield* HttpServerRequest.ParsedSearchParams
     const from = cursor(request, search["after"])
@@ -148,5 +147,3 @@ export const events = (serving: Serving): Route<Needs | Scope.Scope> => {
       headers: { "cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff" }
     })
   })
-  return (request) => answered(open(request))
-}

@@ -6,7 +6,6 @@
 import type { Handle, Peer } from "@sluice/runtime/Channel"
 import type { AcceptError } from "@sluice/runtime/Message"
 import type { Attachments } from "@sluice/runtime/Attachments"
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -14,7 +13,7 @@ import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Latch from "effect/Latch"
 import type { Limits } from "./buckets.ts"
-import { fromAcceptError, internal, problem, Rejection } from "./problems.ts"
+import { Rejection } from "./problems.ts"
 
 /** The bounds of a channel, in bytes, milliseconds and counts. */
 export interface Settings {
@@ -110,23 +109,10 @@ export const json = (status: number, body: unknown, headers?: Readonly<Record<st
     headers: { "cache-control": "no-store", "x-content-type-options": "nosniff", ...headers }
   })
 
-/** Turns whatever a route fails with into its problem. A client that left interrupts; that stays an interrupt. */
-export const answered = <R>(
-  route: Effect.Effect<HttpServerResponse.HttpServerResponse, AcceptError | Rejection, R>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-  Effect.catchCause(route, (cause) => {
-    const reason = cause.reasons.find((reason) => reason._tag !== "Interrupt")
-    if (reason === undefined) return Effect.interrupt
-    if (reason._tag === "Fail") {
-      return Effect.succeed(reason.error._tag === "Rejection" ? problem(reason.error) : fromAcceptError(reason.error))
-    }
-    return Effect.as(Effect.logError("A request could not be handled", Cause.die(reason.defect)), internal)
-  })
-
 /** The conversation of the path as the handle takes it. */
 export const peer = (conversation: string): Peer => ({ conversation })
 
-/** A route's function of its request. */
+/** A route's function of its request. What it fails with becomes the problem that the client hears. */
 export type Route<R = never> = (
   request: HttpServerRequest.HttpServerRequest
-) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, AcceptError | Rejection, R>

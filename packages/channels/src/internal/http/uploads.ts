@@ -11,7 +11,7 @@ import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Stream from "effect/Stream"
 import { visible } from "../visible.ts"
 import { announced, type Message, tooMany, wrongPlainName } from "./requests.ts"
-import { answered, json, type Route, type Serving } from "./serving.ts"
+import { json, type Route, type Serving } from "./serving.ts"
 
 /** An attachment as it comes in a message: `data` or `hash`. */
 export type Wire = NonNullable<(typeof Message.Type)["attachments"]>[number]
@@ -60,8 +60,8 @@ export const resolve = (
   })
 
 /** POST /v1/attachments: the bytes as they are. */
-export const upload = (serving: Serving): Route => {
-  const receive = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+export const upload = (serving: Serving): Route =>
+  Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
     const type = (request.headers["content-type"] ?? "").split(";", 1)[0]?.trim() ?? ""
     const wrong = wrongType("content-type", type)
     if (wrong !== undefined) return yield* wrong
@@ -75,5 +75,3 @@ export const upload = (serving: Serving): Route => {
     const stored = yield* serving.whileReading(serving.attachments.put(content, { type, limit }))
     return json(201, { hash: stored.hash, size: stored.size, type: stored.type })
   })
-  return (request) => answered(receive(request))
-}

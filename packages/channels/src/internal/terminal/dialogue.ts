@@ -191,15 +191,17 @@ const send = Effect.fnUntraced(function* (dialogue: Dialogue, message: Outgoing)
       return dialogue.transcript.note(`(not accepted yet: ${error.reason}; trying again)`)
     })
   )
-  dialogue.end(message)
   if (outcome._tag === "Failure") {
     dialogue.refused++
+    dialogue.end(message)
     if (outcome.failure.denied) return yield* denied(outcome.failure)
     return yield* dialogue.transcript.note(`(not accepted: ${outcome.failure.reason})`)
   }
   const accepted = outcome.success
   dialogue.accepted++
   if (dialogue.options.whenInputEnds === "wait") dialogue.sent.push({ message, accepted })
+  // last: who waits for it goes on in this very step
+  dialogue.end(message)
   const held = accepted.held === true
   if (held && dialogue.away === "no") {
     yield* dialogue.transcript.note("(accepted; answered after the gateway's restart)")

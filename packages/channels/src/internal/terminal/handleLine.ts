@@ -1,4 +1,7 @@
-/** The line through a channel's handle, for a terminal in the gateway's own process. */
+/**
+ * The line through a channel's handle, for a terminal in the gateway's own
+ * process: nothing to reconnect, so `Ready` comes once and `Stopping` at the end.
+ */
 import type { Handle, Peer } from "@sluice/runtime/Channel"
 import { type AcceptError, isPermanent, type Reply } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"

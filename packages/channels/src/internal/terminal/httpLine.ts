@@ -18,7 +18,8 @@ import { Away, Declined, type Line, type LineEvent, type Outgoing } from "./line
 
 /** How a running gateway is reached. */
 export interface Reach {
-  readonly url: string
+  /** Asked for with every connection: a gateway may come back on another port. `undefined`: nobody there now. */
+  readonly url: Effect.Effect<string | undefined>
   readonly token: Redacted.Redacted
   readonly conversation: string
   readonly sender: string
@@ -123,13 +124,18 @@ const fault = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClie
 /** A line to a conversation of the gateway at this address. */
 export const httpLine = Effect.fnUntraced(function* (reach: Reach) {
   const client = yield* HttpClient.HttpClient
-  const base = `${reach.url.replace(/\/$/, "")}/v1/conversations/${encodeURIComponent(reach.conversation)}`
+  const path = `/v1/conversations/${encodeURIComponent(reach.conversation)}`
 
-  const execute = (request: HttpClientRequest.HttpClientRequest) =>
-    client.execute(HttpClientRequest.bearerToken(request, Redacted.value(reach.token))).pipe(Effect.mapError(lost))
+  const execute = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest) {
+    const url = yield* reach.url
+    if (url === undefined) return yield* new Away({ reason: "no gateway is running" })
+    const here = HttpClientRequest.prependUrl(request, url.replace(/\/$/, ""))
+    const sent = client.execute(HttpClientRequest.bearerToken(here, Redacted.value(reach.token)))
+    return yield* Effect.mapError(sent, lost)
+  })
 
   const post = Effect.fnUntraced(function* (message: Outgoing, query: string) {
-    const request = HttpClientRequest.post(`${base}/messages${query}`).pipe(
+    const request = HttpClientRequest.post(`${path}/messages${query}`).pipe(
       HttpClientRequest.setHeader("idempotency-key", message.id),
       HttpClientRequest.bodyJsonUnsafe({ text: message.text, sender: reach.sender })
     )
@@ -141,7 +147,7 @@ export const httpLine = Effect.fnUntraced(function* (reach: Reach) {
   })
 
   const listen = Effect.fnUntraced(function* (after: number | "latest") {
-    const request = HttpClientRequest.get(`${base}/events${after === "latest" ? "?after=latest" : ""}`).pipe(
+    const request = HttpClientRequest.get(`${path}/events${after === "latest" ? "?after=latest" : ""}`).pipe(
       HttpClientRequest.accept("text/event-stream"),
       (request) => (after === "latest" ? request : HttpClientRequest.setHeader(request, "last-event-id", String(after)))
     )
