@@ -14,20 +14,8 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Terminal from "../src/Terminal.ts"
-import { Transcript } from "../src/internal/terminal/transcript.ts"
+import { screen } from "./screen.ts"
 import { serve, type Server, token } from "./serve.ts"
-
-/** A screen that remembers, and that can be waited for. */
-const screen = Effect.map(SubscriptionRef.make(""), (shown) => ({
-  shown: SubscriptionRef.get(shown),
-  until: (text: string) =>
-    SubscriptionRef.changes(shown).pipe(
-      Stream.takeUntil((all) => all.includes(text)),
-      Stream.runDrain
-    ),
-  write: (text: string) => SubscriptionRef.update(shown, (all) => all + text),
-  note: (line: string) => SubscriptionRef.update(shown, (all) => `${all}[${line}]\n`)
-}))
 
 const sit = Effect.fnUntraced(function* (
   server: Pick<Server, "url">,
@@ -297,103 +285,6 @@ describe("chat", () => {
       yield* memory.end(2, { ending: "cancelled", why: "stop" })
       yield* desk.farewell
       assert.include(yield* desk.shown, "answer one\n")
-    })
-  )
-})
-
-describe("transcript", () => {
-  const recorded = Effect.fnUntraced(function* (steps: (transcript: Transcript) => ReadonlyArray<Effect.Effect<void>>) {
-    const shown = yield* screen
-    yield* Effect.all(steps(new Transcript(shown, true)), { discard: true })
-    return yield* shown.shown
-  })
-  const text = (delta: string, id = "t1"): Progress => ({ _tag: "Text", session: "s", turn: id, delta })
-  const reply = (whole: string, id = "t1") => ({ number: 1, text: whole, turn: id, inReplyTo: [] })
-  const over: Progress = { _tag: "TurnEnded", ...turn, outcome: "done" }
-
-  it.effect(
-    "W4: escape sequences and bidirectional text of an answer show as codes, also when they come in pieces",
-    () =>
-      Effect.gen(function* () {
-        const shown = yield* recorded((transcript) => [
-          transcript.happened(text("red \u001b")),
-          transcript.happened(text("[31m and \u202egnp.exe\u0007\n")),
-          transcript.note("tool \u001b]0;owned\u0007\nsecond line")
-        ])
-        assert.strictEqual(
-          shown,
-          "red \\u{1b}[31m and \\u{202e}gnp.exe\\u{7}\n[tool \\u{1b}]0;owned\\u{7}\\u{a}second line]\n"
-        )
-      })
-  )
-
-  it.effect("a character that comes in two halves is shown whole", () =>
-    Effect.gen(function* () {
-      const shown = yield* recorded((transcript) => [
-        transcript.happened(text("\ud83d")),
-        transcript.happened(text("\ude00!")),
-        transcript.reply(reply("\ud83d\ude00!"))
-      ])
-      assert.strictEqual(shown, "\ud83d\ude00!\n")
-    })
-  )
-
-  it.effect("an answer with a hole in its stream is written whole", () =>
-    Effect.gen(function* () {
-      const shown = yield* recorded((transcript) => [
-        transcript.happened(text("one ")),
-        transcript.cut,
-        transcript.happened(text("three")),
-        transcript.reply(reply("one two three"))
-      ])
-      assert.strictEqual(shown, "one \nthree\none two three\n")
-    })
-  )
-
-  it.effect("a turn that is tried again begins its answer anew", () =>
-    Effect.gen(function* () {
-      const shown = yield* recorded((transcript) => [
-        transcript.happened(text("first try")),
-        transcript.happened(over),
-        transcript.happened(text("second ")),
-        transcript.happened(text("try")),
-        transcript.reply(reply("second try"))
-      ])
-      assert.strictEqual(shown, "first try\nsecond try\n")
-    })
-  )
-
-  it.effect("a reply that comes after its turn is over is not shown twice", () =>
-    Effect.gen(function* () {
-      const shown = yield* recorded((transcript) => [
-        transcript.happened(text("all of it")),
-        transcript.happened(over),
-        transcript.reply(reply("all of it")),
-        transcript.reply({ number: 2, text: "a notice", inReplyTo: [] })
-      ])
-      assert.strictEqual(shown, "all of it\na notice\n")
-    })
-  )
-
-  it.effect("the answer to a command in the middle of another one leaves that one where it is", () =>
-    Effect.gen(function* () {
-      const shown = yield* recorded((transcript) => [
-        transcript.happened(text("begun")),
-        transcript.reply({ number: 1, text: "status: fine", inReplyTo: [] }),
-        transcript.reply(reply("begun and ended"))
-      ])
-      assert.strictEqual(shown, "begun\nstatus: fine\n and ended\n")
-    })
-  )
-
-  it.effect("a turn with two replies shows each once", () =>
-    Effect.gen(function* () {
-      const shown = yield* recorded((transcript) => [
-        transcript.happened(text("part one\npart two")),
-        transcript.reply(reply("part one")),
-        transcript.reply(reply("part two"))
-      ])
-      assert.strictEqual(shown, "part one\npart two\n")
     })
   )
 })

@@ -15,6 +15,7 @@ const fault = (error: AcceptError): Declined | Away =>
 
 const incoming = (reply: Reply): Incoming => ({
   number: reply.number,
+  kind: reply.kind,
   text: reply.text,
   inReplyTo: reply.inReplyTo,
   ...(reply.turn === undefined ? {} : { turn: reply.turn })

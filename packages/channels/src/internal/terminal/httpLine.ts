@@ -40,6 +40,7 @@ const Receipt = Schema.Struct({
 const Ready = Schema.Struct({ after: Schema.Int, stopping: Schema.optionalKey(Schema.Boolean) })
 const Reply = Schema.Struct({
   number: Schema.Int,
+  kind: Schema.Literals(["answer", "notice", "command", "post"]),
   text: Schema.String,
   turn: Schema.optionalKey(Schema.String),
   inReplyTo: Schema.Array(Schema.String)

@@ -4,7 +4,7 @@
  * A message is sent with an id that stays, so sending it again is safe; what is
  * listened to has numbers, so listening again from the last one is complete.
  */
-import type { Accepted, Progress } from "@sluice/runtime/Message"
+import type { Accepted, Progress, ReplyKind } from "@sluice/runtime/Message"
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
@@ -18,6 +18,7 @@ export interface Outgoing {
 /** A reply as a person gets to see it. */
 export interface Incoming {
   readonly number: number
+  readonly kind: ReplyKind
   readonly text: string
   readonly turn?: string
   readonly inReplyTo: ReadonlyArray<string>

@@ -34,6 +34,8 @@ export class Transcript {
   private shown = ""
   private turn: string | undefined
   private turnOver = true
+  /** The turn whose answer is stored: pieces of it that come late are known already. */
+  private answered: string | undefined
   /** The first half of a character whose other half is in the next piece. */
   private half = ""
   private midLine = false
@@ -76,6 +78,8 @@ export class Transcript {
   }
 
   private piece(turn: string, delta: string): Effect.Effect<void> {
+    // the stream and the stored replies come on different ways, in any order
+    if (turn === this.answered) return Effect.void
     const joined = this.half + delta
     const ready = endsHigh(joined) ? joined.slice(0, -1) : joined
     if (turn === this.turn && !this.turnOver) {
@@ -96,7 +100,10 @@ export class Transcript {
   reply(reply: Incoming): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { shown } = this
-      const running = reply.turn === this.turn && reply.turn !== undefined
+      // a notice may belong to the turn without being its answer
+      const isAnswer = reply.kind === "answer" && reply.turn !== undefined
+      const running = isAnswer && reply.turn === this.turn
+      if (isAnswer) this.answered = reply.turn
       if (running && shown !== "") {
         const known = reply.text.startsWith(shown)
         const more = shown.startsWith(reply.text)
