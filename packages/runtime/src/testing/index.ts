@@ -16,6 +16,7 @@ export * as MemoryHandle from "./memoryHandle.ts"
 export * as TestChannel from "./channels.ts"
 export * as TestAgent from "./agent.ts"
 export * as TestGateway from "./gateway.ts"
+export * as StoreFaults from "./storeFaults.ts"
 export {
   type ChannelCase,
   channelConformance,

@@ -86,5 +86,7 @@ export const retryTurn = Effect.fnUntraced(function* (
     attachments: original.attachments
   }))
   yield* writeCopies(round, copies)
+  // What comes next follows the copies and joins nothing from before them.
+  round.memory.conversations.cut(session.conversation, round.undo)
   return copies.map(({ row }) => row)
 })

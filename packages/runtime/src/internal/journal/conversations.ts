@@ -76,9 +76,15 @@ export class Conversations {
 
   /** Messages of a session stopped waiting: the next one opens a burst if the last was among them. */
   settled(conversation: number, seqs: ReadonlySet<number>, undo: Array<() => void>): void {
+    const tail = this.#byId.get(conversation)?.tail
+    if (tail !== undefined && seqs.has(tail.seq)) this.cut(conversation, undo)
+  }
+
+  /** The next message of a conversation opens a burst. */
+  cut(conversation: number, undo: Array<() => void>): void {
     const known = this.#byId.get(conversation)
     const tail = known?.tail
-    if (known === undefined || tail === undefined || !seqs.has(tail.seq)) return
+    if (known === undefined || tail === undefined) return
     known.tail = undefined
     undo.push(() => {
       known.tail = tail

@@ -9,6 +9,7 @@ import type { Accepted, AcceptError } from "../../Message.ts"
 import type { RoundKind } from "../boundary.ts"
 import type { Prepared } from "./admit.ts"
 import type { PreparedPost } from "./posts.ts"
+import type { Piece, Place } from "./retention.ts"
 import type {
   Claim,
   Claimed,
@@ -83,7 +84,8 @@ export interface Kinds {
   readonly replay: [{ readonly reply: number }, ReplyRow | undefined, JournalError]
   readonly discard: [{ readonly reply: number }, boolean, JournalError]
   readonly report: [StoredReport, void, JournalError]
-  readonly upkeep: [Upkeep, number, JournalError]
+  readonly upkeep: [Upkeep, void, JournalError]
+  readonly compact: [Place, Piece, JournalError]
   readonly admit: [Prepared, Accepted, AcceptError]
   readonly post: [PreparedPost, Accepted, AcceptError]
 }
@@ -94,10 +96,8 @@ export type Upkeep =
   | { readonly _tag: "Healthy" }
   /** A suspect ran for five minutes: from now on a crash counts for everybody again. */
   | { readonly _tag: "TrialOver"; readonly turn: number; readonly attempt: number }
-  /** Monotonic milliseconds of uptime since the last one. */
-  | { readonly _tag: "Uptime"; readonly millis: number }
-  /** A bounded piece of what retention lets go. */
-  | { readonly _tag: "Compact" }
+  /** Nothing but the uptime that every round stores, for a boot in which nobody writes. */
+  | { readonly _tag: "Uptime" }
 
 export type Kind = keyof Kinds
 export type Input<K extends Kind> = Kinds[K][0]
@@ -138,7 +138,10 @@ export const fail = <K extends Kind>(entry: Entry<K>, error: Failure<K>): void =
 
 /** Ends an entry now, with what its round said. */
 export const conclude = (entry: Entry): void => {
-  if (entry.outcome !== undefined) Deferred.doneUnsafe(entry.done, entry.outcome)
+  Deferred.doneUnsafe(
+    entry.done,
+    entry.outcome ?? Exit.die(new Error(`a ${entry.kind} was written without an outcome`))
+  )
 }
 
 /** Label of the durable boundary that a kind crosses; upkeep has none. */
@@ -161,6 +164,7 @@ export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   discard: "notice",
   report: "report",
   upkeep: undefined,
+  compact: undefined,
   admit: "admit",
   post: "post"
 }

@@ -9,7 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import type * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type { Journal, JournalShape } from "../../Journal.ts"
 import { Boundary } from "../boundary.ts"
 import { storeCopy } from "../node/storeCopy.ts"
@@ -17,6 +19,7 @@ import { type StoreFiles, storeFiles } from "../node/storeFiles.ts"
 import { storeLock } from "../node/storeLock.ts"
 import { type Database, open } from "./database.ts"
 import { explained } from "./explain.ts"
+import { classify } from "./faults.ts"
 import { migrate } from "./migrate.ts"
 import { openStore } from "./opening.ts"
 import { JournalError } from "./records.ts"
@@ -60,6 +63,14 @@ const checkFileSystem = (files: StoreFiles | undefined, options: JournalOptions)
 const copyOf = (file: string | undefined) =>
   file === undefined ? undefined : (step: number) => storeCopy(file, `${file}.before-${step}`)
 
+/** Somebody may write for a moment while this boot begins (a tool, the host): two seconds at most. */
+const patiently = <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>) =>
+  Effect.retry(effect, {
+    schedule: Schedule.spaced("100 millis"),
+    times: 20,
+    while: (error) => isSqlError(error) && classify(error) === "busy"
+  })
+
 const opened = Effect.fnUntraced(function* (
   database: Database<unknown>,
   files: StoreFiles | undefined,
@@ -69,19 +80,32 @@ const opened = Effect.fnUntraced(function* (
   const boundary = yield* Boundary
   const now = clock.currentTimeMillisUnsafe()
   yield* checkFileSystem(files, options)
-  yield* migrate(database, { migrations, now, copy: copyOf(database.file) })
+  yield* patiently(migrate(database, { migrations, now, copy: copyOf(database.file) }))
   const cross = (label: "before:open" | "inside:open" | "after:open") =>
     boundary === undefined ? Effect.void : boundary(label)
   const version = options.version ?? "0.0.0"
   const boot = { version, now, failedEpoch: files?.failedEpoch() }
   yield* cross("before:open")
-  const found = yield* database.transaction(Effect.tap(openStore(database.query, boot), () => cross("inside:open")))
+  const found = yield* patiently(
+    database.transaction(Effect.tap(openStore(database.query, boot), () => cross("inside:open")))
+  )
   yield* cross("after:open")
   yield* beside("Clearing the word of an earlier failure", files?.clearWord)
   yield* beside("Keeping space back for a full disk", files?.keepReserve)
   yield* beside("Protecting the store's files", files?.protect)
   return { ...found, clock, boundary, version }
 })
+
+// A boot in which nobody writes loses at most so much of its uptime in a crash.
+const uptimeEvery = "1 hour"
+
+const keepUptime = (writer: Writer) =>
+  Effect.sleep(uptimeEvery).pipe(
+    Effect.andThen(writer.submit("upkeep", { _tag: "Uptime" })),
+    Effect.forever,
+    // The journal has ended, and has said so.
+    Effect.ignore
+  )
 
 /** The journal as a layer; `tag` is the service, given so that this module needs nothing of it but its type. */
 export const makeJournal = <E, R>(
@@ -118,6 +142,7 @@ export const makeJournal = <E, R>(
       })
       const fiber = yield* Effect.forkDetach(writer.run)
       yield* Effect.addFinalizer(() => Fiber.interrupt(fiber))
+      yield* Effect.forkScoped(keepUptime(writer))
       return shape({ database, writer, opening, files })
     })
   ) as Layer.Layer<Journal, E | JournalError, R>

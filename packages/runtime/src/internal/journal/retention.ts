@@ -9,6 +9,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Query } from "./database.ts"
 import type { Retention } from "./reports.ts"
 import type { Round } from "./round.ts"
 import { ids } from "./statements.ts"
@@ -40,121 +41,157 @@ export const retentionOf = (retention: Partial<Retention> | undefined): Retentio
   }
 }
 
-// Rows of one kind that one round lets go.
-const piece = 500
+/** What a pass goes through, in this order: turns go after their messages, replies after their turns. */
+const tables = [
+  "sluice_inbound",
+  "sluice_turns",
+  "sluice_replies",
+  "sluice_posts",
+  "sluice_permissions",
+  "sluice_notices"
+]
 
-interface Seq {
-  readonly seq: number
+/** Where a pass stands: the table, and the last id that was looked at. */
+export interface Place {
+  readonly table: number
+  readonly after: number
 }
 
-// Ended messages that no live session needs: of archived sessions, and those that never reached an agent.
-const letGo = `i.ending is not null and (s.archived = 1 or i.turn is null)`
+/** Where a pass begins. */
+export const firstPlace: Place = { table: 0, after: 0 }
 
-const dropText = Effect.fnUntraced(function* (round: Round, before: number): Effect.fn.Return<number, SqlError> {
-  const rows = yield* round.query<Seq>(
+/** What one round let go, and where the next one goes on; `undefined` at the end of the pass. */
+export interface Piece {
+  readonly rows: number
+  readonly next: Place | undefined
+}
+
+// Rows that one round looks at.
+const window = 2000
+
+/** What the rules of a round are measured against. */
+interface Limits {
+  readonly after: number
+  readonly upTo: number
+  readonly ledger: number
+  readonly transcript: number
+  readonly attachments: number
+  readonly deadLetters: number
+  readonly dedupe: number
+  readonly tick: number
+}
+
+// Ended messages that no session needs any more: those of archived ones, and those that never reached an agent.
+const letGo = `i.ending is not null and (s.archived = 1 or i.turn is null)
+  and not exists (select 1 from sluice_untold u where u.session = i.session and u.seq = i.seq)`
+
+const messages = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
+  const { after, upTo } = limits
+  const text = yield* query.change(
     `update sluice_inbound set text = '', sender = '' where seq in (
        select i.seq from sluice_inbound i join sluice_sessions s on s.id = i.session
-       where ${letGo} and i.ended_at < ? and (i.text <> '' or i.sender <> '')
-         and not exists (select 1 from sluice_untold u where u.session = i.session and u.seq = i.seq)
-       limit ?)
-     returning seq`,
-    [before, piece]
+       where i.seq > ? and i.seq <= ? and ${letGo} and i.ended_at < ? and (i.text <> '' or i.sender <> ''))`,
+    [after, upTo, limits.transcript]
   )
-  const replies = yield* round.query<Seq>(
-    `update sluice_replies set text = '' where id in (
-       select r.id from sluice_replies r join sluice_turns t on t.id = r.turn join sluice_sessions s on s.id = t.session
-       where s.archived = 1 and r.state in ('sent', 'unknown') and r.ended_at < ? and r.text <> '' limit ?)
-     returning id as seq`,
-    [before, piece]
+  const files = yield* query.change(
+    `delete from sluice_attachments where seq in (
+       select seq from sluice_inbound where seq > ? and seq <= ? and ending is not null and ended_at < ?)`,
+    [after, upTo, limits.attachments]
   )
-  return rows.length + replies.length
-})
-
-const dropLedger = Effect.fnUntraced(function* (
-  round: Round,
-  before: number,
-  dedupeBefore: number
-): Effect.fn.Return<number, SqlError> {
-  const rows = yield* round.query<Seq>(
+  const gone = yield* query<{ readonly seq: number }>(
     `delete from sluice_inbound where seq in (
        select i.seq from sluice_inbound i join sluice_sessions s on s.id = i.session
-       where ${letGo} and i.ended_at < ? and i.accepted_at < ? and i.tick <= ?
-         and not exists (select 1 from sluice_untold u where u.session = i.session and u.seq = i.seq)
-         and not exists (select 1 from sluice_turns t where t.id = i.turn and (t.ended_at is null or t.undelivered > 0))
-       limit ?)
+       where i.seq > ? and i.seq <= ? and ${letGo} and i.ended_at < ? and i.accepted_at < ? and i.tick <= ?
+         and not exists (select 1 from sluice_turns t where t.id = i.turn and (t.ended_at is null or t.undelivered > 0)))
      returning seq`,
-    [before, dedupeBefore, round.tick - dedupeDays, piece]
+    [after, upTo, limits.ledger, limits.dedupe, limits.tick]
   )
-  yield* round.query(`delete from sluice_attachments where seq in (select value from json_each(?))`, [
-    ids(rows.map((row) => row.seq))
+  yield* query.change(`delete from sluice_attachments where seq in (select value from json_each(?))`, [
+    ids(gone.map((row) => row.seq))
   ])
-  const turns = yield* round.query<Seq>(
+  return text + files + gone.length
+})
+
+const turns = (query: Query, limits: Limits) =>
+  query.change(
     `delete from sluice_turns where id in (
        select t.id from sluice_turns t join sluice_sessions s on s.id = t.session
-       where t.ended_at < ? and t.undelivered = 0 and s.archived = 1 and s.set_aside is not t.id
-         and not exists (select 1 from sluice_inbound i where i.seq in (select value from json_each(t.seqs)))
-       limit ?)
-     returning id as seq`,
-    [before, piece]
+       where t.id > ? and t.id <= ? and t.ended_at < ? and t.undelivered = 0 and s.archived = 1
+         and not exists (select 1 from sluice_inbound i where i.seq in (select value from json_each(t.seqs))))`,
+    [limits.after, limits.upTo, limits.ledger]
   )
-  return rows.length + turns.length
-})
 
-const dropReplies = Effect.fnUntraced(function* (round: Round, before: number): Effect.fn.Return<number, SqlError> {
-  const rows = yield* round.query<Seq>(
+const replies = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
+  const { after, upTo } = limits
+  const letters = yield* query.change(
+    `update sluice_replies set state = 'unknown', text = '', error = 'expired'
+     where id > ? and id <= ? and state = 'dead' and ended_at < ?`,
+    [after, upTo, limits.deadLetters]
+  )
+  const text = yield* query.change(
+    `update sluice_replies set text = '' where id in (
+       select r.id from sluice_replies r join sluice_turns t on t.id = r.turn join sluice_sessions s on s.id = t.session
+       where r.id > ? and r.id <= ? and s.archived = 1 and r.state in ('sent', 'unknown') and r.ended_at < ?
+         and r.text <> '')`,
+    [after, upTo, limits.transcript]
+  )
+  // The reply of a turn goes after the turn; a command's, a notice's or a post's when it is old.
+  const gone = yield* query.change(
     `delete from sluice_replies where id in (
        select r.id from sluice_replies r left join sluice_turns t on t.id = r.turn
-         left join sluice_sessions s on s.id = t.session
-       where r.ended_at < ? and r.state in ('sent', 'unknown') and (t.id is null or s.archived = 1) limit ?)
-     returning id as seq`,
-    [before, piece]
+       where r.id > ? and r.id <= ? and r.ended_at < ? and r.state in ('sent', 'unknown') and t.id is null)`,
+    [after, upTo, limits.ledger]
   )
-  const questions = yield* round.query<Seq>(
-    `delete from sluice_permissions where id in (
-       select id from sluice_permissions where decided_at < ? limit ?) returning id as seq`,
-    [before, piece]
-  )
-  const sentences = yield* round.query<Seq>(
-    `delete from sluice_notices where id in (select id from sluice_notices where at < ? limit ?) returning id as seq`,
-    [before, piece]
-  )
-  return rows.length + questions.length + sentences.length
+  return letters + text + gone
 })
 
-const dropPosts = Effect.fnUntraced(function* (
-  round: Round,
-  before: number,
-  dedupeBefore: number
-): Effect.fn.Return<number, SqlError> {
-  const rows = yield* round.query<Seq>(
-    `delete from sluice_posts where id in (
-       select id from sluice_posts where ended_at < ? and accepted_at < ? and tick <= ? limit ?)
-     returning id as seq`,
-    [before, dedupeBefore, round.tick - dedupeDays, piece]
-  )
-  return rows.length
-})
+const posts = (query: Query, limits: Limits) =>
+  query.change(`delete from sluice_posts where id > ? and id <= ? and ended_at < ? and accepted_at < ? and tick <= ?`, [
+    limits.after,
+    limits.upTo,
+    limits.ledger,
+    limits.dedupe,
+    limits.tick
+  ])
 
-/** Lets a piece go; returns the number of rows, 0 when nothing is left to do. */
-export const compact = Effect.fnUntraced(function* (round: Round): Effect.fn.Return<number, SqlError> {
-  const { now, retention } = round
-  const dedupeBefore = now - days(dedupeDays)
-  const text = yield* dropText(round, now - retention.transcript)
-  const ledger = yield* dropLedger(round, now - retention.ledger, dedupeBefore)
-  const replies = yield* dropReplies(round, now - retention.ledger)
-  const posts = yield* dropPosts(round, now - retention.ledger, dedupeBefore)
-  const files = yield* round.query<Seq>(
-    `delete from sluice_attachments where seq in (
-       select a.seq from sluice_attachments a join sluice_inbound i on i.seq = a.seq
-       where i.ending is not null and i.ended_at < ? limit ?)
-     returning seq`,
-    [now - retention.attachments, piece]
+const permissions = (query: Query, limits: Limits) =>
+  query.change(`delete from sluice_permissions where id > ? and id <= ? and decided_at < ?`, [
+    limits.after,
+    limits.upTo,
+    limits.ledger
+  ])
+
+const notices = (query: Query, limits: Limits) =>
+  query.change(`delete from sluice_notices where id > ? and id <= ? and at < ?`, [
+    limits.after,
+    limits.upTo,
+    limits.ledger
+  ])
+
+const rules = [messages, turns, replies, posts, permissions, notices]
+
+/** Looks at the next window of a pass. */
+export const compact = Effect.fnUntraced(function* (round: Round, place: Place): Effect.fn.Return<Piece, SqlError> {
+  const { now, query, retention } = round
+  const table = tables[place.table]
+  const rule = rules[place.table]
+  if (table === undefined || rule === undefined) return { rows: 0, next: undefined }
+  const key = place.table === 0 ? "seq" : "id"
+  const [row] = yield* query<{ readonly upTo: number | null }>(
+    `select max(${key}) as upTo from (select ${key} from ${table} where ${key} > ? order by ${key} limit ?)`,
+    [place.after, window]
   )
-  const letters = yield* round.query<Seq>(
-    `update sluice_replies set state = 'unknown', text = '', error = 'expired' where id in (
-       select id from sluice_replies where state = 'dead' and ended_at < ? limit ?)
-     returning id as seq`,
-    [now - retention.deadLetters, piece]
-  )
-  return text + ledger + replies + posts + files.length + letters.length
+  const upTo = row?.upTo ?? undefined
+  if (upTo === undefined) return { rows: 0, next: { table: place.table + 1, after: 0 } }
+  const rows = yield* rule(query, {
+    after: place.after,
+    upTo,
+    ledger: now - retention.ledger,
+    transcript: now - retention.transcript,
+    attachments: now - retention.attachments,
+    deadLetters: now - retention.deadLetters,
+    dedupe: now - days(dedupeDays),
+    tick: round.tick - dedupeDays
+  })
+  return { rows, next: { table: place.table, after: upTo } }
 })

@@ -5,7 +5,7 @@
  */
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
-import type { RetentionMillis } from "./retention.ts"
+import { type RetentionMillis, tickMillis } from "./retention.ts"
 import type { Counters } from "./counters.ts"
 import type { Query } from "./database.ts"
 import type { Entry, Kind } from "./entries.ts"
@@ -20,7 +20,9 @@ export interface Round {
   readonly instance: string
   /** Wall clock, epoch milliseconds. */
   readonly now: number
-  /** Ticks of 24 h of uptime that the store has seen. */
+  /** Monotonic milliseconds of uptime of the store, all boots together. */
+  readonly uptime: number
+  /** Ticks of 24 h of it. */
   readonly tick: number
   readonly counters: Counters
   readonly memory: Memory
@@ -44,9 +46,10 @@ export type Writes<K extends Kind> = (round: Round, entries: ReadonlyArray<Entry
 
 /** A round with nothing in it. */
 export const makeRound = (
-  given: Pick<Round, "query" | "epoch" | "instance" | "now" | "tick" | "counters" | "memory" | "retention">
+  given: Pick<Round, "query" | "epoch" | "instance" | "now" | "uptime" | "counters" | "memory" | "retention">
 ): Round => ({
   ...given,
+  tick: Math.floor(given.uptime / tickMillis),
   rows: [],
   replies: [],
   ended: [],

@@ -16,6 +16,7 @@ import * as Reads from "./reads.ts"
 import { JournalError } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
+import { firstPlace, type Place } from "./retention.ts"
 import type { Writer } from "./writer.ts"
 
 /** What an interface is made of. */
@@ -159,6 +160,12 @@ type OtherWrites =
   | "compact"
   | "close"
 
+/** One pass, a bounded round after the other: others write in between. */
+const compactAll = (writer: Writer, place: Place, rows: number): Effect.Effect<number, JournalError> =>
+  Effect.flatMap(writer.submit("compact", place), (piece) =>
+    piece.next === undefined ? Effect.succeed(rows + piece.rows) : compactAll(writer, piece.next, rows + piece.rows)
+  )
+
 const otherWrites = ({ database, writer }: Parts): Pick<JournalShape, OtherWrites> => ({
   reserve: (turn) => writer.submit("reserve", { turn }),
   step: (step) => writer.submit("step", step),
@@ -169,10 +176,16 @@ const otherWrites = ({ database, writer }: Parts): Pick<JournalShape, OtherWrite
   preMark: (reason) => writer.submit("premark", { reason }),
   storeReport: (report) => writer.submit("report", report),
   healthy: Effect.asVoid(writer.submit("upkeep", { _tag: "Healthy" })),
-  compact: writer.submit("upkeep", { _tag: "Compact" }),
+  compact: Effect.suspend(() => compactAll(writer, firstPlace, 0)),
   close: Effect.suspend(() => {
     const checkpoint = database.file === undefined ? Effect.void : database.query("pragma wal_checkpoint(truncate)")
-    return Effect.andThen(writer.close, Effect.mapError(Effect.asVoid(database.read(checkpoint)), asJournalError))
+    return writer.submit("upkeep", { _tag: "Uptime" }).pipe(
+      // A journal that has ended already has nothing to add.
+      Effect.ignore,
+      Effect.andThen(writer.close),
+      Effect.andThen(Effect.mapError(database.read(checkpoint), asJournalError)),
+      Effect.asVoid
+    )
   })
 })
 

@@ -63,25 +63,19 @@ export const writeReports = Effect.fnUntraced(function* (
 })
 
 const upkeep = (round: Round, input: Upkeep): Effect.Effect<number, SqlError> => {
+  const { epoch, query } = round
   switch (input._tag) {
     case "Healthy":
-      return Effect.as(round.query(`update sluice_boots set healthy = 1, chain = 0 where epoch = ?`, [round.epoch]), 0)
+      return query.change(`update sluice_boots set healthy = 1, chain = 0 where epoch = ?`, [epoch])
     case "TrialOver":
-      return Effect.as(
-        round.query(`update sluice_turns set trial = 0 where id = ? and attempt = ? and epoch = ?`, [
-          input.turn,
-          input.attempt,
-          round.epoch
-        ]),
-        0
-      )
+      round.memory.turns.patch(input.turn, { trial: 0 }, round.undo)
+      return query.change(`update sluice_turns set trial = 0 where id = ? and attempt = ? and epoch = ?`, [
+        input.turn,
+        input.attempt,
+        epoch
+      ])
     case "Uptime":
-      return Effect.as(
-        round.query(`update sluice_boots set uptime = uptime + ? where epoch = ?`, [input.millis, round.epoch]),
-        0
-      )
-    case "Compact":
-      return compact(round)
+      return Effect.succeed(0)
   }
 }
 
@@ -90,5 +84,16 @@ export const writeUpkeep = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"upkeep">>
 ): Effect.fn.Return<void, SqlError> {
-  for (const entry of entries) succeed(entry, yield* upkeep(round, entry.input))
+  for (const entry of entries) {
+    yield* upkeep(round, entry.input)
+    succeed(entry, undefined)
+  }
+})
+
+/** Lets pieces go. */
+export const writeCompactions = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"compact">>
+): Effect.fn.Return<void, SqlError> {
+  for (const entry of entries) succeed(entry, yield* compact(round, entry.input))
 })

@@ -19,7 +19,7 @@ import { writeSettles } from "./settle.ts"
 import { writeReserves, writeSteps } from "./steps.ts"
 import { writeResumes } from "./resume.ts"
 import { writeClaims } from "./claim.ts"
-import { writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
+import { writeCompactions, writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
 
 /** Another process opened the store: nothing that this one writes counts any more. */
 export class FencedOff extends Data.TaggedError("FencedOff")<{ readonly epoch: number }> {}
@@ -45,6 +45,7 @@ const order: ReadonlyArray<Kind> = [
   "discard",
   "report",
   "upkeep",
+  "compact",
   "admit",
   "post"
 ]
@@ -68,6 +69,7 @@ const writers: { readonly [K in Kind]: Writes<K> } = {
   discard: writeDiscards,
   report: writeReports,
   upkeep: writeUpkeep,
+  compact: writeCompactions,
   admit: writeAdmits,
   post: writePosts
 }
@@ -98,9 +100,9 @@ export const fill = Effect.fnUntraced(function* (
   for (const [kind, entries] of groups) yield* writerOf(kind)(round, entries)
   yield* writeDrafts(round)
   const changed = yield* round.query.change(
-    `update sluice_boots set rounds = ?, counters = ?
+    `update sluice_boots set rounds = ?, counters = ?, uptime = ?
      where epoch = ? and epoch = (select max(epoch) from sluice_boots)`,
-    [number, JSON.stringify(round.counters), round.epoch]
+    [number, JSON.stringify(round.counters), round.uptime, round.epoch]
   )
   if (changed === 0) return yield* new FencedOff({ epoch: round.epoch })
 })

@@ -28,7 +28,7 @@ import { isIntake, Lanes } from "./lanes.ts"
 import { makeMemory, type Memory } from "./memory.ts"
 import type { Doorbells, JournalError } from "./records.ts"
 import { full, refusal, refuse } from "./refusals.ts"
-import { type RetentionMillis, tickMillis } from "./retention.ts"
+import type { RetentionMillis } from "./retention.ts"
 import { makeRound, type Round } from "./round.ts"
 import type { TurnRecord } from "./rows.ts"
 import {
@@ -82,8 +82,9 @@ export class Writer {
   readonly #idle = Deferred.makeUnsafe<void>()
   #counters: Counters
   #rounds = 0
-  #mode: "open" | "full" | "closing" | "ended" = "open"
   #end: JournalError | undefined
+  #closing = false
+  #full = false
   #stopAt: number | undefined
   #fullUntil = Number.POSITIVE_INFINITY
   #reopened = false
@@ -139,15 +140,15 @@ export class Writer {
 
   #refused(kind: Kind, bytes: number) {
     if (this.#end !== undefined) return refusal(kind, this.#end)
-    if (this.#mode === "closing") return refusal(kind, closed)
-    if (this.#mode === "full" && !survives(kind)) return refusal(kind, diskFull)
+    if (this.#closing) return refusal(kind, closed)
+    if (this.#full && !survives(kind)) return refusal(kind, diskFull)
     return isIntake(kind) && !this.#lanes.fits(bytes) ? full : undefined
   }
 
   /** Commits until it is closed or fails. Runs in a fiber of its own. */
   readonly run: Effect.Effect<void> = Effect.suspend(() =>
     Effect.whileLoop({
-      while: () => this.#mode !== "ended" && !(this.#mode === "closing" && this.#lanes.size === 0),
+      while: () => this.#end === undefined && !(this.#closing && this.#lanes.size === 0),
       body: () =>
         Effect.andThen(
           Effect.callback<void>((resume) => {
@@ -170,10 +171,8 @@ export class Writer {
 
   /** Ends the writer when everything that waits is written. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.#mode === "open" || this.#mode === "full") {
-      this.#mode = "closing"
-      this.#lanes.rouse()
-    }
+    this.#closing = true
+    this.#lanes.rouse()
     return Deferred.await(this.#idle)
   })
 
@@ -192,7 +191,7 @@ export class Writer {
       }
       this.#takeBack(round)
       if (error === undefined) return this.#oneByOne(entries, cause)
-      if (error instanceof Died) return this.#abort(entries, ended("Storage", "the process was stopped", error.cause))
+      if (error instanceof Died) return this.#abort(entries, ended("Storage", "the process was stopped", error))
       if (error instanceof FencedOff) return this.#abort(entries, ended("Fenced", fencedDetail, error))
       switch (classify(error)) {
         case "busy":
@@ -212,7 +211,7 @@ export class Writer {
       instance: this.#options.instance,
       retention: this.#options.retention,
       now: this.wallClock(),
-      tick: Math.floor(this.uptime / tickMillis),
+      uptime: Math.floor(this.uptime),
       counters: copy(this.#counters),
       memory: this.memory
     })
@@ -324,11 +323,9 @@ export class Writer {
   #diskFull(entries: ReadonlyArray<Entry>, error: SqlError): Effect.Effect<void> {
     const now = this.now()
     const failure = ended("Storage", `the disk is full: ${faultText(error)}`, error)
-    const first = this.#mode !== "full"
-    if (first) {
-      this.#mode = "full"
-      this.#fullUntil = now + fullMillis
-    }
+    const first = !this.#full
+    if (first) this.#fullUntil = now + fullMillis
+    this.#full = true
     const lost = (entry: Entry): boolean => !survives(entry.kind)
     for (const entry of [...entries.filter(lost), ...this.#lanes.takeIntake(lost), ...this.#lanes.takeUrgent(lost)]) {
       refuse(entry, Cause.fail(refusal(entry.kind, failure)))
@@ -387,12 +384,13 @@ export class Writer {
   #abort(entries: ReadonlyArray<Entry>, error: JournalError): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#conclude(error, entries)
-      return this.#fail(error)
+      const storage = error.reason === "Storage" && !(error.cause instanceof Died)
+      // The store may not be able to say that the disk failed and not this program.
+      return Effect.andThen(storage ? this.#options.leaveWord : Effect.void, this.#fail(error))
     })
   }
 
   #conclude(error: JournalError, entries: ReadonlyArray<Entry> = []): void {
-    this.#mode = "ended"
     this.#end = error
     for (const entry of [...entries, ...this.#lanes.clear()]) refuse(entry, Cause.fail(refusal(entry.kind, error)))
   }

@@ -7,14 +7,15 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { Journal, type JournalShape } from "../src/Journal.ts"
-import type { Admit, Claimed, Draft, JournalOptions, ReplyRow, Route, Row, Settlement } from "../src/Journal.ts"
-import type { Conversation } from "../src/Message.ts"
+import { Journal, type JournalShape } from "../../src/Journal.ts"
+import type { Admit, Claimed, Draft, JournalOptions, ReplyRow, Route, Row, Settlement } from "../../src/Journal.ts"
+import type { Conversation } from "../../src/Message.ts"
 
 /** A folder that goes with the scope. */
 export const folder = Effect.acquireRelease(
@@ -37,6 +38,23 @@ export interface Boot {
   /** Closes the scope, as the end of a process would, without any courtesy. */
   readonly end: Effect.Effect<void>
 }
+
+/** The test's clock with a wall that can be moved on its own: monotonic time and timers stay. */
+export const movableWall = Effect.map(Clock.Clock, (clock) => {
+  let offset = 0
+  const now = () => clock.currentTimeMillisUnsafe() + offset
+  const shifted: Clock.Clock = Object.assign(Object.create(clock), {
+    currentTimeMillisUnsafe: now,
+    currentTimeMillis: Effect.sync(now)
+  })
+  return {
+    clock: shifted,
+    /** Jumps by so many milliseconds, either way. */
+    jump: (millis: number) => {
+      offset += millis
+    }
+  }
+})
 
 /** Opens a journal and listens to it. */
 export const boot = (layer: Layer.Layer<Journal, unknown>): Effect.Effect<Boot, unknown, Scope.Scope> =>
