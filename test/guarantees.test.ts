@@ -4,7 +4,7 @@
 import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
-import { exists, modules, read } from "./tidy/Repository.ts"
+import { exists, matching, modules, read } from "./tidy/Repository.ts"
 
 const path = "docs/guarantees.md"
 const begin = "<!-- scenarios -->"
@@ -31,7 +31,42 @@ const table = (): string =>
 
 const written = (page: string): string => page.slice(page.indexOf(begin) + begin.length, page.indexOf(end))
 
+/** The scenarios of each promise, as the page lists them. */
+const promised = (page: string): ReadonlyMap<string, ReadonlyArray<string>> =>
+  new Map(
+    page
+      .split(/^## /m)
+      .slice(1)
+      .map((section) => [
+        /^(C\d+):/.exec(section)?.[1] ?? "",
+        ids(/^Scenarios: (.+?)\.(?: |$)/ms.exec(section)?.[1] ?? "")
+      ])
+  )
+
+/** Files that prove a promise: those of its own name, else those whose tests name most of its scenarios. */
+const provedBy = (id: string, scenarios: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const own = matching(new RegExp(`^packages/runtime/test/guarantees/${id}\\..*\\.test\\.ts$`))
+  if (own.length > 0) return own
+  const counts = new Map<string, number>()
+  for (const scenario of scenarios) {
+    for (const file of proofs.get(scenario) ?? []) counts.set(file, (counts.get(file) ?? 0) + 1)
+  }
+  return [...counts]
+    .toSorted(([a, m], [b, n]) => n - m || a.localeCompare(b))
+    .slice(0, 3)
+    .map(([file]) => file)
+}
+
+const readme = "README.md"
+const readmeRow = /^(\| \[(C\d+)\]\(docs\/guarantees\.md#[^)]*\) \| .*? \| )(.*?)( ?\|)$/gm
+
 if (process.env["UPDATE_DOCS"] === "1") {
+  const scenarios = promised(read(path))
+  const rows = read(readme).replace(readmeRow, (_, head: string, id: string) => {
+    const links = provedBy(id, scenarios.get(id) ?? []).map((file) => link(file).replace("../", ""))
+    return `${head}${links.join(", ")} |`
+  })
+  writeFileSync(fileURLToPath(new URL(`../${readme}`, import.meta.url)), rows)
   const page = read(path)
   const updated = `${page.slice(0, page.indexOf(begin) + begin.length)}\n${table()}\n${page.slice(page.indexOf(end))}`
   writeFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), updated)
@@ -56,6 +91,22 @@ describe("guarantees", () => {
         ? [`${id} has no test`]
         : files.flatMap((file) => (exists(file) && proofs.get(id)?.has(file) ? [] : [`${id} is not in ${file}`]))
     )
+    expect(wrong).toEqual([])
+  })
+
+  it("the README links each promise that is one to tests that exist and name the promise or a scenario of it", () => {
+    const scenarios = promised(page)
+    const wrong = [...read(readme).matchAll(readmeRow)].flatMap(([, , id = "", cell = ""]) => {
+      const files = [...cell.matchAll(/\]\(([^)]+)\)/g)].map(([, file = ""]) => file)
+      if (files.length === 0) return id === "C10" ? [] : [`${id} has no proof`]
+      return files.flatMap((file) => {
+        const titles = modules.filter((module) => module.path === file).flatMap(({ tests }) => tests)
+        const names = titles.some(({ title }) =>
+          [id, ...(scenarios.get(id) ?? [])].some((one) => new RegExp(`\\b${one}\\b`).test(title))
+        )
+        return exists(file) && names ? [] : [`${id} is not proved in ${file}`]
+      })
+    })
     expect(wrong).toEqual([])
   })
 

@@ -25,6 +25,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Gateway } from "../src/Gateway.ts"
 import { TestAgent, TestGateway } from "../src/testing/index.ts"
+import { cluster, runner, whereAre } from "./choosingCluster.ts"
 
 /** A gateway whose messages are turns at once, so that only the need under test is about time. */
 const gateway = (agent: TestAgent.TestAgent, filename?: string) =>
@@ -365,10 +366,25 @@ describe("Entity", () => {
   })
 
   it.effect("a cluster Entity is right for more than one process; a second gateway on one store does not start", () => {
-    const agent = TestAgent.make()
+    const rooms = Array.from({ length: 8 }, (_, index) => `room ${index}`)
     return Effect.gen(function* () {
+      const shared = yield* Layer.build(cluster)
+      const one = yield* Layer.build(runner(shared, 1))
+      const two = yield* Layer.build(runner(shared, 2))
+      yield* TestClock.adjust("20 seconds")
+      // Each room lives on one of the two, and both find it there.
+      const fromOne = yield* Effect.forkChild(Effect.provide(whereAre(rooms), one))
+      const fromTwo = yield* Effect.forkChild(Effect.provide(whereAre(rooms), two))
+      yield* TestClock.adjust("1 minute")
+      const homes = yield* Fiber.join(fromOne)
+      assert.deepStrictEqual(yield* Fiber.join(fromTwo), homes)
+      assert.deepStrictEqual(
+        [...new Set(homes)].toSorted((a, b) => a - b),
+        [1, 2]
+      )
+
       const path = join(yield* folder, "store.db")
-      yield* Layer.build(gateway(agent, path))
+      yield* Layer.build(gateway(TestAgent.make(), path))
       const second = yield* Effect.exit(Layer.build(gateway(TestAgent.make(), path)))
       assert.isTrue(Exit.isFailure(second))
       assert.match(String(second), /Locked/)
