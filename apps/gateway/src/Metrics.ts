@@ -1,7 +1,7 @@
 /**
  * The figures as Prometheus reads them. What the journal counts is rendered from
  * its rows, so it survives a restart and needs no counter beside the truth; what
- * only this process knows (commit times) comes from Effect's metrics after it.
+ * only this process knows comes from the writer and from Effect's metrics.
  */
 import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
 import type { Figures } from "@sluice/runtime/Journal"
@@ -19,6 +19,25 @@ export interface Snapshot {
   readonly residentBytes: number
   readonly version: string
   readonly epoch: number
+}
+
+/** Seconds: what Prometheus counts in. */
+const commits = ({ bounds, counts, sum }: Figures["writer"]["commitMillis"]): string => {
+  const name = "sluice_commit_seconds"
+  let below = 0
+  const buckets = counts.map((count, index) => {
+    below += count
+    const bound = bounds[index]
+    return `${name}_bucket{le="${bound === undefined ? "+Inf" : bound / 1000}"} ${below}`
+  })
+  return [
+    `# HELP ${name} How long commits took since the start.`,
+    `# TYPE ${name} histogram`,
+    ...buckets,
+    `${name}_sum ${sum / 1000}`,
+    `${name}_count ${below}`,
+    ""
+  ].join("\n")
 }
 
 type Sample = readonly [labels: { readonly [name: string]: string }, value: number]
@@ -41,6 +60,7 @@ const by = (name: string, counts: { readonly [key: string]: number | undefined }
 /** The text of a scrape. `context` is where Effect's own metrics are registered. */
 export const text = (snapshot: Snapshot, context: Context.Context<never>): string => {
   const { figures, live, now, readiness } = snapshot
+  const { writer } = figures
   const oldest = figures.oldestOpen === undefined ? 0 : Math.max(0, now - figures.oldestOpen) / 1000
   const depths = live.map((session) => session.waiting)
   const states = live.reduce<Record<string, number>>(
@@ -77,6 +97,11 @@ export const text = (snapshot: Snapshot, context: Context.Context<never>): strin
     ),
     family("sluice_wal_bytes", "gauge", "Size of the write-ahead log.", single(figures.walBytes)),
     family("process_resident_memory_bytes", "gauge", "Resident memory.", single(snapshot.residentBytes)),
+    family("sluice_writer_rounds_total", "counter", "Transactions since the start.", single(writer.rounds)),
+    family("sluice_writer_entries_total", "counter", "Writes in them.", single(writer.entries)),
+    family("sluice_writer_retries_total", "counter", "Rounds that were tried again.", single(writer.retries)),
+    family("sluice_writer_waiting", "gauge", "Writes that wait for the next round.", single(writer.waiting)),
+    commits(writer.commitMillis),
     PrometheusMetrics.formatUnsafe(context)
   ].join("")
 }

@@ -76,12 +76,16 @@ const journal = ({ limits, networkFileSystem, retention, stateDirectory }: Confi
     }
   })
 
-/** Choices of a stop. */
-export const drainOptions = ({ drain }: Configuration): DrainOptions => ({
-  timeout: input(drain.timeout),
-  startWithin: input(drain.startWithin),
-  announce: input(drain.announce)
-})
+/** Choices of a stop: the configured ones, within what the supervisor allows. */
+export const drainOptions = ({ budget, current }: Setup): DrainOptions => {
+  const { announce, startWithin, timeout } = current.loaded.configuration.drain
+  return {
+    timeout: input(timeout),
+    startWithin: input(startWithin),
+    announce: input(announce),
+    ...(budget === undefined ? {} : { budget })
+  }
+}
 
 /** The whole gateway. */
 export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: DrainOptions) => {

@@ -29,6 +29,7 @@ import type * as Operations from "./Operations.ts"
 import * as Pipeline from "./Pipeline.ts"
 import type { Recorder } from "./SignalRecorder.ts"
 import * as Signals from "./Signals.ts"
+import * as ServiceManager from "./ServiceManager.ts"
 import * as Setup from "./Setup.ts"
 import { fileIn, writeWhole } from "./StateFolder.ts"
 import { version } from "./version.ts"
@@ -56,10 +57,11 @@ const keep = (stateDirectory: string, report: Report): Effect.Effect<void> =>
 
 /** Takes the news of a stop to who waits for them. Synchronous. */
 const watching =
-  (stop: Stop, dog: Watchdog.Watchdog) =>
+  (stop: Stop, dog: Watchdog.Watchdog, manager: ServiceManager.ServiceManager) =>
   (news: StopNews): void => {
     dog.watch(news)
     if (news._tag !== "Began") return
+    manager.stopping(`stopping (${news.reason})`)
     stop.soFar = news.soFar
     Deferred.doneUnsafe(stop.began, Effect.succeed(news))
   }
@@ -176,15 +178,22 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const stop: Stop = { began: yield* Deferred.make<Began>(), soFar: undefined }
   const slot: Operations.Slot = { current: undefined }
   const channel = Pipeline.http(setup, slot)
-  const choices = Pipeline.drainOptions(loaded.configuration)
+  const choices = Pipeline.drainOptions(setup)
   const dog = yield* guarded(setup, choices)
-  const drain: DrainOptions = { ...choices, watch: watching(stop, dog) }
+  const manager = yield* ServiceManager.make(setup.sources.environment)
+  const drain: DrainOptions = { ...choices, watch: watching(stop, dog, manager) }
+  // Before the gateway is built, so that it runs after its release: who sees the address gone finds the store free.
+  yield* Effect.addFinalizer(() => Effect.sync(() => Address.remove(stateDirectory, process.pid)))
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
   if (Option.isNone(built)) return undefined
   const context = built.value
   const gateway = Context.get(context, Gateway)
   const url = yield* channel.address
-  const reload = reloading(gateway, setup, channel)
+  const status = `ready at ${url}`
+  const reload = Effect.sync(() => manager.reloading()).pipe(
+    Effect.andThen(reloading(gateway, setup, channel)),
+    Effect.ensuring(Effect.sync(() => manager.ready(status)))
+  )
   slot.current = {
     gateway,
     journal: Context.get(context, Journal),
@@ -199,11 +208,11 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
     reload,
     stop: stopping(gateway, stop)
   }
-  yield* Effect.addFinalizer(() => Effect.sync(() => Address.remove(stateDirectory, process.pid)))
   const { epoch, postMortem } = gateway.boot
   dog.knows(epoch)
   const channels = { http: channel }
   yield* announce(setup, { version, url, loaded, channels, epoch, postMortem, deadline: deadlineOf(drain) })
+  manager.ready(status)
   const orders = {
     stop: gateway.stop,
     reload: Effect.ignore(reload),

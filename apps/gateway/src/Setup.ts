@@ -3,6 +3,7 @@
  * directory, tokens, agents with their secrets, the log. A reload decides it
  * again; what is wrong then leaves the old decisions in force.
  */
+import type { Budget } from "@sluice/runtime/Shutdown"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { performance } from "node:perf_hooks"
@@ -13,6 +14,8 @@ import * as Logs from "./Logs.ts"
 import { type ConfigurationError, shown } from "./Problem.ts"
 import * as Setting from "./Setting.ts"
 import * as StateFolder from "./StateFolder.ts"
+import { surroundings } from "./Supervisor.ts"
+import * as SupervisorBudget from "./SupervisorBudget.ts"
 import * as Tokens from "./Tokens.ts"
 
 /** What is in force now; replaced as a whole by a reload. */
@@ -29,6 +32,8 @@ export interface Setup {
   readonly log: Logs.Log
   readonly format: "json" | "pretty"
   readonly warnings: ReadonlyArray<string>
+  /** What whoever started this process allows it for a stop. */
+  readonly budget: Budget | undefined
 }
 
 /** Effect's name of each level. */
@@ -73,11 +78,13 @@ export const make = Effect.fnUntraced(function* (
   const { log, stateDirectory, timeZone } = loaded.configuration
   const warning = yield* StateFolder.prepare(stateDirectory, loaded.origin(["stateDirectory"]))
   const current = yield* decide(loaded, sources, undefined)
+  const budget = yield* SupervisorBudget.find(surroundings(sources.environment))
   const format = formatOf(log.format)
   const setup: Setup = {
     current,
     sources,
     format,
+    budget,
     warnings: [...loaded.warnings, ...(typeof warning === "string" ? [warning] : [])],
     log: Logs.make({
       format,

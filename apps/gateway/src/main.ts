@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import process from "node:process"
 import * as Cli from "./Cli.ts"
 import { exitCodeOf, lastWords } from "./Exit.ts"
+import { leave } from "./Restart.ts"
 import type { Recorder } from "./SignalRecorder.ts"
 import { version } from "./version.ts"
 
@@ -23,6 +24,6 @@ export const main = (recorder: Recorder): void => {
   const program = Command.runWith(Cli.sluice, { version })(process.argv.slice(2))
   void Effect.runPromiseExit(Effect.provide(program, services(recorder))).then((exit) => {
     for (const line of lastWords(exit)) process.stderr.write(`${line}\n`)
-    process.exit(exitCodeOf(exit))
+    return leave(exitCodeOf(exit), recorder)
   })
 }

@@ -15,8 +15,9 @@ import { delimiter, isAbsolute, join, resolve } from "node:path"
 import { input, make } from "../Agents.ts"
 import type { Loaded, Place } from "../ConfigurationSources.ts"
 import { shown } from "../Problem.ts"
-import { sizeText } from "../Setting.ts"
 import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
+import { surroundings } from "../Supervisor.ts"
+import * as SupervisorBudget from "../SupervisorBudget.ts"
 import * as Tokens from "../Tokens.ts"
 import { ask } from "./Ask.ts"
 import * as Words from "./Words.ts"
@@ -92,7 +93,7 @@ export const disk = (path: string): ReadonlyArray<Finding> => {
   const network = networks[found.type]
   const gone = forgetful[found.type]
   const free = found.bavail * found.bsize
-  const left = `${sizeText(Math.floor(free / 1024 ** 2) * 1024 ** 2)} free`
+  const left = free < low ? `${Math.floor(free / 1024 ** 2)} MiB free` : `${Math.floor(free / low)} GiB free`
   const kind: Finding =
     network !== undefined
       ? {
@@ -203,7 +204,12 @@ export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place |
   const asked = up === undefined ? undefined : yield* Effect.option(ask(up, { method: "GET", path: "/v1/status" }))
   const theirs =
     asked === undefined || Option.isNone(asked) ? Option.none() : Schema.decodeUnknownOption(Deadline)(asked.value.body)
-  const holds = Option.isSome(theirs) ? theirs.value.deadline : deadlineOf({ timeout: input(timeout) })
+  const found = yield* Effect.result(SupervisorBudget.find(surroundings(process.env)))
+  if (found._tag === "Failure") return { name: "deadline", state: "fail", detail: found.failure.message }
+  const budget = found.success
+  const holds = Option.isSome(theirs)
+    ? theirs.value.deadline
+    : deadlineOf({ timeout: input(timeout), ...(budget === undefined ? {} : { budget }) })
   const detail = `a stop takes at most ${Words.span(holds.millis)} (${holds.source})`
   return holds.millis >= wanted
     ? { name: "deadline", state: "ok", detail }

@@ -19,6 +19,12 @@ import * as Words from "./Words.ts"
 
 const decode = Schema.decodeUnknownOption(Report)
 
+/** Number of the boot that a report is of. */
+export const epochOf = (report: unknown): number | undefined =>
+  typeof report === "object" && report !== null && "epoch" in report && typeof report.epoch === "number"
+    ? report.epoch
+    : undefined
+
 /** Prints a report as a document or as text; what is no report (a watchdog's note) is printed as it is. */
 export const print = (report: unknown, json: boolean): Effect.Effect<void> =>
   json
@@ -40,7 +46,9 @@ export const report = Effect.fnUntraced(function* (
       Silent: () => Store.read(place, (reads) => reads.report).pipe(Effect.catchTag("Silent", () => Effect.void))
     })
   )
-  const stored = found ?? readJson(fileIn(place.stateDirectory, "lastShutdown"))
+  const written = readJson(fileIn(place.stateDirectory, "lastShutdown"))
+  // The store's copy was written while its last phase still ran, and a stop that was killed has none: the file is newer.
+  const stored = (epochOf(written) ?? 0) >= (epochOf(found) ?? 0) ? (written ?? found) : found
   if (stored === undefined || stored === null) {
     return yield* new Ending({ code: codes.failed, lines: ["no stop has left a report here yet"] })
   }

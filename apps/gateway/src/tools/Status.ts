@@ -4,17 +4,11 @@
  * when it is too busy to answer; the answer says which of the two it was.
  */
 import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
-import type {
-  DeadLetter,
-  Figures,
-  JournalError,
-  JournalReads,
-  Ledger,
-  PostMortem,
-  SessionSummary
-} from "@sluice/runtime/Journal"
+import type { DeadLetter, Figures, JournalError, JournalReads, Ledger, SessionSummary } from "@sluice/runtime/Journal"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { Place } from "../ConfigurationSources.ts"
 import { codes, Ending } from "../Exit.ts"
 import { escape } from "../LogEncoder.ts"
@@ -59,13 +53,28 @@ interface StatusAnswer {
   readonly channels?: ReadonlyArray<{ readonly name: string; readonly delivery: string; readonly at: string }>
 }
 
-const lastStopOf = (end: PostMortem): string =>
-  end.end === "first" ? "this store has run once" : `${end.end}${end.reason === undefined ? "" : ` (${end.reason})`}`
+const Ended = Schema.Struct({
+  epoch: Schema.Int,
+  reason: Schema.String,
+  exitCode: Schema.Int,
+  startedAt: Schema.Finite
+})
+
+/** How the last boot ended, for a store that nobody runs on. A boot without a report of its own died, or still runs. */
+const lastStopOf = (epoch: number, report: unknown, now: number): string =>
+  Option.match(Schema.decodeUnknownOption(Ended)(report), {
+    onNone: () => `boot ${epoch} has left no report`,
+    onSome: (ended) =>
+      ended.epoch === epoch
+        ? `${ended.reason}, exit ${ended.exitCode}, ${Words.ago(ended.startedAt, now)}`
+        : `boot ${epoch} has left no report`
+  })
 
 const fromStore = (reads: JournalReads): Effect.Effect<StatusAnswer, JournalError> =>
   Effect.gen(function* () {
-    const { epoch, postMortem, version } = yield* reads.opening
-    return { version, epoch, lastStop: lastStopOf(postMortem), figures: yield* reads.figures }
+    const { epoch, version } = yield* reads.opening
+    const lastStop = lastStopOf(epoch, yield* reads.report, yield* Clock.currentTimeMillis)
+    return { version, epoch, lastStop, figures: yield* reads.figures }
   })
 
 const counts = (record: { readonly [key: string]: number | undefined }): string =>

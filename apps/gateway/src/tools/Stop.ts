@@ -15,12 +15,11 @@ import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../Problem.ts"
 import { fileIn, readJson } from "../StateFolder.ts"
 import { ask, lives, type Refused, type Silent } from "./Ask.ts"
-import { print } from "./Report.ts"
+import { epochOf, print } from "./Report.ts"
 import * as Words from "./Words.ts"
 
 type Failure = Silent | Refused | ConfigurationError | Ending
 
-const Stored = Schema.Struct({ epoch: Schema.Int })
 const Accepted = Schema.Struct({
   epoch: Schema.Int,
   pid: Schema.Int,
@@ -33,10 +32,7 @@ const Accepted = Schema.Struct({
 /** The report of a boot's stop from the state directory; undefined when that boot left none. */
 const reportOf = (place: Place, epoch: number): unknown => {
   const found = readJson(fileIn(place.stateDirectory, "lastShutdown"))
-  return Option.match(Schema.decodeUnknownOption(Stored)(found), {
-    onNone: () => undefined,
-    onSome: (stored) => (stored.epoch === epoch ? found : undefined)
-  })
+  return epochOf(found) === epoch ? found : undefined
 }
 
 /** Looks until it finds something or the time is over: another process can't ring a doorbell here. */
