@@ -68,6 +68,18 @@ describe("hurry", () => {
       })
   )
 
+  it.effect("S7: a first request that is in a hurry still marks what is open before it interrupts it", () =>
+    Effect.gen(function* () {
+      const { diary, parts, sessions } = yield* makeParts()
+      sessions.session("http/kim", [job(1, Effect.never)])
+      const shutdown = yield* Shutdown.make(parts)
+      const report = yield* shutdown.stop({ reason: "stop", by: "the host", force: 1 })
+      assert.deepStrictEqual(diary.slice(0, 2), ["0 preMark stop", "0 interrupt stop"])
+      assert.strictEqual(report.exitCode, 81)
+      assert.strictEqual(report.sessions[0]?.outcome, "interrupted")
+    })
+  )
+
   it.effect("S7: hurry in the last phases brings their limits nearer, once, and never later", () =>
     Effect.gen(function* () {
       const { parts } = yield* makeParts((parts) => ({ outbox: { ...parts.outbox, drain: () => Effect.never } }))

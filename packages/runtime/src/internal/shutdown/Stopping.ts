@@ -156,7 +156,7 @@ export class Stopping {
       reason: this.reason,
       by: [...this.#by],
       epoch: this.#parts.epoch,
-      startedAt: this.#startedAt,
+      startedAt: Math.round(this.#startedAt),
       millis: tenths(course.now() - startedAt),
       deadline: { millis: tenths(deadline - startedAt), source },
       forced: exit?.code === forced ? 2 : course.isHurried ? 1 : 0,
