@@ -83,6 +83,8 @@ export class Session {
   toldHeld = false
   /** People were told that they wait, in this busy period. */
   toldWaiting = false
+  /** What comes now does not come behind a running turn: the cap is not for it. */
+  exempt = false
   /** Makes room when it is idle. */
   evicted = false
   readonly questions = new Map<number, Question>()
@@ -95,7 +97,7 @@ export class Session {
     this.line = FollowupQueue.makeLine<RowKey>({
       ...env.options.queue,
       opens: (row) => row.opens,
-      counted: (row) => row.epoch === env.epoch,
+      counted: (row) => row.epoch === env.epoch && !this.exempt,
       weight: (row) => row.bytes
     })
   }

@@ -47,12 +47,11 @@ class Book {
   waiting: Array<{ readonly n: number; readonly done: Deferred.Deferred<Run> }> = []
 
   enter(run: Run) {
-    this.runs.push(run)
-    this.waiting = this.waiting.filter(({ done, n }) => {
-      if (n !== this.runs.length) return true
-      Deferred.doneUnsafe(done, Effect.succeed(run))
-      return false
-    })
+    const n = this.runs.push(run)
+    const told = this.waiting.filter((waiting) => waiting.n === n)
+    this.waiting = this.waiting.filter((waiting) => waiting.n !== n)
+    // Whoever is told may wait for the next one before this returns.
+    for (const { done } of told) Deferred.doneUnsafe(done, Effect.succeed(run))
   }
 }
 

@@ -115,10 +115,10 @@ class FarSide {
 
   begin(request: TestRequest): Fate {
     this.requests.push(request)
-    this.waiting = this.waiting.filter(({ met, done }) => {
-      if (met()) Deferred.doneUnsafe(done, Effect.void)
-      return !met()
-    })
+    const told = this.waiting.filter(({ met }) => met())
+    this.waiting = this.waiting.filter(({ met }) => !met())
+    // Whoever is told may wait for the next one before this returns.
+    for (const { done } of told) Deferred.doneUnsafe(done, Effect.void)
     const own = this.fatesOf.get(request.kind)?.shift()
     return own ?? (request.kind === "progress" ? undefined : this.fates.shift()) ?? this.otherwise
   }

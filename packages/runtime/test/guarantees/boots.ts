@@ -250,6 +250,14 @@ export const meanwhile = <A, E, R>(
 export const rest = (boot: Boot, ...keys: ReadonlyArray<string>) =>
   meanwhile(Effect.forEach(keys, boot.gateway.settled, { discard: true }))
 
+/** From the n-th on, every run ends with this text. */
+export const finishing = (agent: TestAgent.TestAgent, n: number, text: string): Effect.Effect<unknown> =>
+  Effect.forkChild(
+    Effect.gen(function* () {
+      for (let next = n; ; next++) yield* (yield* agent.run(next)).finish(text)
+    })
+  )
+
 /** The texts of an agent's runs so far. */
 export const given = (...agents: ReadonlyArray<TestAgent.TestAgent>): ReadonlyArray<string> =>
   agents.flatMap((agent) => agent.runs.map((run) => run.turn.text))

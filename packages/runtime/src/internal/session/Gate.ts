@@ -38,6 +38,10 @@ export class Gate {
     while (this.#waiters.length > 0) (MutableList.take(this.#waiters) as (admitted: boolean) => void)(false)
   }
 
+  get isOpen() {
+    return this.#opened
+  }
+
   get draining() {
     return this.#shut || this.#lastSeq !== Number.MAX_SAFE_INTEGER
   }

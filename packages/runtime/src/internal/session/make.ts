@@ -196,6 +196,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
   const sendUnsafe = (id: number, rows: ReadonlyArray<RowKey>) => {
     const session = of(id)
     session.arriving = Math.max(0, session.arriving - rows.length)
+    // A burst that finds nobody at work waits behind nothing, however many turns it takes; nor does what a boot brings.
+    session.exempt = session.running === undefined && (session.line.size === 0 || !env.gate.isOpen)
     for (const row of rows) session.line.push(row)
     if (session.running !== undefined) behind(session)
     wake(session)
