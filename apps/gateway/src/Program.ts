@@ -29,7 +29,7 @@ import type * as Operations from "./Operations.ts"
 import * as Pipeline from "./Pipeline.ts"
 import type { Recorder } from "./SignalRecorder.ts"
 import * as Signals from "./Signals.ts"
-import * as ServiceManager from "./ServiceManager.ts"
+import * as Notifier from "./Notifier.ts"
 import * as Setup from "./Setup.ts"
 import { fileIn, writeWhole } from "./StateFolder.ts"
 import { version } from "./version.ts"
@@ -57,11 +57,11 @@ const keep = (stateDirectory: string, report: Report): Effect.Effect<void> =>
 
 /** Takes the news of a stop to who waits for them. Synchronous. */
 const watching =
-  (stop: Stop, dog: Watchdog.Watchdog, manager: ServiceManager.ServiceManager) =>
+  (stop: Stop, dog: Watchdog.Watchdog, notifier: Notifier.Notifier) =>
   (news: StopNews): void => {
     dog.watch(news)
     if (news._tag !== "Began") return
-    manager.stopping(`stopping (${news.reason})`)
+    notifier.stopping(`stopping (${news.reason})`)
     stop.soFar = news.soFar
     Deferred.doneUnsafe(stop.began, Effect.succeed(news))
   }
@@ -180,8 +180,8 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const channel = Pipeline.http(setup, slot)
   const choices = Pipeline.drainOptions(setup)
   const dog = yield* guarded(setup, choices)
-  const manager = yield* ServiceManager.make(setup.sources.environment)
-  const drain: DrainOptions = { ...choices, watch: watching(stop, dog, manager) }
+  const notifier = yield* Notifier.make(setup.sources.environment)
+  const drain: DrainOptions = { ...choices, watch: watching(stop, dog, notifier) }
   // Before the gateway is built, so that it runs after its release: who sees the address gone finds the store free.
   yield* Effect.addFinalizer(() => Effect.sync(() => Address.remove(stateDirectory, process.pid)))
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
@@ -190,9 +190,9 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const gateway = Context.get(context, Gateway)
   const url = yield* channel.address
   const status = `ready at ${url}`
-  const reload = Effect.sync(() => manager.reloading()).pipe(
+  const reload = Effect.sync(() => notifier.reloading()).pipe(
     Effect.andThen(reloading(gateway, setup, channel)),
-    Effect.ensuring(Effect.sync(() => manager.ready(status)))
+    Effect.ensuring(Effect.sync(() => notifier.ready(status)))
   )
   slot.current = {
     gateway,
@@ -212,7 +212,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   dog.knows(epoch)
   const channels = { http: channel }
   yield* announce(setup, { version, url, loaded, channels, epoch, postMortem, deadline: deadlineOf(drain) })
-  manager.ready(status)
+  notifier.ready(status)
   const orders = {
     stop: gateway.stop,
     reload: Effect.ignore(reload),

@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import { chmodSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as ServiceManager from "../src/ServiceManager.ts"
+import * as Notifier from "../src/Notifier.ts"
 import { isSupervised, type Surroundings, unitOf } from "../src/Supervisor.ts"
 import { find, systemdSpan } from "../src/SupervisorBudget.ts"
 
@@ -31,7 +31,7 @@ const command = Effect.fnUntraced(function* (name: string, script: string) {
 const nowhere: Surroundings = { environment: {}, pid: 4711, terminal: false, cgroup: "0::/", container: false }
 const service = "0::/system.slice/sluice.service\n"
 
-const inService = (environment: Surroundings["environment"]): Surroundings => ({
+const inUnit = (environment: Surroundings["environment"]): Surroundings => ({
   ...nowhere,
   cgroup: service,
   environment: { INVOCATION_ID: "x", ...environment }
@@ -57,8 +57,8 @@ describe("the supervisor", () => {
       ["", undefined]
     ]
     for (const [cgroup, unit] of units) {
-      assert.deepStrictEqual(unitOf({ ...inService({}), cgroup }), unit, cgroup)
-      assert.strictEqual(isSupervised({ ...inService({}), cgroup }), unit !== undefined)
+      assert.deepStrictEqual(unitOf({ ...inUnit({}), cgroup }), unit, cgroup)
+      assert.strictEqual(isSupervised({ ...inUnit({}), cgroup }), unit !== undefined)
     }
     assert.isUndefined(unitOf({ ...nowhere, cgroup: service }))
     assert.isTrue(isSupervised({ ...nowhere, environment: { SLUICE_SUPERVISED: "1" } }))
@@ -89,7 +89,7 @@ describe("the supervisor", () => {
   it.live("S14: the budget is the unit's TimeoutStopSec, and the deadline follows it", () =>
     Effect.gen(function* () {
       const { environment, log } = yield* command("systemctl", `echo "$@" > "$LOG"; echo "20s"`)
-      const budget = yield* find(inService(environment))
+      const budget = yield* find(inUnit(environment))
       assert.deepStrictEqual(budget, { limit: 20_000, source: "TimeoutStopSec of sluice.service" })
       assert.strictEqual(readFileSync(log, "utf8"), "show sluice.service --property=TimeoutStopUSec --value\n")
       if (budget === undefined) return
@@ -106,10 +106,10 @@ describe("the supervisor", () => {
     () =>
       Effect.gen(function* () {
         const infinite = yield* command("systemctl", "echo infinity")
-        assert.isUndefined(yield* find(inService(infinite.environment)))
+        assert.isUndefined(yield* find(inUnit(infinite.environment)))
         for (const script of ["exit 1", "echo nonsense", "sleep 60"]) {
           const { environment } = yield* command("systemctl", script)
-          assert.strictEqual((yield* find(inService(environment)))?.limit, 90_000)
+          assert.strictEqual((yield* find(inUnit(environment)))?.limit, 90_000)
         }
       })
   )
@@ -169,7 +169,7 @@ describe("the service manager", () => {
         "systemd-notify",
         `case "$1" in READY*) sleep 0.2;; esac; echo "$@" >> "$LOG"`
       )
-      const manager = yield* ServiceManager.make({ ...environment, NOTIFY_SOCKET: "/run/systemd/notify" })
+      const manager = yield* Notifier.make({ ...environment, NOTIFY_SOCKET: "/run/systemd/notify" })
       manager.ready("http://127.0.0.1:4747\nand more")
       manager.reloading()
       manager.ready("again")
@@ -186,13 +186,13 @@ describe("the service manager", () => {
     Effect.gen(function* () {
       const { environment, log } = yield* command("systemd-notify", `echo "$@" >> "$LOG"`)
       const asking = { ...environment, NOTIFY_SOCKET: "x", WATCHDOG_USEC: "100000", WATCHDOG_PID: String(process.pid) }
-      yield* ServiceManager.make(asking)
+      yield* Notifier.make(asking)
       assert.deepStrictEqual(yield* lines(log, 2), ["WATCHDOG=1", "WATCHDOG=1"])
     })
   )
 
   it("the heartbeat is for the process that was asked for it", () => {
-    const { watchdogInterval } = ServiceManager
+    const { watchdogInterval } = Notifier
     assert.strictEqual(watchdogInterval({ WATCHDOG_USEC: "30000000" }, 5), 30_000)
     assert.strictEqual(watchdogInterval({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "5" }, 5), 30_000)
     assert.isUndefined(watchdogInterval({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "6" }, 5))
@@ -207,7 +207,7 @@ describe("the service manager", () => {
       const failing = yield* command("systemd-notify", "exit 1")
       for (const environment of [hanging.environment, failing.environment, { PATH: "/nowhere" }]) {
         const scope = yield* Scope.make()
-        const manager = yield* Scope.provide(ServiceManager.make({ ...environment, NOTIFY_SOCKET: "x" }), scope)
+        const manager = yield* Scope.provide(Notifier.make({ ...environment, NOTIFY_SOCKET: "x" }), scope)
         for (let n = 0; n < 100; n++) manager.ready("x")
         manager.stopping("x")
         const [pid] = environment === hanging.environment ? yield* lines(hanging.log, 1) : []
@@ -233,7 +233,7 @@ describe("the service manager", () => {
   it.effect("without a socket in the environment nothing is started", () =>
     Effect.gen(function* () {
       const { environment, log } = yield* command("systemd-notify", `echo "$@" >> "$LOG"`)
-      const manager = yield* ServiceManager.make(environment)
+      const manager = yield* Notifier.make(environment)
       manager.ready("x")
       manager.reloading()
       manager.stopping("x")

@@ -14,7 +14,7 @@ export interface Environment {
 }
 
 /** The manager of this process, if it has one. Each call returns at once. */
-export interface ServiceManager {
+export interface Notifier {
   /** It serves; also after a reload. */
   readonly ready: (status: string) => void
   /** It reads its configuration again; `ready` ends that. */
@@ -49,12 +49,12 @@ export const watchdogInterval = (environment: Environment, pid: number): number 
   return wanted !== undefined && wanted !== String(pid) ? undefined : micros / 1000
 }
 
-const silent: ServiceManager = { ready: () => undefined, reloading: () => undefined, stopping: () => undefined }
+const silent: Notifier = { ready: () => undefined, reloading: () => undefined, stopping: () => undefined }
 
 /** The manager that the environment names; without one everything here does nothing. */
 export const make = Effect.fnUntraced(function* (
   environment: Environment
-): Effect.fn.Return<ServiceManager, never, Scope.Scope> {
+): Effect.fn.Return<Notifier, never, Scope.Scope> {
   if ((environment["NOTIFY_SOCKET"] ?? "") === "") return silent
   const messages = yield* Effect.acquireRelease(Queue.sliding<ReadonlyArray<string>>(mostWaiting), Queue.shutdown)
   yield* Queue.take(messages).pipe(
