@@ -138,7 +138,7 @@ interface Room {
 export const batchOf = (desk: Desk, session: number, seqs: ReadonlyArray<number>, room: Room): ReadonlyArray<Row> => {
   const batch: Array<Row> = []
   let { bytes, messages } = room
-  for (const seq of [...seqs].sort((a, b) => a - b)) {
+  for (const seq of [...new Set(seqs)].sort((a, b) => a - b)) {
     const row = waitingRow(desk, seq)
     if (row === undefined || row.session !== session || row.command || desk.taken.has(seq)) continue
     if (batch.length > 0 && (messages < 1 || bytes < row.bytes)) break

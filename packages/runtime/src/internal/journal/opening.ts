@@ -143,6 +143,14 @@ const clampWaits = Effect.fnUntraced(function* (query: Query, now: number): Effe
   yield* query(`update sluice_notices set at = min(at, ?) where at > ?`, [now, now])
 })
 
+/** Placeholders whose turn ended while they were being placed, and whose process died before it could say so. */
+const dropPlaceholders = (query: Query, now: number) =>
+  query.change(
+    `update sluice_replies set state = 'unknown', ended_at = ? where ended_at is null and number is null
+       and not exists (select 1 from sluice_turns t where t.id = sluice_replies.turn and t.ended_at is null)`,
+    [now]
+  )
+
 /** What a boot begins with. */
 export interface Opened {
   readonly opening: Opening
@@ -185,6 +193,7 @@ export const openStore = Effect.fnUntraced(function* (query: Query, boot: Boot):
   const verdicts = last === undefined ? [] : running.map((turn) => judge(turn, last, trials))
   yield* writeVerdicts(query, epoch, verdicts)
   yield* clampWaits(query, boot.now)
+  yield* dropPlaceholders(query, boot.now)
 
   const poisoned = verdicts.some((verdict) => verdict.crashes >= poisonAt)
   const chain = chainOf(last, boot.now, poisoned)
