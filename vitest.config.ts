@@ -12,6 +12,7 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["test/commands/start.test.ts"],
           pool: "forks",
+          maxWorkers: "100%",
           testTimeout: 30_000,
           sequence: { groupOrder: 0 }
         }

@@ -15,6 +15,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** @param {string} name */
 const tool = (name) => join(root, "node_modules/.bin", name)
 const filters = process.argv.slice(2)
+/** Minutes after which the tests are ended: hanging ones must not hold a build machine. They take a few. */
+const longest = 14
 /** @param {number} since */
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
@@ -94,8 +96,16 @@ const tests = () =>
     const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters]
     const env = process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: "1" }
     const child = spawn(tool("vitest"), args, { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] })
+    // The first request lets the runner report what it has, the second is for tests that don't let go.
+    const cancel = setTimeout(() => {
+      console.log(`the tests take longer than ${longest} minutes and are ended`)
+      child.kill("SIGINT")
+    }, longest * 60_000)
+    const kill = setTimeout(() => child.kill("SIGKILL"), longest * 60_000 + 20_000)
     child.on("error", () => resolve(count(undefined, 1)))
     child.on("close", (code) => {
+      clearTimeout(cancel)
+      clearTimeout(kill)
       const result = readReport(report)
       rmSync(folder, { recursive: true, force: true })
       resolve(count(result, code))
