@@ -10,7 +10,7 @@ import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as Agent from "@sluice/runtime/Agent"
 import { Gateway } from "@sluice/runtime/Gateway"
 import { Journal } from "@sluice/runtime/Journal"
-import { Accepted, Conflict, Invalid } from "@sluice/runtime/Message"
+import { Accepted, Conflict, Invalid, TooLarge } from "@sluice/runtime/Message"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -25,7 +25,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 
 /** What the service knows of its customers. */
-export class Crm extends Context.Service<Crm, { readonly planOf: (user: string) => Effect.Effect<string> }>()("desk/Crm") {
+export class Crm extends Context.Service<Crm, { readonly planOf: (user: string) => Effect.Effect<string> }>()(
+  "desk/Crm"
+) {
   static readonly layer = Layer.succeed(Crm, { planOf: (user) => Effect.succeed(user === "kim" ? "pro" : "free") })
 }
 
@@ -36,7 +38,9 @@ const Support = Agent.make({
     return {
       answer: (turn) =>
         Stream.fromEffect(
-          Effect.map(crm.planOf(turn.messages[0]?.sender ?? ""), (plan) => Agent.text(`(${plan}) You said: ${turn.text}`))
+          Effect.map(crm.planOf(turn.messages[0]?.sender ?? ""), (plan) =>
+            Agent.text(`(${plan}) You said: ${turn.text}`)
+          )
         )
     }
   })
@@ -51,10 +55,15 @@ export class Api extends HttpApi.make("desk").add(
       params: { chat: Schema.String },
       payload: Say,
       success: Accepted.pipe(HttpApiSchema.status(202)),
-      error: [Conflict.pipe(HttpApiSchema.status(409)), Invalid.pipe(HttpApiSchema.status(400)), HttpApiError.ServiceUnavailable]
+      error: [
+        Conflict.pipe(HttpApiSchema.status(409)),
+        Invalid.pipe(HttpApiSchema.status(400)),
+        TooLarge.pipe(HttpApiSchema.status(413)),
+        HttpApiError.ServiceUnavailable
+      ]
     }),
     HttpApiEndpoint.get("next", "/chats/:chat/next/:after", {
-      params: { chat: Schema.String, after: Schema.NumberFromString },
+      params: { chat: Schema.String, after: Schema.FiniteFromString },
       success: Reply,
       error: HttpApiError.ServiceUnavailable
     })
@@ -73,9 +82,20 @@ const Handlers = HttpApiBuilder.group(
       say: ({ params, payload }) =>
         gateway
           .accept({ conversation: params.chat, id: payload.id, sender: payload.user, text: payload.text })
-          .pipe(Effect.catchIf((error) => error._tag !== "Conflict" && error._tag !== "Invalid", unavailable)),
+          .pipe(
+            Effect.catchTags({
+              RateLimited: unavailable,
+              Full: unavailable,
+              Busy: unavailable,
+              ShuttingDown: unavailable,
+              Storage: unavailable
+            })
+          ),
       // The reply above a number: at once, or as soon as it is there.
-      next: ({ params }) => gateway.replies(params.chat, params.after).pipe(Stream.runHead, Effect.flatMap(Effect.fromOption), Effect.catch(unavailable))
+      next: ({ params }) =>
+        gateway
+          .replies(params.chat, params.after)
+          .pipe(Stream.runHead, Effect.flatMap(Effect.fromOption), Effect.catch(unavailable))
     })
   })
 )
