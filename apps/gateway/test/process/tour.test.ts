@@ -45,7 +45,9 @@ class Terminal {
         PATH: process.env["PATH"],
         HOME: process.env["HOME"],
         SLUICE_PORT: String(port),
-        SLUICE_LOG_FORMAT: "pretty"
+        SLUICE_LOG_FORMAT: "pretty",
+        // As at a terminal: in a container without one it would assume that somebody kills it after 10 s.
+        SLUICE_STOP_BUDGET: "none"
       }
     })
     for (const stream of [this.process.stdout, this.process.stderr]) {
