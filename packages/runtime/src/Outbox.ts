@@ -53,6 +53,8 @@ export interface Deliveries {
   readonly dead: number
   /** Tries that are repeated later. */
   readonly retried: number
+  /** Conversations to which something is owed or shown, or that a wait is remembered for. */
+  readonly lanes: number
   readonly held: ReadonlyArray<HeldChannel>
 }
 

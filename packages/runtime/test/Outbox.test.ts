@@ -101,6 +101,56 @@ describe("order", () => {
   )
 })
 
+describe("memory", () => {
+  it.effect("Q22: conversations to which nothing is owed cost nothing", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "keyed" })
+      const made = yield* started({ chat })
+      const peers = Array.from({ length: 100 }, (_, index) => `p${index}`)
+      chat.fates("drop", { throttle: 5_000, scope: "conversation" })
+      yield* Effect.forEach(peers, (peer) => made.post("chat", peer, "hi"), { concurrency: "unbounded" })
+      yield* Effect.forEach(peers, (peer) => made.settled("chat", peer))
+      assert.strictEqual((yield* made.outbox.deliveries).lanes, 2)
+      yield* TestClock.adjust("1 minute")
+      yield* Effect.forEach(peers, (peer) => made.settled("chat", peer))
+      assert.deepInclude(yield* made.outbox.deliveries, { lanes: 0, pending: 0, sent: 100 })
+    })
+  )
+
+  it.effect("a reply that is committed while its lane reads on is not missed", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "keyed" })
+      const file = yield* storeFile
+      const first = yield* started({ chat }, { file })
+      yield* first.outbox.interrupt
+      yield* first.post("chat", "kim", "one")
+      yield* first.close
+      const reading = yield* Deferred.make<void>()
+      const gate = yield* Deferred.make<void>()
+      const second = yield* started(
+        { chat },
+        {
+          file,
+          around: (journal) => ({
+            ...journal,
+            owed: (after, limit, conversation) =>
+              Effect.tap(journal.owed(after, limit, conversation), () =>
+                conversation === undefined
+                  ? Effect.void
+                  : Effect.andThen(Deferred.succeed(reading, undefined), Deferred.await(gate))
+              )
+          })
+        }
+      )
+      yield* Deferred.await(reading)
+      yield* second.post("chat", "kim", "two")
+      yield* Deferred.succeed(gate, undefined)
+      yield* second.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["one", "two"])
+    })
+  )
+})
+
 describe("what is stored twice is sent once", () => {
   it.effect("D9: the doorbell rings again for the same reply: one request", () =>
     Effect.gen(function* () {
@@ -227,6 +277,56 @@ describe("the boot", () => {
         assert.isTrue(peers.slice(1).every((peer) => chat.seen(peer).join() === expected.join()))
         assert.strictEqual(yield* pending(second), 0)
       })
+  )
+
+  it.effect("D7: the boot says at once what nobody can tell any more, also while the channel is throttled", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "ambiguous-hold" })
+      const file = yield* storeFile
+      const dead = yield* started({ chat }, { file })
+      chat.fates("hang")
+      yield* dead.post("chat", "kim", "hello")
+      yield* chat.requested(1)
+      yield* dead.journal.throttle({ channel: "chat" }, 600_000)
+      const made = yield* boot({ file, channels: { chat: chat.channel } })
+      assert.deepInclude(yield* made.outbox.recover, { owed: 1, inFlight: 1, unknown: 1 })
+      assert.deepInclude((yield* made.journal.reads.ledger).posts, { unknown: 1, open: 0 })
+    })
+  )
+
+  it.effect("D7: a reply in its send window whose channel is gone is classed when the channel is back", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "ambiguous-resend" })
+      const file = yield* storeFile
+      const dead = yield* started({ chat }, { file })
+      chat.fates("hang")
+      yield* dead.post("chat", "kim", "hello")
+      yield* chat.requested(1)
+      const made = yield* started({}, { file })
+      yield* made.settled("chat", "kim")
+      assert.strictEqual(yield* pending(made), 1)
+      made.registered.entries = { ...made.registered.entries, channels: new Map([["chat", chat.channel]]) }
+      yield* made.outbox.reconnect("chat")
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["hello", `${maybeTwice}\n\nhello`])
+    })
+  )
+
+  it.effect("each boot tries once, however old a reply is", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "keyed" })
+      const file = yield* storeFile
+      const options = { file, outbox: { deadAfter: "20 seconds" } } as const
+      const dead = yield* started({ chat }, options)
+      chat.fates("hang")
+      yield* dead.post("chat", "kim", "hello")
+      yield* chat.requested(1)
+      yield* TestClock.adjust("30 seconds")
+      const made = yield* started({ chat }, options)
+      yield* made.settled("chat", "kim")
+      assert.strictEqual(yield* pending(made), 0)
+      assert.lengthOf(chat.requests, 2)
+    })
   )
 })
 

@@ -1,5 +1,6 @@
 // What makes a reply wait or grow old: backoff, throttles that outlast a restart, clock jumps, late marks, expiry, caps.
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import * as TestChannel from "../src/testing/channels.ts"
@@ -89,21 +90,63 @@ describe("waits", () => {
       })
     )
   }
+})
 
-  it.effect("D19: a wall clock that jumps neither kills a reply, nor calls it late, nor makes it wait", () =>
+describe("a clock that jumps", () => {
+  /** A clock whose wall time is off by what the test says; its monotonic time is the test's. */
+  const jumping = Effect.map(Clock.Clock, (clock) => {
+    const offset = { millis: 0 }
+    const changed: Clock.Clock = Object.assign(Object.create(clock), {
+      currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offset.millis,
+      currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + offset.millis)
+    })
+    return { offset, clock: changed }
+  })
+
+  for (const [where, by] of [
+    ["forward by a year", 365 * 24 * hour],
+    ["back by a year", -365 * 24 * hour],
+    ["forward by two hours", 2 * hour]
+  ] as const) {
+    it.effect(`D19: ${where}: no reply dies of it, is called late, or waits for it`, () =>
+      Effect.gen(function* () {
+        const { clock, offset } = yield* jumping
+        const chat = TestChannel.make({ class: "keyed", replyMaxAge: hour })
+        offset.millis = 800 * 24 * hour
+        yield* Effect.gen(function* () {
+          const made = yield* started({ chat })
+          chat.fates("drop", "drop", "answer", "drop")
+          yield* made.post("chat", "kim", "before")
+          yield* made.settled("chat", "kim")
+          offset.millis += by
+          yield* TestClock.adjust("1 minute")
+          yield* made.settled("chat", "kim")
+          yield* made.post("chat", "kim", "after")
+          yield* made.settled("chat", "kim")
+          yield* TestClock.adjust("2 minutes")
+          yield* made.settled("chat", "kim")
+          assert.deepStrictEqual(chat.seen("kim"), ["before", "after"])
+        }).pipe(Effect.provideService(Clock.Clock, clock))
+      })
+    )
+  }
+
+  it.effect("D19: a reply's real age still counts after the jump", () =>
     Effect.gen(function* () {
+      const { clock, offset } = yield* jumping
       const chat = TestChannel.make({ class: "keyed", replyMaxAge: hour })
-      yield* TestClock.setTime(400 * 24 * hour)
-      const made = yield* started({ chat })
-      chat.fates("drop")
-      yield* made.post("chat", "kim", "before the jump")
-      yield* made.settled("chat", "kim")
-      // Back by a year: TestClock's monotonic time stands still then.
-      yield* TestClock.setTime(35 * 24 * hour)
-      yield* TestClock.adjust("1 minute")
-      yield* made.post("chat", "kim", "after it")
-      yield* made.settled("chat", "kim")
-      assert.deepStrictEqual(chat.seen("kim"), ["before the jump", "after it"])
+      yield* Effect.gen(function* () {
+        const made = yield* started({ chat })
+        chat.fates({ throttle: 3 * hour, scope: "conversation" })
+        yield* made.post("chat", "kim", "hello")
+        yield* made.settled("chat", "kim")
+        offset.millis += 365 * 24 * hour
+        yield* TestClock.adjust("3 hours")
+        yield* made.settled("chat", "kim")
+        assert.deepStrictEqual(chat.seen("kim"), [
+          "(Sorry for the delay. This was meant for you 3 hours ago.)\n\nhello"
+        ])
+      }).pipe(Effect.provideService(Clock.Clock, clock))
     })
   )
 })

@@ -73,12 +73,16 @@ export const boot = Effect.fnUntraced(function* (options: {
   readonly outbox?: OutboxOptions
   readonly journal?: JournalOptions
   readonly at?: (label: Label) => Effect.Effect<void>
+  /** Stands between the outbox and the journal. */
+  readonly around?: (journal: Journal["Service"]) => Journal["Service"]
 }) {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const registered: Registered["Service"] = {
     entries: { agents: new Map(), channels: new Map(Object.entries(options.channels)), personas: new Map() }
   }
+  const { around = (journal) => journal } = options
   const layer = Outbox.layer(options.outbox).pipe(
+    Layer.provideMerge(Layer.effect(Journal, Effect.map(Journal, around))),
     Layer.provideMerge(
       // The lock belongs to the process; here two boots of one process follow each other.
       Journal.layer(SqliteClient.layer({ filename: options.file }), { lock: Layer.empty, ...options.journal })

@@ -48,6 +48,8 @@ describe("a placeholder", () => {
       yield* TestClock.adjust("1 second")
       yield* made.settled("chat", "kim")
       assert.deepStrictEqual(chat.seen("kim"), ["The answer"])
+      yield* TestClock.adjust("10 seconds")
+      assert.lengthOf(chat.requests, 3)
       yield* made.outbox.progress(turn.id, "The answer is")
       yield* made.answer(turn, kim, "The answer is 42.")
       yield* attempt.over
@@ -126,7 +128,7 @@ describe("a placeholder", () => {
       yield* attempt.over
       yield* made.settled("chat", "kim")
       assert.deepStrictEqual(chat.seen("kim"), ["here"])
-      assert.lengthOf(yield* made.journal.reads.deadLetters({ limit: 10 }), 0)
+      assert.strictEqual((yield* made.outbox.deliveries).dead, 0)
     })
   )
 
@@ -167,6 +169,73 @@ describe("a placeholder", () => {
       yield* second.answer({ id: turn.id, attempt: claimed?.turn.attempt ?? 0 }, kim, "done")
       yield* second.settled("chat", "kim")
       assert.deepStrictEqual(kinds(chat), ["place …", "progress again", "edit done"])
+    })
+  )
+
+  it.effect("C6: that was being placed when the process died is placed again before the answer is there", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "edit" })
+      const file = yield* storeFile
+      const dead = yield* started(chat, file)
+      const turn = yield* dead.turn("chat", "kim")
+      chat.fatesOf("place", "hang")
+      yield* begun(dead, turn)
+      yield* chat.requested(1)
+      // Left lying: the next boot's epoch fences it off.
+      const made = yield* started(chat, file)
+      yield* made.journal.resume(turn.id)
+      yield* begun(made, turn)
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(kinds(chat), ["place …", "place …"])
+      yield* made.answer({ id: turn.id, attempt: 2 }, kim, "done")
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["…", "done"])
+    })
+  )
+
+  it.effect("comes after what the conversation is owed already, and its answer before what came later", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "edit" })
+      const made = yield* started(chat)
+      const gates = [yield* Deferred.make<void>(), yield* Deferred.make<void>()] as const
+      chat.fatesOf("edit", { gate: gates[0] }, "answer", { gate: gates[1] })
+      yield* made.post("chat", "kim", "first")
+      yield* made.post("chat", "kim", "second")
+      yield* chat.requested(1, "edit")
+      const turn = yield* made.turn("chat", "kim")
+      yield* begun(made, turn)
+      yield* Deferred.succeed(gates[0], undefined)
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["first", "second", "…"])
+      yield* made.post("chat", "kim", "third")
+      yield* chat.requested(3, "edit")
+      yield* made.post("chat", "kim", "fourth")
+      yield* made.answer(turn, kim, "answer")
+      yield* Deferred.succeed(gates[1], undefined)
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(
+        chat.requests.filter((request) => request.kind === "edit").map((request) => request.text),
+        ["first", "second", "third", "answer", "fourth"]
+      )
+    })
+  )
+
+  it.effect("shows its text no more often because something else is sent in between", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "edit" })
+      const made = yield* started(chat)
+      const turn = yield* made.turn("chat", "kim")
+      yield* begun(made, turn)
+      yield* made.settled("chat", "kim")
+      yield* made.outbox.progress(turn.id, "a")
+      yield* made.settled("chat", "kim")
+      yield* made.outbox.progress(turn.id, "ab")
+      yield* made.post("chat", "kim", "news")
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["a", "news"])
+      yield* TestClock.adjust("1 second")
+      yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["ab", "news"])
     })
   )
 
@@ -217,6 +286,29 @@ describe("a placeholder", () => {
       assert.deepStrictEqual(kinds(chat), ["place …", "progress one"])
       yield* TestClock.adjust("1 second")
       yield* made.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["done"])
+    })
+  )
+
+  it.effect("a throttle that an edit of progress ran into outlasts a restart", () =>
+    Effect.gen(function* () {
+      const chat = TestChannel.make({ class: "edit" })
+      const file = yield* storeFile
+      const first = yield* started(chat, file)
+      chat.fatesOf("progress", { throttle: 600_000, scope: "conversation" })
+      const turn = yield* first.turn("chat", "kim")
+      yield* begun(first, turn)
+      yield* first.settled("chat", "kim")
+      yield* first.outbox.progress(turn.id, "one")
+      yield* first.settled("chat", "kim")
+      yield* first.answer(turn, kim, "done")
+      yield* first.close
+      const second = yield* started(chat, file)
+      yield* TestClock.adjust("9 minutes")
+      yield* second.settled("chat", "kim")
+      assert.deepStrictEqual(chat.seen("kim"), ["…"])
+      yield* TestClock.adjust("1 minute")
+      yield* second.settled("chat", "kim")
       assert.deepStrictEqual(chat.seen("kim"), ["done"])
     })
   )

@@ -4,7 +4,7 @@
  * when nothing is left. Synchronous, so the doorbell can call it and there is no
  * tick in which a reply could be missed.
  *
- *   closed --open (after recovery)--> open --drain--> draining --stop--> closed
+ *   closed --open (after recovery)--> open --stop--> closed
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type { Channel } from "../../Channel.ts"
 import { type Conversation, conversationKey } from "../../Message.ts"
 import * as Deadlines from "../Deadlines.ts"
+import * as Doorbell from "../Doorbell.ts"
 import { type Alarm, ConversationLane, type Driver } from "./lane.ts"
 import { factory, type Port } from "./port.ts"
 
@@ -34,36 +35,46 @@ export interface Dispatch {
   /** A wait of a conversation that has no lane yet. */
   readonly remember: (conversation: number, wait: number) => void
   readonly open: () => void
-  /** From now on nothing that is not due is waited for. */
-  readonly drain: () => void
-  readonly state: () => "closed" | "open" | "draining"
+  readonly isOpen: () => boolean
   /** Nothing starts any more; what runs is interrupted. */
   readonly stop: () => void
-  /** Completes when no lane runs or stands in line. */
+  /** How many lanes there are. */
+  readonly size: () => number
+  /** Completes when the lane neither runs nor stands in line. */
+  readonly rest: (lane: ConversationLane) => Effect.Effect<void>
+  /** The same for all lanes. */
   readonly quiet: Effect.Effect<void>
 }
 
-/** The lanes that run or stand in line, and who waits for their end. */
-class Activity {
-  readonly lanes = new Set<ConversationLane>()
-  readonly #waiting = new Set<Deferred.Deferred<void>>()
-
-  rests(lane: ConversationLane) {
-    this.lanes.delete(lane)
-    if (lane.rest !== undefined) Deferred.doneUnsafe(lane.rest, Effect.void)
-    lane.rest = undefined
-    if (this.lanes.size > 0) return
-    for (const waiting of this.#waiting) Deferred.doneUnsafe(waiting, Effect.void)
-    this.#waiting.clear()
-  }
-
-  readonly quiet = Effect.suspend(() => {
-    if (this.lanes.size === 0) return Effect.void
-    const waiting = Deferred.makeUnsafe<void>()
-    this.#waiting.add(waiting)
-    return Deferred.await(waiting).pipe(Effect.ensuring(Effect.sync(() => this.#waiting.delete(waiting))))
+/** The lanes that run or stand in line, and who waits for them to come to rest. */
+const makeActivity = Effect.gen(function* () {
+  const lanes = new Set<ConversationLane>()
+  let waiting: Array<{ readonly met: () => boolean; readonly done: Deferred.Deferred<void> }> = []
+  // In the next turn: who waits must not run inside a change of the lanes, let alone in the journal's hand-over.
+  const bell = yield* Doorbell.make(() => {
+    const met = waiting.filter((entry) => entry.met())
+    waiting = waiting.filter((entry) => !met.includes(entry))
+    for (const { done } of met) Deferred.doneUnsafe(done, Effect.void)
   })
-}
+  return {
+    lanes,
+    rests: (lane: ConversationLane) => {
+      lanes.delete(lane)
+      if (waiting.length > 0) bell.ring()
+    },
+    until: (met: () => boolean) =>
+      Effect.suspend(() => {
+        if (met()) return Effect.void
+        const entry = { met, done: Deferred.makeUnsafe<void>() }
+        waiting.push(entry)
+        return Effect.onInterrupt(Deferred.await(entry.done), () =>
+          Effect.sync(() => {
+            waiting = waiting.filter((other) => other !== entry)
+          })
+        )
+      })
+  }
+})
 
 export const make = Effect.fnUntraced(function* (options: {
   readonly concurrency: number
@@ -77,8 +88,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const ports = new Map<string, Port>()
   const lanes = new Map<string, ConversationLane>()
   const waits = new Map<number, number>()
-  const active = new Activity()
-  let state: "closed" | "open" | "draining" = "closed"
+  const active = yield* makeActivity
+  let open = false
 
   const forget = (lane: ConversationLane) => {
     deadlines.disarm(lane.alarm)
@@ -88,21 +99,21 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const may = (lane: ConversationLane) => {
     const now = deadlines.now()
-    return state !== "closed" && lane.notBefore <= now && !lane.port.blocked(now)
+    return open && lane.notBefore <= now && !lane.port.blocked(now)
   }
 
   const schedule = (lane: ConversationLane) => {
     if (lane.state !== "resting") return
     const now = deadlines.now()
     const due = lane.due(options.showEvery)
-    if (due <= now && state !== "closed" && !lane.port.blocked(now)) {
+    if (due <= now && open && !lane.port.blocked(now)) {
       active.lanes.add(lane)
       lane.port.lanes.wake(lane)
       return
     }
     if (lane.empty(now)) forget(lane)
     // A lane without work stays until its wait is over, so that a new reply is held to it.
-    else if (state === "open" && due > now) arm(lane.alarm, due === Infinity ? lane.notBefore : due, now)
+    else if (open && due > now) arm(lane.alarm, due === Infinity ? lane.notBefore : due, now)
     active.rests(lane)
   }
 
@@ -137,7 +148,7 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   const stop = () => {
-    state = "closed"
+    open = false
     // Those that stand in line or are about to start find out when their turn comes.
     for (const lane of active.lanes) lane.port.lanes.interrupt(lane)
   }
@@ -166,20 +177,19 @@ export const make = Effect.fnUntraced(function* (options: {
     },
     delayPort: (port, wait) => {
       port.notBefore = Math.max(port.notBefore, deadlines.now() + wait)
-      if (state !== "draining") deadlines.arm(port.alarm, port.notBefore)
+      deadlines.arm(port.alarm, port.notBefore)
     },
     remember: (conversation, wait) => {
       waits.set(conversation, deadlines.now() + wait)
     },
     open: () => {
-      state = "open"
+      open = true
       for (const lane of lanes.values()) schedule(lane)
     },
-    drain: () => {
-      if (state === "open") state = "draining"
-    },
-    state: () => state,
+    isOpen: () => open,
+    size: () => lanes.size,
     stop,
-    quiet: active.quiet
+    rest: (lane) => active.until(() => lane.state === "resting"),
+    quiet: active.until(() => active.lanes.size === 0)
   }
 })

@@ -3,7 +3,6 @@
  * from when on. It holds a few rows as a cache over the journal and reads on from
  * there; a conversation to which nothing is owed has no lane. Synchronous.
  */
-import type * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
 import type { ReplyRow } from "../../Journal.ts"
 import type { Conversation } from "../../Message.ts"
@@ -70,8 +69,6 @@ export class ConversationLane extends Lane<never> {
   failures = 0
   /** When a running turn's text was last shown. */
   shownAt = -Infinity
-  /** Completed when the lane comes to rest. */
-  rest: Deferred.Deferred<void> | undefined = undefined
   readonly #driver: Driver
 
   constructor(key: string, conversation: number, address: Conversation, port: Port, driver: Driver) {

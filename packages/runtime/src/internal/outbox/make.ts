@@ -90,7 +90,6 @@ const placeholders = (
         Effect.sync(() => {
           if (entry === undefined) return
           const { lane, placeholder } = entry
-          placeholder.lost = true
           // A later attempt of the turn may have its own entry for the same row by now.
           if (lane.placeholders.get(placeholder.row.id) === placeholder) lane.placeholders.delete(placeholder.row.id)
           if (turns.get(turn)?.placeholder === placeholder) turns.delete(turn)
@@ -159,14 +158,14 @@ export const makeOutbox = Effect.fnUntraced(function* (
         )
       )
   })
-  const readers = Readers.make(journal.page)
+  const readers = yield* Readers.make(journal.page)
   const { begin, progress } = placeholders(desk, channelOf)
 
   /** Before the boot's rows are looked at, and after the end, the journal keeps them: memory only notes that there are some. */
   const offer = (row: ReplyRow): ConversationLane => {
     const lane = dispatch.lane(row.conversation, row.reply.conversation)
-    if (dispatch.state() === "closed") lane.more = true
-    else lane.offer(row)
+    if (dispatch.isOpen()) lane.offer(row)
+    else lane.more = true
     return lane
   }
 
@@ -215,10 +214,9 @@ export const makeOutbox = Effect.fnUntraced(function* (
     replies: readers.replies,
     ...standing(desk, journal),
     drain: (until) =>
-      Effect.suspend(() => {
-        dispatch.drain()
-        return Effect.timeoutOption(dispatch.quiet, Math.max(0, until - dispatch.now()))
-      }).pipe(Effect.andThen(Effect.sync(() => dispatch.stop()))),
+      Effect.suspend(() => Effect.timeoutOption(dispatch.quiet, Math.max(0, until - dispatch.now()))).pipe(
+        Effect.andThen(Effect.sync(() => dispatch.stop()))
+      ),
     interrupt,
     failed: Deferred.await(failed)
   }
@@ -254,15 +252,14 @@ const standing = (desk: Desk, journal: Journal["Service"]) => {
     deliveries: Effect.gen(function* () {
       const { replies } = yield* journal.reads.figures
       const pending = (replies.pending ?? 0) + (replies.sending ?? 0) + (replies.placing ?? 0) + (replies.placed ?? 0)
-      return { ...desk.counts, pending, held: yield* held }
+      return { ...desk.counts, pending, lanes: desk.dispatch().size(), held: yield* held }
     }),
     settled: (key: string) =>
       Effect.gen(function* () {
         while (true) {
           const lane = desk.dispatch().find(key)
           if (lane === undefined || lane.state === "resting") return
-          lane.rest ??= Deferred.makeUnsafe<void>()
-          yield* Deferred.await(lane.rest)
+          yield* desk.dispatch().rest(lane)
         }
       }),
     replay: (reply: number) => Effect.map(journal.replay(reply), (row) => row !== undefined),

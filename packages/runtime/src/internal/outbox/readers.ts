@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { JournalError, Page, ReplyRow } from "../../Journal.ts"
 import { conversationKey, type Reply } from "../../Message.ts"
+import * as Doorbell from "../Doorbell.ts"
 
 /** Most replies in a reader's box, and in a page. */
 const boxSize = 64
@@ -50,10 +51,21 @@ const fromBox = (reader: Reader): ReadonlyArray<Reply> => {
   return []
 }
 
-export const make = (
+export const make = Effect.fnUntraced(function* (
   page: (key: string, after: number, limit: number) => Effect.Effect<Page, JournalError>
-): Readers => {
+): Effect.fn.Return<Readers> {
   const readers = new Map<string, Set<Reader>>()
+  let rung: Array<Reader> = []
+  // In the next turn: what a reader does with its replies must not run inside the journal's hand-over.
+  const bell = yield* Doorbell.make(() => {
+    const woken = rung
+    rung = []
+    for (const reader of woken) {
+      const { wake } = reader
+      reader.wake = undefined
+      if (wake !== undefined) Deferred.doneUnsafe(wake, Effect.void)
+    }
+  })
 
   const leave = (key: string, reader: Reader) => {
     const all = readers.get(key)
@@ -97,7 +109,9 @@ export const make = (
       for (const row of rows) {
         for (const reader of readers.get(conversationKey(row.reply.conversation)) ?? []) {
           put(reader, row.reply)
-          if (reader.wake !== undefined) Deferred.doneUnsafe(reader.wake, Effect.void)
+          if (reader.wake === undefined) continue
+          rung.push(reader)
+          bell.ring()
         }
       }
     },
@@ -113,4 +127,4 @@ export const make = (
       ),
     size: () => [...readers.values()].reduce((sum, all) => sum + all.size, 0)
   }
-}
+})
