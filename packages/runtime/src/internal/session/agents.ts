@@ -62,6 +62,12 @@ export const around = <A, E, R>(
     )
   )
 
+/** Ends an agent's scope. An agent that dies of it has let go as well as it can: its session goes on. */
+const letGo = (session: Session, scope: Scope.Closeable): Effect.Effect<void> =>
+  Effect.catchCause(Scope.close(scope, Exit.void), (cause) =>
+    Effect.logError("An agent died while it was closed", cause).pipe(Effect.annotateLogs({ session: session.key }))
+  )
+
 /** The session's agent, opened if it is not; or how the attempt ended without one. */
 export const openAgent = Effect.fnUntraced(function* (session: Session, running: Running) {
   const { claimed } = running
@@ -72,7 +78,9 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
   if (session.agent?.agent === agent) return { _tag: "Opened", kept: session.agent } as const
   yield* closeAgent(session)
   const scope = yield* Scope.make()
-  const opening = Effect.provideService(agent.open(describe(session, claimed, systemPrompt)), Scope.Scope, scope)
+  const opening = Effect.suspend(() => agent.open(describe(session, claimed, systemPrompt))).pipe(
+    Effect.provideService(Scope.Scope, scope)
+  )
   const opened = yield* Effect.raceFirst(
     Effect.exit(around(session, claimed, opening)),
     Effect.map(Deferred.await(running.cut), (cut): Outcome => ({ _tag: "Cut", cut }))
@@ -81,7 +89,7 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
     session.agent = { agent, open: opened.value, scope }
     return { _tag: "Opened", kept: session.agent } as const
   }
-  yield* Scope.close(scope, Exit.void)
+  yield* letGo(session, scope)
   if (opened._tag === "Cut") return opened
   if (opened._tag !== "Failure") return opened
   const error = Cause.findErrorOption(opened.cause)
@@ -97,7 +105,7 @@ export const closeAgent = (session: Session): Effect.Effect<void> =>
   Effect.suspend(() => {
     const kept = session.agent
     session.agent = undefined
-    return kept === undefined ? Effect.void : Scope.close(kept.scope, Exit.void)
+    return kept === undefined ? Effect.void : letGo(session, kept.scope)
   })
 
 /** Milliseconds of an agent's optional bound; 0 = none. */

@@ -85,7 +85,11 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
     }
     return options.onEvent(event)
   }
-  return Stream.runForEach(options.open.answer(options.turn), take).pipe(
+  // Suspended: an agent that throws instead of answering fails its turn, not the session.
+  return Stream.runForEach(
+    Stream.suspend(() => options.open.answer(options.turn)),
+    take
+  ).pipe(
     Effect.matchCauseEffect({
       onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text, usage }),
       onFailure: (cause) => {
@@ -95,8 +99,8 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
           // A journal that failed has told the program already; the settlement fails in the same way.
           return Effect.succeed(failed(value._tag === "AgentError" ? value.reason : "Defect", value.message))
         }
-        // The race's loser: somebody else's outcome counts.
-        if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+        // Nobody asks the race's loser; who interrupts itself has lost the turn, and the session goes on.
+        if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(failed("Defect", "the agent interrupted itself"))
         return Effect.succeed(failed("Defect", Cause.pretty(cause)))
       }
     })
