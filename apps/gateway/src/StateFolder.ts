@@ -57,12 +57,18 @@ const problem = (folder: string, origin: string, remedy: string) =>
 
 const elsewhere = "use another one with SLUICE_STATE_DIR"
 
+/** Not mkdir's own recursion, which turns for ever in a place that answers ENOENT for what exists (below /proc). */
+const makeAll = (folder: string): void => {
+  if (!exists(dirname(folder))) makeAll(dirname(folder))
+  mkdirSync(folder, { mode: 0o700 })
+}
+
 /** Makes the folder when it is missing, and holds it to mode 0700. Returns a warning when that is not possible and not dangerous. */
 export const prepare = (folder: string, origin: string): Effect.Effect<string | void, ConfigurationError> =>
   Effect.try({
     try: () => {
       const before = statSync(folder, { throwIfNoEntry: false })
-      if (before === undefined) mkdirSync(folder, { recursive: true, mode: 0o700 })
+      if (before === undefined) makeAll(folder)
       else if (!before.isDirectory()) throw Object.assign(new Error(), { code: "EEXIST" })
       accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK)
       // access() tells root everything is fine, on a read-only file system too.

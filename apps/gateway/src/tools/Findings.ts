@@ -87,12 +87,10 @@ const forgetful: { readonly [type: number]: string } = {
 const low = 1024 ** 3
 const empty = 100 * 1024 ** 2
 
-/** The disk under the state directory: what kind, and how much is left. */
-export const disk = (path: string): ReadonlyArray<Finding> => {
-  const found = statfsSync(existing(path))
-  const network = networks[found.type]
-  const gone = forgetful[found.type]
-  const free = found.bavail * found.bsize
+/** A kind of file system, by its number in statfs, and the bytes that are left on it. */
+export const judge = (type: number, free: number): ReadonlyArray<Finding> => {
+  const network = networks[type]
+  const gone = forgetful[type]
   const left = free < low ? `${Math.floor(free / 1024 ** 2)} MiB free` : `${Math.floor(free / low)} GiB free`
   const kind: Finding =
     network !== undefined
@@ -110,15 +108,19 @@ export const disk = (path: string): ReadonlyArray<Finding> => {
             remedy: "put the state directory on a volume that stays"
           }
         : { name: "file system", state: "ok", detail: "local" }
-  const remedy = "make room: without it no message can be accepted"
+  const state = free < empty ? "fail" : free < low ? "warn" : "ok"
   return [
     kind,
-    free < empty
-      ? { name: "disk", state: "fail", detail: left, remedy }
-      : free < low
-        ? { name: "disk", state: "warn", detail: left, remedy }
-        : { name: "disk", state: "ok", detail: left }
+    state === "ok"
+      ? { name: "disk", state, detail: left }
+      : { name: "disk", state, detail: left, remedy: "make room: without it no message can be accepted" }
   ]
+}
+
+/** The disk under the state directory: what kind, and how much is left. */
+export const disk = (path: string): ReadonlyArray<Finding> => {
+  const { bavail, bsize, type } = statfsSync(existing(path))
+  return judge(type, bavail * bsize)
 }
 
 /** The token that clients send. */

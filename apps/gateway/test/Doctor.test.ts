@@ -1,0 +1,199 @@
+// What the doctor finds: each look on its own, with what is well, what is not, and the remedy.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import * as Sources from "../src/ConfigurationSources.ts"
+import * as Findings from "../src/tools/Findings.ts"
+import { start, temporaryFolder, tool } from "./harness.ts"
+
+const states = (findings: ReadonlyArray<Findings.Finding>) => findings.map(({ name, state }) => `${name} ${state}`)
+
+const loaded = (folder: string, yaml: string) =>
+  Effect.suspend(() => {
+    writeFileSync(join(folder, "sluice.yaml"), yaml)
+    return Effect.orDie(Sources.load({ environment: {}, folder }))
+  })
+
+const placeOf = (stateDirectory: string, tokenFile?: string): Sources.Place => ({
+  stateDirectory,
+  tokenFile,
+  environment: {}
+})
+
+describe("the doctor looks at", () => {
+  it("the version of Node", () => {
+    assert.strictEqual(Findings.node("26.10.0").state, "ok")
+    assert.strictEqual(Findings.node("20.20.2").state, "fail")
+    assert.include(Findings.node("20.20.2").remedy, "Node 26")
+  })
+
+  it.effect("the state directory: missing is fine, open to others is told, not writable is a failure", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      assert.deepStrictEqual(states(Findings.folder(join(folder, "not", "yet"))), ["state directory ok"])
+      chmodSync(folder, 0o755)
+      assert.deepStrictEqual(states(Findings.folder(folder)), ["state directory warn"])
+      chmodSync(folder, 0o777)
+      const [open] = Findings.folder(folder)
+      assert.strictEqual(open?.state, "fail")
+      assert.include(open?.remedy, "chmod 700")
+      chmodSync(folder, 0o700)
+      assert.deepStrictEqual(states(Findings.folder(folder)), ["state directory ok"])
+      assert.deepStrictEqual(readdirSync(folder), [])
+    })
+  )
+
+  it("the file system and the space on it", () => {
+    assert.deepStrictEqual(
+      Findings.disk("/tmp").map(({ name }) => name),
+      ["file system", "disk"]
+    )
+    assert.deepStrictEqual(
+      Findings.judge(0x6969, 10 * 1024 ** 3).map(({ state }) => state),
+      ["fail", "ok"]
+    )
+    assert.include(Findings.judge(0x6969, 0)[0]?.detail, "NFS")
+    assert.deepStrictEqual(
+      Findings.judge(0x01021994, 500 * 1024 ** 2).map(({ state }) => state),
+      ["warn", "warn"]
+    )
+    assert.deepStrictEqual(
+      Findings.judge(0xef53, 50 * 1024 ** 2).map(({ detail, state }) => `${state} ${detail}`),
+      ["ok local", "fail 50 MiB free"]
+    )
+  })
+
+  it.effect("the token: not there yet, private, or readable for others", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const configuration = yield* loaded(folder, "")
+      const look = (place: Sources.Place) => Findings.tokens(place, configuration)
+      assert.match((yield* look(placeOf(folder)))[0]?.detail ?? "", /made at the first start/)
+      writeFileSync(join(folder, "token"), `${"a".repeat(20)}\n${"b".repeat(20)}\n`, { mode: 0o600 })
+      assert.match((yield* look(placeOf(folder)))[0]?.detail ?? "", /^two, one of which should go soon/)
+      chmodSync(join(folder, "token"), 0o640)
+      const [finding] = yield* look(placeOf(folder))
+      assert.strictEqual(finding?.state, "fail")
+      assert.include(finding?.detail, "chmod 600")
+    })
+  )
+
+  it.effect("the programs, folders and secrets of agents", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      mkdirSync(join(folder, "bin"))
+      writeFileSync(join(folder, "bin", "plain"), "")
+      writeFileSync(join(folder, "bin", "agent"), "#!/bin/sh\n", { mode: 0o755 })
+      writeFileSync(join(folder, "key"), "secret", { mode: 0o644 })
+      const configuration = yield* loaded(
+        folder,
+        `agents:
+  echo: { kind: demo }
+  here: { kind: command, argv: [./bin/agent] }
+  plain: { kind: command, argv: [./bin/plain] }
+  path: { kind: command, argv: [node] }
+  missing: { kind: command, argv: [no-such-program-4711] }
+  nowhere: { kind: command, argv: [node], cwd: gone }
+`
+      )
+      assert.deepStrictEqual(states(yield* Findings.agents(configuration)), [
+        "agent echo ok",
+        "agent here ok",
+        "agent plain fail",
+        "agent path ok",
+        "agent missing fail",
+        "agent nowhere fail"
+      ])
+      const withSecret = yield* loaded(
+        folder,
+        "agents: { a: { kind: command, argv: [node], secrets: { KEY: key } } }\n"
+      )
+      const [secret] = yield* Findings.agents(withSecret)
+      assert.strictEqual(secret?.state, "fail")
+      assert.match(secret?.detail ?? "", /agents\.a\.secrets\.KEY.*others can read it.*chmod 600/)
+      assert.notInclude(secret?.detail, "secret\n")
+    })
+  )
+
+  it.effect("the store: whole, damaged, or in use", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const place = placeOf(folder)
+      assert.match((yield* Findings.store(place, false))[0]?.detail ?? "", /made at the first start/)
+      const database = new DatabaseSync(join(folder, "journal.db"))
+      database.exec("create table t (x); insert into t values (1)")
+      database.close()
+      assert.deepStrictEqual(states(yield* Findings.store(place, false)), ["store ok"])
+      assert.match((yield* Findings.store(place, true))[0]?.detail ?? "", /in use/)
+      writeFileSync(join(folder, "journal.db"), "no database at all, whatever its name says".repeat(100))
+      const [damaged] = yield* Findings.store(place, false)
+      assert.strictEqual(damaged?.state, "fail")
+      assert.include(damaged?.remedy, "keep a copy")
+    })
+  )
+
+  it.effect("the port", () =>
+    Effect.gen(function* () {
+      const server = createServer()
+      const port = yield* Effect.callback<number>((resume) => {
+        server.listen(0, "127.0.0.1", () => {
+          const address = server.address()
+          resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+        })
+      })
+      const http = (yield* loaded(yield* temporaryFolder, "")).configuration.http
+      const taken = yield* Findings.port({ ...http, port })
+      assert.strictEqual(taken.state, "fail")
+      assert.include(taken.remedy, "SLUICE_PORT")
+      yield* Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+      })
+      assert.strictEqual((yield* Findings.port({ ...http, port })).state, "ok")
+    })
+  )
+
+  it("what a running gateway says it lacks", () => {
+    const [finding] = Findings.readiness(503, { ready: false, problems: ["resuming is paused"] }, "http://x")
+    assert.strictEqual(finding?.state, "warn")
+    assert.include(finding?.detail, "resuming is paused")
+    assert.strictEqual(Findings.readiness(200, { ready: true, problems: [] }, "http://x")[0]?.state, "ok")
+  })
+})
+
+describe("sluice doctor", () => {
+  it.live("ends with 1 and the number of things when something must be put right, and changes nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "sluice.yaml"), "agents: { a: { kind: command, argv: [no-such-program-4711] } }\n")
+      const { code, out } = yield* tool(folder, ["doctor"])
+      assert.strictEqual(code, 1)
+      assert.match(out, /fail {2}agent a .*"no-such-program-4711" is not found\n.*install it/)
+      assert.match(out, /1 thing to put right$/)
+      assert.deepStrictEqual(readdirSync(folder), ["sluice.yaml"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells a broken configuration key by key and looks at the rest all the same", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      writeFileSync(join(gateway.folder, "sluice.yaml"), "http: { prot: 1 }\n")
+      const { code, json } = yield* tool(gateway.folder, ["doctor", "--json"])
+      assert.strictEqual(code, 1)
+      const { findings, healthy } = json as {
+        readonly healthy: boolean
+        readonly findings: ReadonlyArray<Findings.Finding>
+      }
+      assert.isFalse(healthy)
+      assert.includeMembers(states(findings), [
+        "node ok",
+        "configuration fail",
+        "state directory ok",
+        "store ok",
+        "gateway ok"
+      ])
+    }).pipe(Effect.scoped)
+  )
+})

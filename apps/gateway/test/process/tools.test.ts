@@ -1,0 +1,255 @@
+// The tools against a running gateway: what an operator types, and what an agent types from inside its own turn.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { client } from "../client.ts"
+import { program, reportIn, running, start, store, tool, until } from "../harness.ts"
+
+const first = (text: string) => text.split("\n")[0] ?? ""
+
+describe("stop and restart by command", () => {
+  it.live("stop waits for the end, prints the report, and the store is free when it returns", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      yield* gateway.client.send("kim", "work 500ms slow")
+      const stop = yield* tool(gateway.folder, ["stop"])
+      assert.strictEqual(stop.code, 0, stop.err)
+      assert.match(first(stop.out), /^Stopped in .* \(POST \/v1\/admin\/stop\): clean, exit 0$/)
+      const next = yield* start({ folder: gateway.folder })
+      assert.strictEqual(next.facts.epoch, gateway.facts.epoch + 1)
+      assert.match(next.facts.lastStop, /^clean/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stop --no-wait --json returns at once with the time it may take", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start({ environment: { SLUICE_DRAIN_TIMEOUT: "7s" } })
+      const stop = yield* tool(gateway.folder, ["stop", "--no-wait", "--json"])
+      const { epoch, pid, stopping, within } = stop.json as { readonly [key: string]: number | boolean }
+      assert.deepStrictEqual({ epoch, pid, stopping }, { epoch: gateway.facts.epoch, pid: gateway.pid, stopping: true })
+      assert.isAtMost(Number(within), 7000)
+      assert.strictEqual((yield* gateway.exited).code, 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("restart waits until the next boot listens, and prints both", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      const restart = yield* tool(gateway.folder, ["restart"])
+      assert.strictEqual(restart.code, 0, restart.err)
+      assert.match(first(restart.out), /^Stopped for a restart in|restart/)
+      const next = yield* running(gateway, gateway.facts.epoch)
+      assert.include(restart.out, `running again at ${next.url} (pid ${gateway.pid}, boot ${next.facts.epoch})`)
+    }).pipe(Effect.scoped)
+  )
+})
+
+/** A command agent: its program stands in the folder as agent.mjs. */
+const withProgram = (text: string) =>
+  Effect.gen(function* () {
+    const gateway = yield* start({
+      configuration: "agents: { main: { kind: command, argv: [node, agent.mjs] } }\ndrain: { timeout: 10 seconds }\n"
+    })
+    writeFileSync(join(gateway.folder, "agent.mjs"), text)
+    return gateway
+  })
+
+describe("S10: an agent that restarts the gateway from its own turn", () => {
+  it.live(
+    "is not waited for, runs again after the restart, and its second wish is answered with the report instead of a loop",
+    () =>
+      Effect.gen(function* () {
+        const gateway = yield* withProgram(`
+        import { spawnSync } from "node:child_process"
+        const run = spawnSync(process.execPath, [${JSON.stringify(program)}, "restart"], { encoding: "utf8" })
+        console.log("restart said " + run.status + " " + (run.stdout.split("\\n")[0] ?? "") + run.stderr)
+      `)
+        yield* gateway.client.send("kim", "please restart yourself")
+        const next = yield* running(gateway, gateway.facts.epoch)
+        assert.strictEqual(next.facts.epoch, gateway.facts.epoch + 1)
+        assert.match(next.facts.lastStop, /^clean/)
+        const report = reportIn(next)
+        assert.deepStrictEqual(
+          report.sessions.map(({ key, outcome }) => `${key} ${outcome}`),
+          ["http/kim asked"]
+        )
+        const [reply] = yield* client(next.url, next.token).repliesUntil("kim", 1)
+        assert.match(reply?.text ?? "", /^restart said 0 .*restart/)
+        const [turn] = store(next, "select attempt, crashes, cuts from sluice_turns")
+        assert.deepStrictEqual({ ...turn }, { attempt: 2, crashes: 0, cuts: 1 })
+        assert.strictEqual(store(next, "select max(epoch) as epoch from sluice_boots")[0]?.["epoch"], next.facts.epoch)
+      }).pipe(Effect.scoped)
+  )
+})
+
+describe("reload", () => {
+  it.live("by command: the next turn has the new agent, keys that need a restart are named", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start({ configuration: "agents: { main: { kind: demo } }\n" })
+      yield* gateway.client.send("kim", "one")
+      assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1))[0]?.text, "one")
+      writeFileSync(
+        join(gateway.folder, "loud.mjs"),
+        'process.stdin.once("data", (d) => console.log(JSON.parse(d).text.toUpperCase()))'
+      )
+      writeFileSync(
+        join(gateway.folder, "sluice.yaml"),
+        "agents: { main: { kind: command, argv: [node, loud.mjs] } }\nqueue: { cap: 5 }\n"
+      )
+      const reload = yield* tool(gateway.folder, ["reload"])
+      assert.strictEqual(reload.code, 0, reload.err)
+      assert.include(reload.out, "queue.cap has changed; it takes effect with a restart")
+      yield* gateway.client.send("kim", "two")
+      assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1, 1))[0]?.text, "TWO")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("by SIGHUP with a broken file: the old configuration stays, and the log says why", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start({ configuration: "agents: { main: { kind: demo } }\n" })
+      writeFileSync(join(gateway.folder, "sluice.yaml"), "agents: { main: { kind: dmeo } }\n")
+      yield* gateway.signal("SIGHUP")
+      const event = yield* gateway.event("not reloaded", ({ message }) => message.includes("was not reloaded"))
+      assert.include(String(event.annotations?.["why"]), 'agents.main.kind = "dmeo" (sluice.yaml:1)')
+      yield* gateway.client.send("kim", "still here")
+      assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1))[0]?.text, "still here")
+      const reload = yield* tool(gateway.folder, ["reload"])
+      assert.strictEqual(reload.code, 1)
+      assert.include(reload.err, "use one of demo, command")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("exchanges the token: both are valid while the file has both, then only the new one", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      const fresh = "the-next-token-0123456789"
+      const status = (token: string) => Effect.orDie(gateway.client.call("/v1/audit", { token }))
+      assert.strictEqual((yield* status(fresh)).status, 401)
+      writeFileSync(join(gateway.stateDirectory, "token"), `${fresh}\n${gateway.token}\n`)
+      yield* gateway.signal("SIGHUP")
+      yield* until("the new token is valid", status(fresh), ({ status }) => status === 200)
+      assert.strictEqual((yield* status(gateway.token)).status, 200)
+      writeFileSync(join(gateway.stateDirectory, "token"), `${fresh}\n`)
+      assert.strictEqual((yield* tool(gateway.folder, ["reload"])).code, 0)
+      assert.strictEqual((yield* status(gateway.token)).status, 401)
+      assert.strictEqual((yield* tool(gateway.folder, ["audit"])).code, 0)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("looking", () => {
+  it.live("SIGQUIT says what every session waits for, and the gateway goes on", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      yield* gateway.client.send("kim", "work 2s long")
+      yield* until("a turn runs", Effect.orDie(gateway.client.call("/v1/status")), ({ body }) =>
+        JSON.stringify(body).includes('"attempt":1')
+      )
+      yield* gateway.signal("SIGQUIT")
+      const event = yield* gateway.event("the session", ({ message }) => message === "Session")
+      assert.strictEqual(event.annotations?.["key"], "http/kim")
+      assert.isNotEmpty(event.annotations?.["waitsFor"])
+      assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1))[0]?.text, "work 2s long")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("every route but health and readiness wants the token", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      const ask = (path: string, method: "GET" | "POST" = "GET") =>
+        Effect.map(Effect.orDie(gateway.client.call(path, { token: "", method })), ({ status }) => `${path} ${status}`)
+      assert.deepStrictEqual(
+        yield* Effect.all([
+          ask("/healthz"),
+          ask("/readyz"),
+          ask("/metrics"),
+          ask("/v1/status"),
+          ask("/v1/sessions"),
+          ask("/v1/audit"),
+          ask("/v1/report"),
+          ask("/v1/dead-letters"),
+          ask("/v1/dead-letters/1/replay", "POST"),
+          ask("/v1/admin/stop", "POST"),
+          ask("/v1/admin/restart", "POST"),
+          ask("/v1/admin/reload", "POST"),
+          ask("/v1/admin/resume", "POST")
+        ]),
+        [
+          "/healthz 200",
+          "/readyz 200",
+          "/metrics 401",
+          "/v1/status 401",
+          "/v1/sessions 401",
+          "/v1/audit 401",
+          "/v1/report 401",
+          "/v1/dead-letters 401",
+          "/v1/dead-letters/1/replay 401",
+          "/v1/admin/stop 401",
+          "/v1/admin/restart 401",
+          "/v1/admin/reload 401",
+          "/v1/admin/resume 401"
+        ]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("bad input at the operators' routes is refused with what would be right", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      const call = (path: string, body?: unknown) =>
+        Effect.orDie(gateway.client.call(path, { method: "POST", ...(body === undefined ? {} : { body }) }))
+      for (const body of [{ asking: 7 }, { askign: "x" }, [], "stop", { asking: "x".repeat(2000) }]) {
+        const { body: answer, status } = yield* call("/v1/admin/stop", body)
+        assert.strictEqual(status, 400, JSON.stringify(body))
+        assert.strictEqual(answer.type, "urn:sluice:problem:invalid")
+      }
+      assert.strictEqual((yield* call("/v1/dead-letters/999/replay")).status, 404)
+      assert.strictEqual((yield* call("/v1/dead-letters/1e3/discard")).status, 400)
+      assert.strictEqual((yield* Effect.orDie(gateway.client.call("/v1/report"))).status, 404)
+      const { body } = yield* Effect.orDie(gateway.client.call("/readyz"))
+      assert.deepStrictEqual(body, { ready: true, problems: [] })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("sessions, audit and metrics agree with what was said", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      for (const name of ["ann", "bob"]) {
+        yield* gateway.client.send(name, `hello from ${name}`)
+        yield* gateway.client.repliesUntil(name, 1)
+      }
+      const sessions = yield* tool(gateway.folder, ["sessions", "--json"])
+      const list = (sessions.json as { readonly sessions: ReadonlyArray<{ readonly conversationKey: string }> })
+        .sessions
+      assert.deepStrictEqual(list.map(({ conversationKey }) => conversationKey).toSorted(), ["http/ann", "http/bob"])
+      const { body } = yield* Effect.orDie(gateway.client.call("/metrics"))
+      assert.include(body.text, 'sluice_turns_total{outcome="done"} 2')
+      assert.match(body.text ?? "", /sluice_commit_seconds_count [1-9]/)
+      assert.deepInclude((yield* tool(gateway.folder, ["audit", "--json"])).json, {
+        accepted: 2,
+        open: 0,
+        balanced: true
+      })
+      const doctor = yield* tool(gateway.folder, ["doctor"])
+      assert.strictEqual(doctor.code, 0, doctor.out)
+      assert.include(doctor.out, "nothing has to be put right")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("chat over a pipe sends, waits for the answer and prints it", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start()
+      const { spawnSync } = yield* Effect.promise(() => import("node:child_process"))
+      const chat = spawnSync(process.execPath, [program, "chat", "--as", "kim"], {
+        cwd: gateway.folder,
+        encoding: "utf8",
+        input: "hello there\n",
+        timeout: 20_000
+      })
+      assert.strictEqual(chat.status, 0, chat.stderr)
+      assert.strictEqual(chat.stdout.trim(), "hello there")
+      assert.isNotEmpty(readFileSync(join(gateway.stateDirectory, "token"), "utf8"))
+    }).pipe(Effect.scoped)
+  )
+})
