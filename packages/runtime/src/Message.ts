@@ -230,7 +230,7 @@ export interface TurnMessage {
 
 /** Why the previous attempt of a turn did not end, and the tool that was running then. */
 export interface Interrupted {
-  /** `crash`, or the reason of the stop that cut it (`stop`, `restart`, ...). */
+  /** `crash`, the reason of the stop that cut it (`stop`, `restart`, ...), or `failure` when it failed with a tool running. */
   readonly by: string
   /** Name of a tool that had started and whose outcome is unknown. Don't repeat it blindly. */
   readonly tool?: string

@@ -13,9 +13,6 @@ const manual = (place: World, options: Parameters<typeof boot>[1] = {}) =>
     return Effect.map(boot(place, { ...options, agent }), (made) => ({ ...made, agent }))
   })
 
-const runOf = (agent: TestAgent.TestAgent, text: string) =>
-  agent.runs.find(({ turn }) => turn.messages.some((message) => message.text === text))
-
 const crashesOf = ({ gateway }: Boot) =>
   Effect.map(gateway.sessions, (sessions) =>
     Object.fromEntries(

@@ -95,9 +95,9 @@ export const toTurn = ({ turn, session, rows, summary, context }: Claimed): Turn
   attempt: turn.attempt,
   messages: rows.map(message),
   text: rows.map((row) => row.text).join("\n"),
-  ...(turn.cutBy === undefined
+  ...(turn.cutBy === undefined && turn.tool === undefined
     ? {}
-    : { interrupted: { by: turn.cutBy, ...(turn.tool === undefined ? {} : { tool: turn.tool }) } }),
+    : { interrupted: { by: turn.cutBy ?? "failure", ...(turn.tool === undefined ? {} : { tool: turn.tool }) } }),
   ...(summary.length === 0
     ? {}
     : { summary: { count: summary.length, lines: summary.slice(-100).map((row) => line(row.text)) } }),
