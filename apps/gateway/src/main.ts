@@ -1,4 +1,7 @@
-/** Runs the command line over Node's services and ends the process with the exit code of what it did. */
+/**
+ * Runs the command line over Node's services and ends the process with the exit
+ * code of what it did. Composes; everything that decides is elsewhere.
+ */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliConfig from "effect/cli/CliConfig"
 import * as Command from "effect/cli/Command"
