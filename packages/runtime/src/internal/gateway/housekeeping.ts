@@ -9,8 +9,7 @@ import { Journal } from "../../Journal.ts"
 const sweep = Effect.gen(function* () {
   const journal = yield* Journal
   const attachments = yield* Effect.serviceOption(Attachments)
-  let deleted = 0
-  for (let piece = -1; piece !== 0; deleted += piece) piece = yield* journal.compact
+  const deleted = yield* journal.compact
   const files = attachments._tag === "Some" ? yield* attachments.value.sweep(yield* journal.attachments) : []
   if (deleted > 0 || files.length > 0) {
     yield* Effect.logInfo("Retention").pipe(Effect.annotateLogs({ rows: deleted, files: files.length }))
