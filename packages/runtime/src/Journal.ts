@@ -119,7 +119,7 @@ export class Journal extends Context.Service<
     }) => Effect.Effect<void, JournalError>
     /** The boot is healthy: ends the chain of unclean boots. */
     readonly healthy: Effect.Effect<void, JournalError>
-    /** Deletes what retention lets go, a bounded piece at a time; returns the number of rows. */
+    /** Lets go what retention lets go: one pass over the store in bounded rounds, others write in between; returns the number of rows. */
     readonly compact: Effect.Effect<number, JournalError>
     /** Checkpoints and truncates the write-ahead log, ends the writer; the lock is released with the layer. */
     readonly close: Effect.Effect<void, JournalError>

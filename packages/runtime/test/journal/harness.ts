@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { Journal, type JournalShape } from "../../src/Journal.ts"
+import { Journal, JournalError, type JournalShape } from "../../src/Journal.ts"
 import type { Admit, Claimed, Draft, JournalOptions, ReplyRow, Route, Row, Settlement } from "../../src/Journal.ts"
 import type { Conversation } from "../../src/Message.ts"
 
@@ -82,6 +82,14 @@ export const outside = (file: string) =>
   Effect.acquireRelease(
     Effect.sync(() => new DatabaseSync(file)),
     (database) => Effect.sync(() => database.close())
+  )
+
+/** What a store says that can't be opened. */
+export const refused = (file: string): Effect.Effect<JournalError, never, Scope.Scope> =>
+  Effect.filterOrElse(
+    Effect.orDie(Effect.flip(bootFile(file))),
+    (error): error is JournalError => error instanceof JournalError,
+    (error) => Effect.die(error)
   )
 
 export const kim: Conversation = { channel: "http", account: "", peer: "kim", thread: "" }

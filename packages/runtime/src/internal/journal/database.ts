@@ -36,10 +36,12 @@ export interface Database<E> {
   readonly file: string | undefined
   /** One statement, by whoever holds the permit. */
   readonly query: Query
-  /** All or nothing. `conclude` runs just before the commit. Takes the permit. */
+  /** All or nothing. Takes the permit. */
   readonly transaction: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError>
   /** Questions, between rounds. */
   readonly read: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X>
+  /** Questions that must agree with each other although another process writes: one short snapshot. */
+  readonly snapshot: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError>
   /** Closes the connection and opens a new one. */
   readonly reopen: Effect.Effect<void, E | SqlError>
   /** Closes the connection. */
@@ -120,29 +122,34 @@ export const open = <E, R>(
     const file = yield* fileOf(handle)
     const driver = handle.client.driver
 
+    // Suspended: a question that was asked once and is run again later must meet the connection of that time.
     const query: Query = Object.assign(
       <A extends object>(statement: string, values?: ReadonlyArray<Value>) =>
-        handle.connection.execute(statement, values ?? [], undefined) as Effect.Effect<ReadonlyArray<A>, SqlError>,
+        Effect.suspend(
+          () =>
+            handle.connection.execute(statement, values ?? [], undefined) as Effect.Effect<ReadonlyArray<A>, SqlError>
+        ),
       {
         change: (statement: string, values?: ReadonlyArray<Value>) =>
-          Effect.map(handle.connection.executeRaw(statement, values ?? []), changesOf)
+          Effect.suspend(() => Effect.map(handle.connection.executeRaw(statement, values ?? []), changesOf))
       }
     )
-    const opening = begin(driver)
 
-    const transaction = <A, X>(body: Effect.Effect<A, X>): Effect.Effect<A, X | SqlError> =>
-      permit.withPermit(
-        Effect.flatMap(query(opening), () =>
-          Effect.matchCauseEffect(
-            Effect.flatMap(body, (value) => Effect.as(query("commit"), value)),
-            {
-              onSuccess: Effect.succeed,
-              // A failed commit may have ended the transaction already; the first cause is the one to report.
-              onFailure: (cause) => Effect.andThen(Effect.exit(query("rollback")), Effect.failCause(cause))
-            }
+    const within =
+      (beginning: string) =>
+      <A, X>(body: Effect.Effect<A, X>): Effect.Effect<A, X | SqlError> =>
+        permit.withPermit(
+          Effect.flatMap(query(beginning), () =>
+            Effect.matchCauseEffect(
+              Effect.flatMap(body, (value) => Effect.as(query("commit"), value)),
+              {
+                onSuccess: Effect.succeed,
+                // A failed commit may have ended the transaction already; the first cause is the one to report.
+                onFailure: (cause) => Effect.andThen(Effect.exit(query("rollback")), Effect.failCause(cause))
+              }
+            )
           )
         )
-      )
 
     const end = Effect.suspend(() => Scope.close(handle.scope, Exit.void))
     const reopen = permit.withPermit(
@@ -156,7 +163,8 @@ export const open = <E, R>(
       driver,
       file,
       query,
-      transaction,
+      transaction: within(begin(driver)),
+      snapshot: within("begin"),
       read: (body) => permit.withPermit(body),
       reopen: Effect.provide(reopen, context),
       close: permit.withPermit(end)

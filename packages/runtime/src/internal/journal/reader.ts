@@ -50,7 +50,7 @@ export const makeReader = <E, R>(
       yield* explained(check(database))
       const { query } = database
       const ask = <A>(question: Effect.Effect<A, SqlError>): Effect.Effect<A, JournalError> =>
-        Effect.mapError(database.read(question), asJournalError)
+        Effect.mapError(database.snapshot(question), asJournalError)
       const store = yield* explained(Reads.opening(query))
       const files = database.file === undefined ? undefined : storeFiles(database.file)
       return {

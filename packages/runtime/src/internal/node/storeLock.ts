@@ -14,6 +14,8 @@ const take = (file: string): DatabaseSync => {
   const lock = new DatabaseSync(`${file}.lock`)
   try {
     lock.exec("pragma busy_timeout = 0")
+    // Nothing is ever written to it: no journal beside it either.
+    lock.exec("pragma journal_mode = memory")
     lock.exec("begin exclusive")
     return lock
   } catch (cause) {
