@@ -24,7 +24,7 @@ import * as Address from "./Address.ts"
 import type { Sources } from "./ConfigurationSources.ts"
 import { codes, Ending } from "./Exit.ts"
 import * as Lines from "./Lines.ts"
-import { escapeJson } from "./LogEncoder.ts"
+import { escape, escapeJson } from "./LogEncoder.ts"
 import type * as Operations from "./Operations.ts"
 import * as Pipeline from "./Pipeline.ts"
 import type { Recorder } from "./SignalRecorder.ts"
@@ -105,14 +105,20 @@ const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel:
   )
 }
 
+/** The first and the last line are printed at every level but `none`: whoever started the program waits for them. */
+const evenWhenQuiet = <A, E, R>(line: Effect.Effect<A, E, R>) =>
+  Effect.updateService(line, References.MinimumLogLevel, (level) => (level === "None" ? level : "Info"))
+
 /** Says that the gateway is there: the start lines, and the address for the tools. */
 const announce = Effect.fnUntraced(function* (setup: Setup.Setup, start: Lines.Start) {
   const { stateDirectory } = setup.current.loaded.configuration
   yield* Effect.forEach(setup.warnings, (warning) => Effect.logWarning(warning), { discard: true })
-  Address.write(stateDirectory, { url: start.url, pid: process.pid, epoch: start.epoch })
+  yield* Effect.sync(() =>
+    Address.write(stateDirectory, { url: start.url, pid: process.pid, epoch: start.epoch })
+  ).pipe(Effect.catchCause((cause) => Effect.logWarning("The tools will not find this gateway", cause)))
   yield* setup.format === "pretty"
     ? Effect.forEach(Lines.lines(start), (line) => Console.log(line), { discard: true })
-    : Effect.logInfo("ready").pipe(Effect.annotateLogs(Lines.facts(start)))
+    : Effect.logInfo("ready").pipe(Effect.annotateLogs(Lines.facts(start)), evenWhenQuiet)
 })
 
 /** SIGQUIT: what every session waits for, a line each. */
@@ -133,18 +139,26 @@ const dump = (gateway: typeof Gateway.Service) =>
 /** The third request: no phase is waited for any more. What is known of the stop is kept; the rest is in the journal. */
 const exitNow = (setup: Setup.Setup, stop: Stop) => (by: string) =>
   Effect.sync((): never => {
-    const report = stop.soFar?.({ code: codes.forced, why: `${by}, the third request to stop` })
-    if (report !== undefined) {
-      keepNow(setup.current.loaded.configuration.stateDirectory, report)
-      process.stdout.write(`${setup.format === "pretty" ? Report.text(report) : escapeJson(JSON.stringify(report))}\n`)
+    try {
+      const report = stop.soFar?.({ code: codes.forced, why: `${by}, the third request to stop` })
+      if (report !== undefined) {
+        const text = setup.format === "pretty" ? reportLines(report) : escapeJson(JSON.stringify(report))
+        process.stdout.write(`${text}\n`)
+        keepNow(setup.current.loaded.configuration.stateDirectory, report)
+      }
+    } finally {
+      // Whatever the disk says: now means now.
+      process.exit(codes.forced)
     }
-    process.exit(codes.forced)
   })
+
+/** Names in a report come from clients: they pass the encoder like everything else that is printed. */
+const reportLines = (report: Report): string => Report.text(report).split("\n").map(escape).join("\n")
 
 const farewell = (setup: Setup.Setup, report: Report) =>
   setup.format === "pretty"
-    ? Console.log(Report.text(report))
-    : Effect.logInfo("stopped").pipe(Effect.annotateLogs({ report }))
+    ? Console.log(reportLines(report))
+    : Effect.logInfo("stopped").pipe(Effect.annotateLogs({ report }), evenWhenQuiet)
 
 /** Starts the watchdog, which guards until the store is closed. */
 const guarded = Effect.fnUntraced(function* (setup: Setup.Setup, choices: DrainOptions) {

@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import process from "node:process"
 import * as Cli from "./Cli.ts"
-import { exitCodeOf, lastWords } from "./Exit.ts"
+import { codes, exitCodeOf, lastWords } from "./Exit.ts"
+import { escape } from "./LogEncoder.ts"
 import { leave } from "./Restart.ts"
 import type { Recorder } from "./SignalRecorder.ts"
 import { version } from "./version.ts"
@@ -24,6 +25,11 @@ const services = (recorder: Recorder) =>
 
 /** Never returns: the process ends, or becomes the next one. */
 export const main = (recorder: Recorder): void => {
+  // A defect outside of every fiber. The journal is right wherever the process dies; going on would not be.
+  process.on("uncaughtException", (error) => {
+    process.stderr.write(`sluice: ${escape(error.stack ?? String(error))}\n`)
+    process.exit(codes.defect)
+  })
   const program = Command.runWith(Cli.sluice, { version })(process.argv.slice(2))
   void Effect.runPromiseExit(Effect.provide(program, services(recorder))).then((exit) => {
     for (const line of lastWords(exit)) process.stderr.write(`${line}\n`)

@@ -91,6 +91,8 @@ export interface Process {
   readonly event: (what: string, is: (event: Event) => boolean) => Effect.Effect<Event>
   /** Sends a signal; returns when it was sent, by the monotonic clock. */
   readonly signal: (name: NodeJS.Signals) => Effect.Effect<number>
+  /** Closes the other end of its output: what it prints from now on nobody reads. */
+  readonly deafen: Effect.Effect<void>
   readonly exited: Effect.Effect<Exit>
 }
 
@@ -190,6 +192,10 @@ const wrap = (child: ChildProcess, folder: string, stateDirectory: string): Proc
         child.kill(name)
         return at
       }),
+    deafen: Effect.sync(() => {
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }),
     exited: Deferred.await(exited).pipe(
       Effect.timeoutOrElse({
         duration: "60 seconds",
