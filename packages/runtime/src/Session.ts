@@ -18,6 +18,7 @@ import type { Environment } from "./internal/session/Environment.ts"
 import { endPermissions, onEvent } from "./internal/session/events.ts"
 import { finish } from "./internal/session/finish.ts"
 import { dispatchable } from "./internal/session/next.ts"
+import { stillAtIt } from "./internal/session/slow.ts"
 import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
 import { sessionKey, type SessionState } from "./Message.ts"
 
@@ -36,6 +37,8 @@ export interface OpenTurn {
 export interface Running {
   readonly claimed: Claimed
   readonly startedAt: number
+  /** How long the session had rested, milliseconds; absent at its first turn. */
+  readonly idleFor: number | undefined
   readonly pulse: Pulse
   readonly cut: Deferred.Deferred<Cut>
   /** Its text is shown in a placeholder. */
@@ -87,6 +90,8 @@ export class Session {
   exempt = false
   /** Makes room when it is idle. */
   evicted = false
+  /** When its last turn ended, monotonic milliseconds. */
+  restedAt = 0
   readonly questions = new Map<number, Question>()
   #permit = false
   #parked: (() => void) | undefined = undefined
@@ -113,11 +118,6 @@ export class Session {
   /** Nothing about it is only in memory: the next message finds the rest in the journal. */
   get forgettable() {
     return !this.hasWork && this.arriving === 0 && this.orphan === undefined
-  }
-
-  /** Nothing is to be done and its fiber waits: it could make room. */
-  get idle() {
-    return this.#parked !== undefined && this.running === undefined && !this.hasWork
   }
 
   /** Something changed: look again. Synchronous; harmless at any time. */
@@ -270,7 +270,8 @@ export class Session {
     const running: Running = {
       claimed,
       startedAt: now,
-      pulse: { at: now, waiting: false },
+      idleFor: this.#idleFor(claimed),
+      pulse: { at: now, shownAt: now, waiting: false },
       cut: Deferred.makeUnsafe(),
       places: this.env.outbox.route(claimed.session.address).places,
       tool: undefined,
@@ -278,6 +279,7 @@ export class Session {
       shown: ""
     }
     this.running = running
+    this.#named(claimed)
     // What came while the claim was being committed.
     if (this.endedEarly?.turn === claimed.turn.id) this.cutOff({ _tag: "Cancelled", by: this.endedEarly.by })
     if (this.env.gate.isShut) this.cutOff({ _tag: "Interrupted", reason: this.env.stop.reason })
@@ -289,10 +291,20 @@ export class Session {
     yield* finish(this, running, outcome)
     yield* endPermissions(this)
     this.running = undefined
+    this.restedAt = this.env.now()
     if (this.line.size === 0) this.toldWaiting = false
     this.env.ended(this, running, outcome)
     this.tellState()
   })
+
+  #idleFor({ session, turn }: Claimed): number | undefined {
+    return this.row?.agent === "" ? undefined : Math.max(0, turn.startedAt - session.lastActive)
+  }
+
+  /** Its first turn has fixed its agent: after a reload it waits for that one and runs with no other. */
+  #named({ session }: Claimed) {
+    if (this.row?.agent === "") this.row = { ...this.row, agent: session.agent }
+  }
 
   #answer(running: Running) {
     return Effect.gen({ self: this }, function* () {
@@ -301,6 +313,7 @@ export class Session {
         return { _tag: "Cut", cut: yield* Deferred.await(running.cut) } satisfies Outcome
       }
       if (running.places) yield* this.env.outbox.begin(claimed.turn.id, claimed.session)
+      if (!this.env.outbox.route(claimed.session.address).pull) yield* Effect.forkScoped(stillAtIt(this, running))
       const opened = yield* openAgent(this, running)
       if (opened._tag !== "Opened") return opened
       const { agent, open } = opened.kept

@@ -51,9 +51,10 @@ export class Live {
     this.#idle.delete(session)
   }
 
-  /** A turn of the session has ended. */
+  /** A turn of the session has ended. With nothing more to do it makes room for those that wait. */
   rested(session: Session) {
-    this.#idle.add(session)
+    if (this.#waiting.size > 0 && !session.hasWork) session.evicted = true
+    else this.#idle.add(session)
   }
 
   /** No turn runs but the one that asked for the stop, and none can start. */
@@ -70,8 +71,9 @@ export class Live {
     if (this.#fibers.size < this.#most) return this.#begin(session)
     this.#waiting.add(session)
     for (const idle of this.#idle) {
+      // Work has come for it that it has not begun yet.
+      if (idle.hasWork) continue
       this.#idle.delete(idle)
-      if (!idle.idle) continue
       idle.evicted = true
       idle.ring()
       break

@@ -16,6 +16,7 @@ import type { Running, Session } from "../../Session.ts"
 import { resolveAgent } from "../registry.ts"
 import { AskingTurn } from "../shutdown/AskingTurn.ts"
 import type { Outcome } from "./attempt.ts"
+import { showLine } from "./events.ts"
 
 /** An agent that is open for a session. */
 export interface Kept {
@@ -24,9 +25,12 @@ export interface Kept {
   readonly scope: Scope.Closeable
 }
 
+/** A pause that people are told of, milliseconds. */
+const longPause = 60_000
+
 const describe = (
   session: Session,
-  { session: row, turn }: Claimed,
+  { claimed: { session: row }, idleFor }: Running,
   systemPrompt: string | undefined
 ): AgentSession => ({
   id: row.id,
@@ -35,9 +39,7 @@ const describe = (
   conversation: row.conversationKey,
   instance: session.env.instance,
   epoch: session.env.epoch,
-  ...(turn.attempt === 1 && row.lastActive === turn.startedAt
-    ? {}
-    : { idleFor: Math.max(0, turn.startedAt - row.lastActive) }),
+  ...(idleFor === undefined ? {} : { idleFor }),
   ...(systemPrompt === undefined ? {} : { systemPrompt }),
   killed: (child) =>
     Effect.suspend(() => {
@@ -62,6 +64,14 @@ export const around = <A, E, R>(
     )
   )
 
+/** The first line of progress when the agent comes back after a while: it may take longer than usual. */
+const resuming = (session: Session, running: Running): Effect.Effect<void> => {
+  const { idleFor = 0 } = running
+  if (idleFor <= longPause) return Effect.void
+  const { parts } = session.env.outbox.sentence(running.claimed.session.address, "resuming", { idle: idleFor })
+  return showLine(session, running, parts.join(""))
+}
+
 /** Ends an agent's scope. An agent that dies of it has let go as well as it can: its session goes on. */
 const letGo = (session: Session, scope: Scope.Closeable): Effect.Effect<void> =>
   Effect.catchCause(Scope.close(scope, Exit.void), (cause) =>
@@ -77,8 +87,9 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
   }
   if (session.agent?.agent === agent) return { _tag: "Opened", kept: session.agent } as const
   yield* closeAgent(session)
+  yield* resuming(session, running)
   const scope = yield* Scope.make()
-  const opening = Effect.suspend(() => agent.open(describe(session, claimed, systemPrompt))).pipe(
+  const opening = Effect.suspend(() => agent.open(describe(session, running, systemPrompt))).pipe(
     Effect.provideService(Scope.Scope, scope)
   )
   const opened = yield* Effect.raceFirst(

@@ -29,9 +29,13 @@ export type Outcome =
 /** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
 export const maxAnswer = 1_048_576
 
-/** When the attempt last showed progress, monotonic milliseconds; `waiting` while it waits for a person. */
+/**
+ * When the attempt last showed that it lives, and when something of it that a person could see; monotonic milliseconds.
+ * `waiting` while it waits for a person.
+ */
 export interface Pulse {
   at: number
+  shownAt: number
   waiting: boolean
 }
 
@@ -83,6 +87,7 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
       case "Alive":
         return Effect.void
     }
+    options.pulse.shownAt = options.pulse.at
     return options.onEvent(event)
   }
   // Suspended: an agent that throws instead of answering fails its turn, not the session.

@@ -27,6 +27,13 @@ const text = (session: Session, running: Running, delta: string): Effect.Effect<
   return running.places ? session.env.outbox.progress(turn, running.shown) : Effect.void
 }
 
+/** Shows a line of progress: to those who watch, and in the placeholder until the answer begins. */
+export const showLine = (session: Session, running: Running, text: string): Effect.Effect<void> => {
+  const { id } = running.claimed.turn
+  tell(session, { _tag: "Line", session: session.key, turn: String(id), text })
+  return running.places && running.shown === "" ? session.env.outbox.progress(id, text) : Effect.void
+}
+
 const permission = (
   session: Session,
   running: Running,
@@ -43,13 +50,15 @@ const permission = (
       running.pulse.waiting = true
       session.leave()
     }
+    const { number, options, question } = row
+    tell(session, { _tag: "Permission", session: session.key, turn: String(row.turn), number, question, options })
     yield* env.outbox.notify(
       { conversation: claimed.session.conversation, address: claimed.session.address },
       "permission",
       {
-        number: row.number,
-        question: row.question,
-        options: row.options.map((option, index) => `${index + 1}. ${option}`).join("\n")
+        number,
+        question,
+        options: options.map((option, index) => `${index + 1}. ${option}`).join("\n")
       }
     )
     session.tellState()
@@ -75,8 +84,7 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
     case "Permission":
       return permission(session, running, event)
     case "Line":
-      tell(session, { _tag: "Line", session: session.key, turn, text: event.text })
-      return Effect.void
+      return showLine(session, running, event.text)
     case "Usage":
     case "Alive":
       return Effect.void

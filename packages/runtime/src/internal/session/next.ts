@@ -49,5 +49,7 @@ export const dispatchable = (session: Session): Next => {
   const head = session.line.peek()?.[0]
   if (head !== undefined) return env.gate.admits(head.seq) ? ready : end
   if (env.gate.draining || session.evicted || session.agent === undefined) return end
-  return { _tag: "Wait", millis: session.row?.idleTimeout ?? env.options.idleTimeout, ends: true }
+  // Counted from its last turn: being woken for anything else keeps no agent any longer.
+  const left = session.restedAt + (session.row?.idleTimeout ?? env.options.idleTimeout) - env.now()
+  return left > 0 ? { _tag: "Wait", millis: left, ends: true } : end
 }
