@@ -17,10 +17,17 @@ import { ConfigurationError, shown } from "./Problem.ts"
 import { longDuration } from "./Setting.ts"
 import { readSecret } from "./Tokens.ts"
 
+/** What an agent is made from. */
+interface Recipe {
+  /** Its configuration, and the folder of it. */
+  readonly text: string
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+}
+
 /** What a gateway is made with. */
 export interface Made {
   /** What each agent was made from: an agent that is configured as before stays the same one over a reload. */
-  readonly recipes: { readonly [name: string]: string }
+  readonly recipes: { readonly [name: string]: Recipe }
   readonly agents: { readonly [name: string]: Agent.Agent }
   readonly personas: { readonly [name: string]: Persona }
   /** Every secret that an agent was given, to be kept out of the log. */
@@ -74,8 +81,12 @@ const command = Effect.fnUntraced(function* (name: string, agent: CommandAgent, 
   return { made, secrets: Object.values(secrets) }
 })
 
-const recipeOf = (agent: Configuration.Agent, folder: string, secrets: ReadonlyArray<Redacted.Redacted>): string =>
-  JSON.stringify([agent, folder, secrets.map(Redacted.value)])
+const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
+  one.text === other?.text &&
+  one.secrets.length === other.secrets.length &&
+  one.secrets.every(
+    (secret, index) => Redacted.value(secret) === Redacted.value(other.secrets[index] ?? Redacted.make(""))
+  )
 
 /** Makes what the configuration names. */
 export const make = Effect.fnUntraced(function* (
@@ -83,16 +94,15 @@ export const make = Effect.fnUntraced(function* (
   before?: { readonly made: Made }
 ): Effect.fn.Return<Made, ConfigurationError> {
   const agents: Record<string, Agent.Agent> = {}
-  const recipes: Record<string, string> = {}
+  const recipes: Record<string, Recipe> = {}
   const secrets: Array<Redacted.Redacted> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
     const found =
       agent.kind === "demo"
         ? { made: { ...Demo.make(), ...limits(agent) }, secrets: [] }
         : yield* command(name, agent, loaded)
-    const recipe = recipeOf(agent, loaded.folder, found.secrets)
-    const same = before?.made.recipes[name] === recipe ? before.made.agents[name] : undefined
-    agents[name] = same ?? found.made
+    const recipe = { text: JSON.stringify([agent, loaded.folder]), secrets: found.secrets }
+    agents[name] = (isSame(recipe, before?.made.recipes[name]) ? before?.made.agents[name] : undefined) ?? found.made
     recipes[name] = recipe
     secrets.push(...found.secrets)
   }

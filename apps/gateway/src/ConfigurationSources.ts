@@ -4,6 +4,7 @@
  * one reading and told with its place; a program with half of its configuration
  * never starts.
  */
+import { markerVariable } from "@sluice/runtime/Agent"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Cause from "effect/Cause"
@@ -45,18 +46,11 @@ export interface Loaded {
   readonly origin: (path: ReadonlyArray<PropertyKey>) => string
 }
 
-/** Variables that are no settings: where things are, secrets, and what a supervisor or the gateway itself sets. */
-const otherVariables = new Set([
-  "SLUICE_CONFIG",
-  "SLUICE_TOKEN",
-  "SLUICE_SUPERVISED",
-  "SLUICE_STOP_BUDGET",
-  "SLUICE_MARKER",
-  "SLUICE_INSTANCE",
-  "SLUICE_EPOCH",
-  "SLUICE_SESSION",
-  "SLUICE_TURN"
-])
+/** Variables that are no settings, for whoever starts the program. */
+export const ownVariables = ["SLUICE_CONFIG", "SLUICE_TOKEN", "SLUICE_STOP_BUDGET", "SLUICE_SUPERVISED"]
+
+/** What the gateway itself gives the processes of its agents: a gateway that is started by one has it, too. */
+const givenVariables = [markerVariable]
 
 const integerPattern = /^\s*-?\d+\s*$/
 
@@ -144,7 +138,7 @@ const fromFlags = (sources: Sources): Layer & { readonly problems: ReadonlyArray
 }
 
 const unknownVariables = (environment: Sources["environment"]): ReadonlyArray<string> => {
-  const known = [...otherVariables, ...Configuration.settings.flatMap((one) => one.variable ?? [])]
+  const known = [...ownVariables, ...givenVariables, ...Configuration.settings.flatMap((one) => one.variable ?? [])]
   return Object.keys(environment)
     .filter((name) => name.startsWith("SLUICE_") && !known.includes(name) && environment[name] !== "")
     .map((name) => `variable ${shown(name).slice(1, -1)} is not known and has no effect${didYouMean(name, known)}`)

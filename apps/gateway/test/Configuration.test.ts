@@ -179,6 +179,14 @@ describe("docs/configuration.md", () => {
     else assert.strictEqual(written, table())
   })
 
+  it("lists the variables that are no keys", () => {
+    const [, section = ""] = readFileSync(reference, "utf8").split("## Variables without a key")
+    assert.deepStrictEqual(
+      [...section.matchAll(/^\| `(SLUICE_[A-Z_]+)`/gm)].map(([, name]) => name),
+      Sources.ownVariables
+    )
+  })
+
   it.effect("shows an example that is valid as it stands", () =>
     Effect.gen(function* () {
       const example = /```yaml\n(# sluice.yaml[^`]*)```/.exec(readFileSync(reference, "utf8"))?.[1] ?? ""

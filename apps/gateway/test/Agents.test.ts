@@ -1,0 +1,97 @@
+// Agents of a configuration: their secrets come from files and stay out of everything that is printed, and a reload
+// leaves alone whoever is configured as before, because a new agent would end a process that is kept warm.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { chmodSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Agents from "../src/Agents.ts"
+import * as Sources from "../src/ConfigurationSources.ts"
+import { start, temporaryFolder } from "./harness.ts"
+
+const loaded = (folder: string, agents: string) =>
+  Effect.suspend(() => {
+    writeFileSync(join(folder, "sluice.yaml"), `agents:\n${agents}`)
+    return Sources.load({ environment: {}, folder })
+  })
+
+describe("agents over a reload", () => {
+  it.effect("stay the same ones while their configuration and their secrets do", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const key = join(folder, "key")
+      writeFileSync(key, "first-key\n", { mode: 0o600 })
+      const text = "  a: { kind: demo }\n  b: { kind: command, argv: [cat], secrets: { KEY: key } }\n"
+      const before = yield* Agents.make(yield* loaded(folder, text))
+      const again = yield* Agents.make(yield* loaded(folder, text), { made: before })
+      assert.strictEqual(again.agents["a"], before.agents["a"])
+      assert.strictEqual(again.agents["b"], before.agents["b"])
+      writeFileSync(key, "second-key\n")
+      const rotated = yield* Agents.make(yield* loaded(folder, text), { made: again })
+      assert.strictEqual(rotated.agents["a"], before.agents["a"])
+      assert.notStrictEqual(rotated.agents["b"], before.agents["b"])
+      assert.deepStrictEqual(rotated.secrets.map(Redacted.value), ["second-key"])
+      const changed = yield* Agents.make(yield* loaded(folder, "  a: { kind: demo, turnTimeout: 5s }\n"), {
+        made: rotated
+      })
+      assert.notStrictEqual(changed.agents["a"], before.agents["a"])
+      assert.isUndefined(changed.agents["b"])
+    })
+  )
+
+  it.effect("a secret that others can read is refused with its key", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "key"), "k")
+      chmodSync(join(folder, "key"), 0o644)
+      const configuration = yield* loaded(folder, "  b: { kind: command, argv: [cat], secrets: { KEY: key } }\n")
+      const error = yield* Effect.flip(Agents.make(configuration))
+      assert.match(error.message, /^agents\.b\.secrets\.KEY = .*\(sluice\.yaml:2\): others can read it/)
+    })
+  )
+})
+
+describe("what a command is given", () => {
+  it.live("its secrets, its variables and where this gateway is; not the token, and nothing that was not named", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "key"), "the-secret-key\n", { mode: 0o600 })
+      writeFileSync(
+        join(folder, "agent.mjs"),
+        `process.stdin.resume().on("end", () => {
+          console.log(JSON.stringify({ ...process.env, cwd: process.cwd() }))
+          console.error(process.env.KEY)
+          process.exitCode = process.env.KEY === "the-secret-key" ? 0 : 1
+        })`
+      )
+      const gateway = yield* start({
+        folder,
+        configuration: `agents:
+  main:
+    kind: command
+    argv: [node, agent.mjs]
+    environment: [PASSED_ON]
+    variables: { COLOR: blue }
+    secrets: { KEY: key }
+`,
+        environment: { PASSED_ON: "yes", KEPT_BACK: "no", SLUICE_LOG_LEVEL: "trace" }
+      })
+      yield* gateway.client.send("kim", "show me")
+      const [reply] = yield* gateway.client.repliesUntil("kim", 1)
+      const given = JSON.parse(reply?.text ?? "{}")
+      assert.deepInclude(given, {
+        KEY: "the-secret-key",
+        COLOR: "blue",
+        PASSED_ON: "yes",
+        SLUICE_STATE_DIR: gateway.stateDirectory,
+        cwd: folder
+      })
+      assert.notProperty(given, "KEPT_BACK")
+      assert.notProperty(given, "SLUICE_TOKEN")
+      assert.notProperty(given, "SLUICE_PORT")
+      yield* gateway.signal("SIGTERM")
+      yield* gateway.exited
+      assert.notInclude(gateway.output().out.join("\n"), "the-secret-key")
+    }).pipe(Effect.scoped)
+  )
+})
