@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import * as Exit from "effect/Exit"
 import { escape } from "./LogEncoder.ts"
 
-/** Exit codes. A stop that has several reasons ends with the first of 74, 70, 81, 75, 80, 0. */
+/** Exit codes. A stop that has several reasons ends with the first of 69, 74, 70, 81, 75, 80, 0. */
 export const codes = {
   /** All went well; for a gateway: a clean stop. */
   clean: 0,
