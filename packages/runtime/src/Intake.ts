@@ -123,7 +123,9 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       const session = journal.currentUnsafe(conversationKey(address))
       const command =
         isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
-      if (!command && session !== undefined && sessions.fullUnsafe(session)) {
+      // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
+      const hears = registered.entries.channels.get(channel)?.kind === "server"
+      if (!command && hears && session !== undefined && sessions.fullUnsafe(session)) {
         return Effect.fail(new RateLimited({ retryAfter, scope: "queue" }))
       }
       const admitted = journal.admit({

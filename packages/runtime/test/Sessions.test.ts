@@ -353,7 +353,9 @@ describe("Q22: many conversations", () => {
         const sleeping = { now: 0, most: 0 }
         const clock = yield* Clock.Clock
         const counting: Clock.Clock = {
-          ...clock,
+          currentTimeMillis: clock.currentTimeMillis,
+          currentTimeNanos: clock.currentTimeNanos,
+          monotonicTimeNanos: clock.monotonicTimeNanos,
           currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
           currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
           monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),

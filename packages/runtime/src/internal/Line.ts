@@ -55,6 +55,8 @@ export interface Line<in out A> {
   readonly size: number
   /** Whether one more counted item would make something fall: with `drop` `new`, refuse it before it is committed. */
   readonly full: boolean
+  /** How many more counted items may wait before something falls; not below 0. */
+  readonly room: number
   /** Puts an item at the end. */
   readonly push: (item: A) => void
   /**
@@ -107,6 +109,10 @@ class ArrayLine<A> implements Line<A> {
 
   get full() {
     return this.#counted >= this.cap
+  }
+
+  get room() {
+    return Math.max(0, this.cap - this.#counted)
   }
 
   push(item: A) {

@@ -83,8 +83,9 @@ const cut = Effect.fnUntraced(function* (
   }
   // A command has ended the turn already, in its own transaction; a newer message ends it here.
   if (by.by !== "interrupt") return
-  yield* settle(session, claimed, { _tag: "Cancelled", by: "interrupt", replies: [] })
-  session.context = claimed.turn.id
+  // A command that was faster has ended it for good: nobody goes on from there.
+  const cancelled = yield* settle(session, claimed, { _tag: "Cancelled", by: "interrupt", replies: [] })
+  if (cancelled) session.context = claimed.turn.id
 })
 
 /** Ends the attempt; completes when that is committed. */

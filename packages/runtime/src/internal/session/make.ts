@@ -177,7 +177,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       const kept = session.line.cap
       if (policy === "summarize") yield* outbox.notify(to, "tooMany", { kept, summarized: fallen.length })
       else if (policy === "old") yield* outbox.notify(to, "tooManyDropped", { kept, dropped: fallen.length })
-      else yield* outbox.notify(to, "tooManyRefused", { words: "" })
+      else for (const { text } of yield* journal.rows(seqs)) yield* outbox.notify(to, "tooManyRefused", { words: text })
     })
   }
 
@@ -283,7 +283,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     sendUnsafe,
     fullUnsafe: (id) => {
       const session = sessions.get(id)
-      return session?.running !== undefined && session.line.drop === "new" && session.line.full
+      // With those of the burst that is still open: whoever can be refused is not told so after the commit.
+      return session?.running !== undefined && session.line.drop === "new" && session.line.room <= session.arriving
     },
     answerUnsafe: (id, text) => {
       const questions = [...(sessions.get(id)?.questions.values() ?? [])]
@@ -335,6 +336,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       withSession(id, (session) => {
         const gone = new Set(seqs)
         session.line.clear((row) => gone.has(row.seq))
+        // Who cancels what waits starts afresh.
+        session.context = undefined
       }),
     ended: (id, turn, by) =>
       withSession(id, (session) => {
