@@ -93,7 +93,8 @@ const write = (output) => {
   for (const file of entryLast) {
     const target = join(dist, file.fileName)
     const temporary = `${target}.${process.pid}`
-    writeFileSync(temporary, file.type === "chunk" ? file.code : file.source)
+    const mode = file.fileName === "bin.js" ? 0o755 : 0o644
+    writeFileSync(temporary, file.type === "chunk" ? file.code : file.source, { mode })
     renameSync(temporary, target)
   }
   const yesterday = Date.now() - 24 * 60 * 60 * 1000

@@ -208,15 +208,15 @@ const parse = (path: string): Module => {
   }
 }
 
-/** The prose of the comment that opens the file. */
+/** The prose of the comment that opens the file, without diagrams, which are indented. */
 const headerOf = (source: string): ReadonlyArray<string> => {
   const body = source.replace(/^#!.*\n/, "")
   const block = /^\/\*\*?([\s\S]*?)\*\//.exec(body)?.[1]
   const raw = block === undefined ? (/^(?:\/\/.*\n)+/.exec(body)?.[0] ?? "") : block
   return raw
     .split("\n")
-    .map((line) => line.replace(/^\s*(\/\/|\*)?\s?/, "").trim())
-    .filter((line) => line !== "")
+    .map((line) => line.replace(/^\s*(\/\/|\*)?\s?/, ""))
+    .filter((line) => line.trim() !== "" && !line.startsWith(" "))
 }
 
 /** Every TypeScript file of packages, apps and tests, parsed once. */

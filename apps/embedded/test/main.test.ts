@@ -1,3 +1,5 @@
+// The embedding example, run as it stands: what another service accepts over its own API is answered, also after that
+// service was stopped and started again.
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

@@ -1,3 +1,5 @@
+// The whole pipeline, from a message accepted to its reply, over a store in memory: what holds when nothing goes wrong, and
+// what a person's /stop and the gateway's own stop do to it. What must hold after crashes stands in guarantees/.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

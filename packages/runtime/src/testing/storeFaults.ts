@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlConnection from "effect/sql/SqlConnection"
-import { classifySqliteError, SqlError } from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 
 /** SQLite's result codes by what they mean to a journal. */
 export const resultCodes = {
@@ -52,9 +52,11 @@ interface Armed {
   left: number
 }
 
-const errorOf = (code: keyof typeof resultCodes): SqlError => {
+const errorOf = (code: keyof typeof resultCodes): SqlError.SqlError => {
   const cause = Object.assign(new Error(`injected: ${code}`), { errcode: resultCodes[code], errno: resultCodes[code] })
-  return new SqlError({ reason: classifySqliteError(cause, { message: cause.message, operation: "execute" }) })
+  return new SqlError.SqlError({
+    reason: SqlError.classifySqliteError(cause, { message: cause.message, operation: "execute" })
+  })
 }
 
 /** Makes the faults of one store; none is armed. */
@@ -83,8 +85,8 @@ export const make = (): StoreFaults => {
   const guard = <A>(
     statement: string,
     values: ReadonlyArray<unknown>,
-    run: Effect.Effect<A, SqlError>
-  ): Effect.Effect<A, SqlError> =>
+    run: Effect.Effect<A, SqlError.SqlError>
+  ): Effect.Effect<A, SqlError.SqlError> =>
     Effect.suspend(() => {
       const fault = next(statement, values)
       if (fault === undefined) return run

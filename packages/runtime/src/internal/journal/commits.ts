@@ -1,4 +1,7 @@
-/** Counts commits and how long they took, in buckets: plain numbers, read by whoever makes metrics of them. */
+/**
+ * Counts commits and how long they took, in buckets. Plain numbers, because the
+ * writer must not wait for anybody who measures it: metrics are made by readers.
+ */
 
 // Upper bounds in milliseconds; one more bucket holds what took longer.
 const bounds: ReadonlyArray<number> = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000]

@@ -3,14 +3,14 @@
  * under the reason that decides the program's exit code.
  */
 import * as Effect from "effect/Effect"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 import { faultText, resultCode } from "./faults.ts"
 import { JournalError } from "./records.ts"
 
 /** What a failed opening says: the remedy depends on what SQLite found. */
 export const openingError = (cause: unknown): JournalError => {
   if (cause instanceof JournalError) return cause
-  const inner = isSqlError(cause) ? cause.reason.cause : cause
+  const inner = SqlError.isSqlError(cause) ? cause.reason.cause : cause
   const code = resultCode(inner)
   const detail = faultText(cause)
   switch (code === undefined ? undefined : code & 0xff) {
@@ -37,11 +37,11 @@ export const openingError = (cause: unknown): JournalError => {
 }
 
 const isFault = (cause: unknown): boolean =>
-  isSqlError(cause) || (cause instanceof Error && resultCode(cause) !== undefined)
+  SqlError.isSqlError(cause) || (cause instanceof Error && resultCode(cause) !== undefined)
 
 /** The client's own failures pass; what SQLite says becomes a journal's error. */
 export const explained = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(
     Effect.catchDefect((defect) => (isFault(defect) ? Effect.fail(openingError(defect)) : Effect.die(defect))),
-    Effect.mapError((error) => (isFault(error) ? openingError(error) : (error as Exclude<E, SqlError>)))
+    Effect.mapError((error) => (isFault(error) ? openingError(error) : (error as Exclude<E, SqlError.SqlError>)))
   )

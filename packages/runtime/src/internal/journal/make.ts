@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as SqlClient from "effect/sql/SqlClient"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 import type { Journal, JournalShape } from "../../Journal.ts"
 import { Boundary } from "../boundary.ts"
 import { storeCopy } from "../node/storeCopy.ts"
@@ -64,11 +64,11 @@ const copyOf = (file: string | undefined) =>
   file === undefined ? undefined : (step: number) => storeCopy(file, `${file}.before-${step}`)
 
 /** Somebody may write for a moment while this boot begins (a tool, the host): two seconds at most. */
-const patiently = <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>) =>
+const patiently = <A, E, R>(effect: Effect.Effect<A, E | SqlError.SqlError, R>) =>
   Effect.retry(effect, {
     schedule: Schedule.spaced("100 millis"),
     times: 20,
-    while: (error) => isSqlError(error) && classify(error) === "busy"
+    while: (error) => SqlError.isSqlError(error) && classify(error) === "busy"
   })
 
 const opened = Effect.fnUntraced(function* (

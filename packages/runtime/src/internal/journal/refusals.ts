@@ -6,7 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 import { type AcceptError, Full, Invalid, maxTextLength, ShuttingDown, Storage, TooLarge } from "../../Message.ts"
 import type { Entry, Kind } from "./entries.ts"
 import { faultText, resultCode } from "./faults.ts"
@@ -28,7 +28,7 @@ export const refusal = (kind: Kind, error: JournalError): JournalError | AcceptE
 const tooBig = 18
 
 /** What one bad write is told; the rest of its round stands. */
-const refusalOfOne = (entry: Entry, error: SqlError): JournalError | AcceptError => {
+const refusalOfOne = (entry: Entry, error: SqlError.SqlError): JournalError | AcceptError => {
   const detail = faultText(error)
   if (!isIntake(entry.kind)) {
     return new JournalError({ reason: "Storage", detail: `this write was refused: ${detail}`, cause: error })
@@ -44,6 +44,6 @@ const refusalOfOne = (entry: Entry, error: SqlError): JournalError | AcceptError
 export const refuse = (entry: Entry, cause: Cause.Cause<unknown>): void => {
   const [failure] = cause.reasons.filter(Cause.isFailReason)
   const told =
-    failure !== undefined && isSqlError(failure.error) ? Cause.fail(refusalOfOne(entry, failure.error)) : cause
+    failure !== undefined && SqlError.isSqlError(failure.error) ? Cause.fail(refusalOfOne(entry, failure.error)) : cause
   Deferred.doneUnsafe(entry.done as unknown as Deferred.Deferred<never, unknown>, Effect.failCause(told))
 }

@@ -16,7 +16,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 import { Busy } from "../../Message.ts"
 import type { Label } from "../boundary.ts"
 import { Commits } from "./commits.ts"
@@ -69,7 +69,7 @@ export interface WriterOptions {
   readonly leaveWord: Effect.Effect<void>
 }
 
-type RoundFailure = SqlError | FencedOff | Died
+type RoundFailure = SqlError.SqlError | FencedOff | Died
 
 /** See the header. */
 export class Writer {
@@ -186,7 +186,7 @@ export class Writer {
       const { cause } = exit
       const [failure] = cause.reasons.filter(Cause.isFailReason)
       const error = failure?.error
-      if (error !== undefined && isSqlError(error) && classify(error) === "broken") {
+      if (error !== undefined && SqlError.isSqlError(error) && classify(error) === "broken") {
         return this.#reopen(round, entries, number, error, started)
       }
       this.#takeBack(round)
@@ -294,7 +294,7 @@ export class Writer {
   }
 
   /** Somebody else holds the database: waits, without blocking anybody. */
-  #wait(entries: ReadonlyArray<Entry>, error: SqlError): Effect.Effect<void> {
+  #wait(entries: ReadonlyArray<Entry>, error: SqlError.SqlError): Effect.Effect<void> {
     const now = this.now()
     this.commits.retries++
     const late = (entry: Entry): boolean => isIntake(entry.kind) && now - entry.at >= busyMillis
@@ -320,7 +320,7 @@ export class Writer {
   }
 
   /** No space: intake stops at once, the reserve makes room for marks and ends. */
-  #diskFull(entries: ReadonlyArray<Entry>, error: SqlError): Effect.Effect<void> {
+  #diskFull(entries: ReadonlyArray<Entry>, error: SqlError.SqlError): Effect.Effect<void> {
     const now = this.now()
     const failure = ended("Storage", `the disk is full: ${faultText(error)}`, error)
     const first = !this.#full
@@ -343,7 +343,7 @@ export class Writer {
     round: Round,
     entries: ReadonlyArray<Entry>,
     number: number,
-    error: SqlError,
+    error: SqlError.SqlError,
     started: number
   ): Effect.Effect<void> {
     const { database, epoch } = this.#options
