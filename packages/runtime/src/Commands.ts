@@ -12,6 +12,7 @@ import * as Debouncer from "./Debouncer.ts"
 import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
 import { help, list, status } from "./internal/commands/words.ts"
+import { optionOf } from "./internal/session/events.ts"
 import { type CommandAction, type CommandOutcome, Journal, type JournalError, type Row } from "./Journal.ts"
 import { Notices } from "./Notices.ts"
 import { Outbox } from "./Outbox.ts"
@@ -125,10 +126,22 @@ const make = Effect.gen(function* () {
     yield* sessions.unpause(outcome.session.id)
   })
 
-  const run = Effect.fnUntraced(function* (row: Row): Effect.fn.Return<void, JournalError> {
+  /** The command of a row. What it answers to an open question is one of that question's options. */
+  const read = (row: Row): Command => {
     const option = isCommand(row.text) ? undefined : sessions.answerUnsafe(row.session, row.text)
-    const command =
-      option === undefined ? parseCommand(row.text) : ({ _tag: "Allow", number: undefined, option } as const)
+    if (option !== undefined) return { _tag: "Allow", number: undefined, option }
+    const command = parseCommand(row.text)
+    if (command._tag !== "Allow" || command.number === undefined) return command
+    const question = sessions.questionUnsafe(row.session, command.number)
+    if (question === undefined) return command
+    const named = optionOf(question, command.option)
+    return named === undefined
+      ? { _tag: "Refused", value: command.option, allowed: question.options.join(", ") }
+      : { ...command, option: named }
+  }
+
+  const run = Effect.fnUntraced(function* (row: Row): Effect.fn.Return<void, JournalError> {
+    const command = read(row)
     const render = yield* wording(row, command)
     const session = yield* journal.session(row.session)
     if (session === undefined) return

@@ -13,7 +13,7 @@ const endings = (place: World): Readonly<Record<string, string>> => {
   const database = new DatabaseSync(place.file, { readOnly: true })
   try {
     const rows = database.prepare("select text, ending, why from sluice_inbound").all()
-    return Object.fromEntries(rows.map((row) => [String(row.text), `${row.ending}(${row.why})`]))
+    return Object.fromEntries(rows.map((row) => [String(row.text), `${String(row.ending)}(${String(row.why)})`]))
   } finally {
     database.close()
   }

@@ -18,7 +18,7 @@ import type { Sessions } from "../../Sessions.ts"
 import { monotonic } from "../clock.ts"
 import { Registered } from "../registry.ts"
 import type { Environment, SessionOptions } from "./Environment.ts"
-import { decided } from "./events.ts"
+import { decided, optionOf } from "./events.ts"
 import { Gate } from "./Gate.ts"
 import { Live } from "./Live.ts"
 import { dispatchable } from "./next.ts"
@@ -288,12 +288,17 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     },
     answerUnsafe: (id, text) => {
       const questions = [...(sessions.get(id)?.questions.values() ?? [])]
-      const said = text.trim().toLowerCase()
+      // With more than one question open a bare number names none of them.
+      if (questions.length > 1 && /^\s*\d+\s*$/.test(text)) return undefined
       for (const { row } of questions) {
-        const option = row.options.find((option) => option.toLowerCase() === said)
+        const option = optionOf(row, text)
         if (option !== undefined) return option
       }
-      return questions.length === 1 && /^[1-9]$/.test(said) ? questions[0]?.row.options[Number(said) - 1] : undefined
+      return undefined
+    },
+    questionUnsafe: (id, number) => {
+      for (const { row } of sessions.get(id)?.questions.values() ?? []) if (row.number === number) return row
+      return undefined
     },
     idleTimeout: options.idleTimeout,
     queueMode: options.queue.mode,

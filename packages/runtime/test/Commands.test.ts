@@ -1,0 +1,404 @@
+// Commands from a person's side: they answer at once whatever runs, they reach only what came before them, and their
+// effect is in the store with their reply. Questions of a turn are answered by a word, a number or a command.
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { TestAgent } from "../src/testing/index.ts"
+import { type Boot, boot, given, meanwhile, rest, type World, world } from "./guarantees/boots.ts"
+
+/** What kim sees, without the sentence for those who wait. */
+const seen = (place: World, peer = "kim") =>
+  (place.far.chat?.seen(peer) ?? []).filter((text) => !text.startsWith("Got it."))
+
+/** Says it and returns what is answered to it, while no time passes. */
+const asked = Effect.fnUntraced(function* (current: Boot, text: string) {
+  const at = yield* Clock.monotonicTimeNanos
+  const { seq } = yield* current.say("kim", text)
+  const standing = yield* current.handle().ended(seq)
+  assert.strictEqual(yield* Clock.monotonicTimeNanos, at)
+  return standing?.replies.map((reply) => reply.text).join() ?? ""
+})
+
+describe("/stop", () => {
+  it.effect("Q7: cancels the turn, the open burst and the queue, tells the number, and nothing of it ever runs", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent, debounce: { quiet: "300 millis" }, queue: { mode: "followup" } })
+      yield* current.say("kim", "running")
+      yield* TestClock.adjust("300 millis")
+      const run = yield* agent.run(1)
+      for (const text of ["queued 1", "queued 2"]) {
+        yield* current.say("kim", text)
+        yield* TestClock.adjust("300 millis")
+      }
+      yield* current.say("kim", "still typing")
+      assert.strictEqual(yield* asked(current, "/stop"), "Stopped. 3 messages that waited are cancelled too.")
+      assert.strictEqual(yield* run.over, "interrupted")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(given(agent), ["running"])
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { "cancelled(stop)": 4, command: 1 })
+      assert.strictEqual(yield* asked(current, "/stop"), "There is nothing to stop.")
+      yield* current.say("kim", "next")
+      yield* TestClock.adjust("300 millis")
+      yield* (yield* agent.run(2)).finish("fine")
+      yield* rest(current, "chat/kim")
+      assert.strictEqual(seen(place).at(-1), "fine")
+    })
+  )
+
+  it.effect("Q7: a turn that waits for its next try is stopped too, and /retry brings it back", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "a")
+      yield* (yield* agent.run(1)).fail()
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(yield* asked(current, "/stop"), "Stopped.")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(given(agent), ["a"])
+      yield* current.say("kim", "/retry")
+      yield* (yield* agent.run(2)).finish("A")
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual(seen(place), ["Stopped.", "Trying again with 1 message.", "A"])
+    })
+  )
+
+  it.effect("Q7: an agent that takes its time to let go keeps nobody waiting but the next turn of its own", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "a")
+      const run = yield* agent.run(1)
+      assert.strictEqual(yield* asked(current, "/stop"), "Stopped.")
+      yield* current.say("kim", "b")
+      const second = yield* agent.run(2)
+      assert.strictEqual(yield* run.over, "interrupted")
+      yield* second.finish("B")
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual(agent.overlaps, [])
+    })
+  )
+})
+
+describe("/new and /session", () => {
+  it.effect("Q8: /new without a name: nothing that waits leaks into the fresh one, all of it is cancelled", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent, debounce: { quiet: "300 millis" } })
+      yield* current.say("kim", "running")
+      yield* TestClock.adjust("300 millis")
+      const run = yield* agent.run(1)
+      yield* current.say("kim", "queued")
+      yield* TestClock.adjust("300 millis")
+      yield* current.say("kim", "typing")
+      assert.strictEqual(yield* asked(current, "/new"), "A fresh start. 2 messages that waited are cancelled.")
+      assert.strictEqual(yield* run.over, "interrupted")
+      yield* current.say("kim", "fresh")
+      yield* TestClock.adjust("300 millis")
+      const fresh = yield* agent.run(2)
+      assert.deepStrictEqual([fresh.turn.text, fresh.turn.session], ["fresh", "chat/kim"])
+      yield* fresh.finish("hello")
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { "cancelled(new)": 3, command: 1, replied: 1 })
+      assert.deepStrictEqual(given(agent), ["running", "fresh"])
+    })
+  )
+
+  it.effect("Q8: /new with a name and /session touch nothing that runs or waits, and answers find their chat", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "main 1")
+      const main = yield* agent.run(1)
+      yield* current.say("kim", "main 2")
+      yield* current.say("kim", "/new work")
+      yield* current.say("kim", "work 1")
+      const work = yield* agent.run(2)
+      assert.deepStrictEqual([work.turn.text, work.turn.session], ["work 1", "chat/kim#work"])
+      yield* current.say("kim", "/session main")
+      yield* current.say("kim", "main 3")
+      yield* work.finish("W1")
+      yield* main.finish("M1")
+      const next = yield* agent.run(3)
+      assert.deepStrictEqual([next.turn.text, next.turn.session], ["main 2\nmain 3", "chat/kim"])
+      yield* next.finish("M2")
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual(seen(place), ['A fresh start: "work".', 'This is "main" now.', "W1", "M1", "M2"])
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 2, replied: 4 })
+      assert.strictEqual(
+        yield* asked(current, "/session nowhere"),
+        'There is nothing called "nowhere". /new nowhere starts it.'
+      )
+      assert.match(yield* asked(current, "/session ../x"), /^"\.\.\/x" is not possible here/)
+    })
+  )
+
+  it.effect("Q8: a name holds across a restart, and /stop concerns the current one only", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const first = yield* boot(place, { agent })
+      yield* first.say("kim", "in main")
+      const main = yield* agent.run(1)
+      yield* first.say("kim", "/new work")
+      yield* first.say("kim", "in work")
+      const work = yield* agent.run(2)
+      assert.strictEqual(yield* asked(first, "/stop"), "Stopped.")
+      assert.strictEqual(yield* work.over, "interrupted")
+      yield* main.finish("done")
+      yield* rest(first, "chat/kim")
+      assert.strictEqual(seen(place).at(-1), "done")
+      yield* first.stop
+      const second = yield* boot(place, { agent })
+      yield* second.say("kim", "where am I")
+      assert.strictEqual((yield* agent.run(3)).turn.session, "chat/kim#work")
+    })
+  )
+})
+
+describe("what is shown", () => {
+  it.effect("Q9: /status answers while a turn is blocked: what it does, how long, what waits", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      assert.match(yield* asked(current, "/status"), /^main: idle\nnothing waits/)
+      yield* current.say("kim", "a")
+      const run = yield* agent.run(1)
+      yield* run.emit({ _tag: "ToolStarted", id: "1", name: "make", sideEffects: false })
+      yield* current.say("kim", "b")
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(
+        yield* asked(current, "/status"),
+        "main: running make, 2 min so far\n1 message waits\nwaits for tool make\nagent main"
+      )
+    })
+  )
+
+  it.effect(
+    "Q14: /sessions: state, persona and agent, queue depth and last activity of each, the current one marked",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const current = yield* boot(place, {
+          agent,
+          agents: { coder: agent.agent },
+          personas: { planner: { agent: "coder" } },
+          session: { idleTimeout: "1 minutes" }
+        })
+        yield* current.say("kim", "a")
+        yield* (yield* agent.run(1)).finish("A")
+        yield* rest(current, "chat/kim")
+        yield* TestClock.adjust("5 minutes")
+        yield* current.say("kim", "/new plan planner")
+        yield* current.say("kim", "b")
+        yield* agent.run(2)
+        yield* current.say("kim", "c")
+        yield* current.say("kim", "/new broken")
+        yield* current.say("kim", "d")
+        yield* (yield* agent.run(3)).fail()
+        yield* TestClock.adjust("1 millis")
+        const lines = (yield* asked(current, "/sessions")).split("\n").sort()
+        assert.deepStrictEqual(lines, [
+          "  main, idle, main, 0 waiting, active 5 min ago",
+          "  plan, live, planner/coder, 1 waiting, active just now",
+          "* broken, suspended, planner/coder, 0 waiting, active just now"
+        ])
+      })
+  )
+
+  it.effect(
+    "Q13: /timeout shows and sets 1 to 120 minutes, refuses others, holds after a restart and from at once",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make({ answer: (turn) => turn.text })
+        const current = yield* boot(place, { agent })
+        assert.strictEqual(yield* asked(current, "/timeout"), "I let go after 10 minutes without anything to do.")
+        for (const wrong of ["0", "121", "-1", "1.5", "soon", "1e2"]) {
+          assert.strictEqual(
+            yield* asked(current, `/timeout ${wrong}`),
+            `"${wrong}" is not possible here. Possible: 1 to 120 minutes.`
+          )
+        }
+        yield* current.say("kim", "a")
+        yield* rest(current, "chat/kim")
+        yield* TestClock.adjust("3 minutes")
+        assert.strictEqual(agent.open.size, 1)
+        // Idle for three minutes already: it is over at once.
+        assert.strictEqual(
+          yield* asked(current, "/timeout 2"),
+          "From now on I let go after 2 minutes without anything to do."
+        )
+        for (let tick = 0; tick < 100 && agent.open.size > 0; tick++) yield* Effect.yieldNow
+        assert.strictEqual(agent.open.size, 0)
+        yield* current.stop
+        const later = yield* boot(place, { agent })
+        assert.strictEqual(yield* asked(later, "/timeout"), "I let go after 2 minutes without anything to do.")
+      })
+  )
+
+  it.effect("a command that there is not gets a hint and costs no turn; a path is no command", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      assert.strictEqual(yield* asked(current, "/restart now"), "I don't know /restart. /help lists what I understand.")
+      assert.match(yield* asked(current, "/help"), /^\/stop {2}cancel/)
+      assert.match(yield* asked(current, "/STOP@sluice_bot"), /nothing to stop/)
+      yield* current.say("kim", "/etc/passwd is a file")
+      yield* (yield* agent.run(1)).finish("It is")
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual(given(agent), ["/etc/passwd is a file"])
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 3, replied: 1 })
+    })
+  )
+})
+
+describe("questions", () => {
+  /** A turn that asks this and says what it was told. */
+  const asking = Effect.fnUntraced(function* (
+    current: Boot,
+    agent: TestAgent.TestAgent,
+    n: number,
+    ...questions: ReadonlyArray<string>
+  ) {
+    const told: Array<string | undefined> = []
+    const run = yield* agent.run(n)
+    for (const question of questions) {
+      yield* run.emit({
+        _tag: "Permission",
+        question,
+        options: ["Yes", "No, never", "Ask again"],
+        respond: (option) => Effect.sync(() => void told.push(option))
+      })
+    }
+    for (let tick = 0; tick < 500; tick++) {
+      const [live] = yield* current.gateway.live
+      if (live?.state.name === "waiting") break
+      yield* Effect.yieldNow
+    }
+    return { run, told }
+  })
+  const heard = (told: ReadonlyArray<unknown>, count: number) =>
+    Effect.gen(function* () {
+      for (let tick = 0; tick < 500 && told.length < count; tick++) yield* Effect.yieldNow
+    })
+
+  for (const [how, text] of [
+    ["its words", "no, never"],
+    ["its number", "2"],
+    ["/allow with its words", "/allow 1 No, never"],
+    ["/allow with other letters", "/allow 1 NO, NEVER"],
+    ["/allow with its number", "/allow 1 2"]
+  ] as const) {
+    it.effect(`a question is answered by ${how}, and the turn goes on with the answer`, () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const current = yield* boot(place, { agent })
+        yield* current.say("kim", "delete it")
+        const { run, told } = yield* asking(current, agent, 1, "Delete it?")
+        yield* meanwhile(place.far.chat?.requested(1) ?? Effect.void, { step: 0 })
+        assert.deepStrictEqual(seen(place), [
+          "Delete it?\n1. Yes\n2. No, never\n3. Ask again\n(/allow 1 and your choice)"
+        ])
+        assert.strictEqual((yield* current.gateway.live)[0]?.waitsFor, "a person's decision")
+        assert.strictEqual(yield* asked(current, text), "All right: No, never.")
+        yield* heard(told, 1)
+        assert.deepStrictEqual(told, ["No, never"])
+        assert.strictEqual((yield* current.gateway.live)[0]?.state.name, "processing")
+        yield* run.finish("kept")
+        yield* rest(current, "chat/kim")
+        assert.strictEqual(seen(place).at(-1), "kept")
+        assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 1, replied: 1 })
+      })
+    )
+  }
+
+  it.effect(
+    "another text while a question is open waits behind the turn, and a second answer is told that it is late",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const current = yield* boot(place, { agent })
+        yield* current.say("kim", "go")
+        const { run, told } = yield* asking(current, agent, 1, "A?", "B?")
+        yield* meanwhile(place.far.chat?.requested(2) ?? Effect.void, { step: 0 })
+        yield* current.say("kim", "1")
+        assert.match(yield* asked(current, "/allow 9 Yes"), /no open question with that number/)
+        assert.match(
+          yield* asked(current, "/allow 1 Perhaps"),
+          /^"Perhaps" is not possible here. Possible: Yes, No, never, Ask again\.$/
+        )
+        yield* asked(current, "/allow 2 Yes")
+        yield* asked(current, "/allow 1 Ask again")
+        yield* heard(told, 2)
+        assert.deepStrictEqual(told, ["Yes", "Ask again"])
+        assert.match(yield* asked(current, "/allow 1 Yes"), /no open question with that number/)
+        yield* run.finish("ok")
+        // With two questions open a bare number named neither.
+        assert.strictEqual((yield* agent.run(2)).turn.text, "1")
+      })
+  )
+
+  it.effect(
+    "Q19 S6: a stop does not wait for a person: the question is cancelled, the turn asks again after the boot",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const current = yield* boot(place, { agent })
+        yield* current.say("kim", "go")
+        const { run, told } = yield* asking(current, agent, 1, "A?")
+        const report = yield* meanwhile(current.stop, { step: 1, steps: 100 })
+        assert.strictEqual(yield* run.over, "interrupted")
+        assert.deepStrictEqual(told, [])
+        assert.isBelow(report.millis, 100)
+        assert.deepStrictEqual(
+          report.sessions.map(({ outcome }) => outcome),
+          ["interrupted"]
+        )
+        const later = yield* boot(place, { agent })
+        yield* later.say("kim", "Yes")
+        const again = yield* asking(later, agent, 2, "A?")
+        yield* later.say("kim", "Yes")
+        yield* heard(again.told, 1)
+        assert.deepStrictEqual(again.told, ["Yes"])
+      })
+  )
+})
+
+describe("the tick of a command", () => {
+  it.effect("Q7 Q17: /stop and a turn's own end race: one of them wins, the person is told by that one only", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      let answered = 0
+      for (let n = 0; n < 60; n++) {
+        const peer = `p${n}`
+        yield* current.say(peer, "a")
+        const run = yield* agent.run(n + 1)
+        yield* run.finish("A")
+        for (let tick = 0; tick < n; tick++) yield* Effect.yieldNow
+        yield* current.say(peer, "/stop")
+        yield* meanwhile(current.gateway.settled(`chat/${peer}`), { step: 0 })
+        const shown = [...seen(place, peer)].sort()
+        if (shown.includes("A")) answered++
+        assert.include([["A", "There is nothing to stop."], ["Stopped."]].map(String), String(shown))
+      }
+      assert.isAbove(answered, 0)
+      const { balanced, detail } = yield* current.gateway.audit
+      assert.deepStrictEqual([balanced, detail.command, detail.replied ?? 0], [true, 60, answered])
+    })
+  )
+})
