@@ -83,6 +83,11 @@ const make = Effect.gen(function* () {
     return true
   })
 
+  /** Nobody listens to what a cut-off attempt asked: its turn asks again when it goes on. */
+  const endQuestions = Effect.fnUntraced(function* (turn: TurnRow) {
+    for (const { id } of yield* journal.permissions(turn.session)) yield* journal.unask(id, "cancelled")
+  })
+
   /** Processes of earlier boots, each once, whoever found it. */
   const findOrphans = Effect.gen(function* () {
     const found = new Map<number, Orphan>()
@@ -126,7 +131,10 @@ const make = Effect.gen(function* () {
       if (yield* judged(turn)) {
         counts.setAside++
         crashed ||= turn.crashes >= 3
-      } else open.set(turn.session, turn)
+        continue
+      }
+      open.set(turn.session, turn)
+      yield* endQuestions(turn)
     }
     // What broke the process is out of the way: the chain of crashes has its explanation.
     paused = !crashed && uncleanChain >= breaker.boots ? uncleanChain : undefined

@@ -8,7 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Agent from "../../src/Agent.ts"
 import type { Turn } from "../../src/Message.ts"
 import { TestAgent } from "../../src/testing/index.ts"
-import { type Boot, type BootOptions, boot, given, meanwhile, rest, type World, world } from "./boots.ts"
+import { type Boot, type BootOptions, boot, given, meanwhile, rest, until, type World, world } from "./boots.ts"
 
 /** A boot whose stop can be watched. */
 const watched = (place: World, agent: TestAgent.TestAgent) =>
@@ -45,13 +45,7 @@ describe("C6: marks", () => {
         yield* Effect.forkChild(first.gateway.stop({ reason: "restart" }))
         yield* first.draining
         yield* quick.finish("done")
-        yield* meanwhile(
-          Effect.whileLoop({
-            while: () => place.far.chat?.seen("kim").length === 0,
-            body: () => Effect.yieldNow,
-            step: () => {}
-          })
-        )
+        yield* until(() => place.far.chat?.seen("kim").length === 1)
         yield* first.crash
 
         const later = TestAgent.make()
@@ -159,15 +153,8 @@ describe("C6: what the turn was doing", () => {
           yield* first.say("kim", "mail it")
           const run = yield* agent.run(1)
           for (const event of [...events, Agent.text("x")]) yield* run.emit(event)
-          yield* meanwhile(
-            Effect.whileLoop({
-              while: () =>
-                first.life.crossed.get("after:tool") !==
-                (what.startsWith("a tool that only") ? undefined : events.length),
-              body: () => Effect.yieldNow,
-              step: () => {}
-            })
-          )
+          const stored = what.startsWith("a tool that only") ? undefined : events.length
+          yield* until(() => first.life.crossed.get("after:tool") === stored)
           yield* first.crash
           const later = TestAgent.make()
           const kept = newer ? [{ peer: "kim", text: "did it work?" }] : []
@@ -179,6 +166,36 @@ describe("C6: what the turn was doing", () => {
       )
     }
   }
+
+  it.effect(
+    "Q19: a question of the cut-off attempt is over; the resumed one asks again, and that decision reaches it",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const decided: Array<string | undefined> = []
+        const question: Agent.AgentEvent = {
+          _tag: "Permission",
+          question: "May I?",
+          options: ["yes", "no"],
+          respond: (option) => Effect.sync(() => void decided.push(option))
+        }
+        const first = yield* boot(place)
+        const last = () => place.far.chat?.seen("kim").at(-1) ?? ""
+        yield* first.say("kim", "work")
+        yield* (yield* first.agent.run(1)).emit(question)
+        yield* until(() => last().startsWith("May I?"))
+        yield* first.crash
+        const second = yield* boot(place)
+        const run = yield* second.agent.run(1)
+        yield* second.say("kim", "/allow 1 yes")
+        yield* until(() => last() === "There is no open question with that number.")
+        yield* run.emit(question)
+        yield* until(() => last().startsWith("May I?"))
+        yield* second.say("kim", `/allow ${/\/allow (\d+)/.exec(last())?.[1]} yes`)
+        yield* until(() => last() === "All right: yes.")
+        assert.deepStrictEqual(decided, ["yes"])
+      })
+  )
 
   it.effect("D18: a try that failed in the middle of a tool is not repeated blindly either", () =>
     Effect.gen(function* () {

@@ -100,6 +100,8 @@ export interface Boot {
   /** Somebody writes, on the channel `chat` unless another is named. */
   readonly say: (peer: string, text: string, id?: string, channel?: string) => Effect.Effect<Accepted, AcceptError>
   readonly handle: (channel?: string) => Handle
+  /** Exchanges the agent `main`, and these channels for others of the same far side. */
+  readonly reload: (agent: Agent, ...channels: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>>
   /** kill -9: nothing of it reaches the store or a far side any more. */
   readonly crash: Effect.Effect<void>
   /** Stops in order. */
@@ -145,21 +147,14 @@ const build = Effect.fnUntraced(function* (world: World, options: BootOptions, l
   const { agent = TestAgent.make(), agents, at: _at, channels, grave: _grave, journal, kept, ...bounds } = options
   const handles = new Map<string, Handle>()
   const scope = yield* Scope.make()
+  const channelOf = (name: string, far: TestChannel.TestChannel) =>
+    listening(far, (handle) => void handles.set(name, handle), name === "chat" ? kept : [])
+  let current: Readonly<Record<string, Channel>> = {
+    ...Object.fromEntries(Object.entries(world.far).map(([name, far]) => [name, channelOf(name, far)])),
+    ...channels
+  }
   const layer = TestGateway.make(
-    {
-      debounce: { quiet: 0 },
-      ...bounds,
-      agents: { main: agent.agent, ...agents },
-      channels: {
-        ...Object.fromEntries(
-          Object.entries(world.far).map(([name, far]) => [
-            name,
-            listening(far, (handle) => void handles.set(name, handle), name === "chat" ? kept : [])
-          ])
-        ),
-        ...channels
-      }
-    },
+    { debounce: { quiet: 0 }, ...bounds, agents: { main: agent.agent, ...agents }, channels: current },
     // The lock belongs to the process; here the boots of one process follow each other.
     { filename: world.file, journal: { lock: Layer.empty, ...journal } }
   ).pipe(Layer.provide(Layer.succeed(Boundary, life.cross)))
@@ -174,6 +169,12 @@ const build = Effect.fnUntraced(function* (world: World, options: BootOptions, l
     handle,
     say: (peer, text, id, channel) =>
       handle(channel).accept({ conversation: peer, sender: peer, text, ...(id === undefined ? {} : { id }) }),
+    reload: (main, ...names) =>
+      Effect.suspend(() => {
+        const exchanged = Object.entries(world.far).filter(([name]) => names.includes(name))
+        current = { ...current, ...Object.fromEntries(exchanged.map(([name, far]) => [name, channelOf(name, far)])) }
+        return Effect.orDie(gateway.reload({ agents: { main, ...agents }, channels: current }))
+      }).pipe(Effect.provideService(Boundary, life.cross)),
     crash: Effect.sync(() => life.end()),
     stop: Effect.tap(gateway.stop({ reason: "stop", by: "the test" }), () => Scope.close(scope, Exit.void))
   }
@@ -221,6 +222,8 @@ export const lived = <A>(
     )
     return Effect.flatMap(Effect.forkDetach(run), (fiber) =>
       Effect.raceFirst(Effect.as(Deferred.await(life.died), true), Effect.as(Fiber.join(fiber), false)).pipe(
+        // Left where it stands: nobody waits for what a dead process might still want to finish.
+        Effect.tap((died) => (died ? Effect.sync(() => fiber.interruptUnsafe()) : Effect.void)),
         Effect.tap(released(world.file)),
         Effect.map((died) => ({ died, life }))
       )
@@ -245,6 +248,10 @@ export const meanwhile = <A, E, R>(
     yield* Effect.forkDetach(Fiber.interrupt(fiber))
     return yield* Effect.die(new Error(`not done after ${(step * steps) / 1000} s`))
   })
+
+/** Completes when that is so; time passes meanwhile. */
+export const until = (isSo: () => boolean) =>
+  meanwhile(Effect.whileLoop({ while: () => !isSo(), body: () => Effect.yieldNow, step: () => {} }))
 
 /** Completes when nothing is owed to these peers; time passes meanwhile. */
 export const rest = (boot: Boot, ...keys: ReadonlyArray<string>) =>
