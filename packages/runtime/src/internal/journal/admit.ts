@@ -76,8 +76,10 @@ const columns = [
   "text"
 ]
 
-const insertInbound = insert("sluice_inbound", columns, "on conflict (conversation, id) do nothing")
-const insertAttachments = insert("sluice_attachments", ["seq", "hash", "size"], "on conflict do nothing")
+const insertInbound = insert("sluice_inbound", columns, {
+  tail: "on conflict (conversation, id) do nothing"
+})
+const insertAttachments = insert("sluice_attachments", ["seq", "hash", "size"], { tail: "on conflict do nothing" })
 
 /** A row about to be written. */
 interface Planned {

@@ -24,27 +24,29 @@ export const maxBytes = 262_144
 /** Crashes that make a turn a suspect: it is tried alone, and a crash then counts for it only. */
 export const suspectAt = 2
 
-const insertTurns = insert("sluice_turns", [
-  "id",
-  "session",
-  "state",
-  "epoch",
-  "attempt",
-  "crashes",
-  "cuts",
-  "errors",
-  "agent",
-  "trial",
-  "tool",
-  "cut_by",
-  "first_seq",
-  "last_seq",
-  "seqs",
-  "summary",
-  "context",
-  "placeholder",
-  "started_at"
-])
+// A turn of its own, and what one can inherit or be told beside it.
+const plainColumns = ["id", "session", "epoch", "agent", "started_at", "first_seq", "last_seq", "seqs"]
+const inherited = ["crashes", "trial", "tool", "cut_by", "summary", "context", "placeholder"]
+const fixed = { state: "'running'", attempt: "1", cuts: "0", errors: "0" }
+const insertPlain = insert("sluice_turns", plainColumns, { fixed: { ...fixed, crashes: "0" } })
+const insertInherited = insert("sluice_turns", [...plainColumns, ...inherited], { fixed })
+
+const insertTurns = Effect.fnUntraced(function* (
+  round: Round,
+  turns: ReadonlyArray<Fixed>
+): Effect.fn.Return<void, SqlError> {
+  const plain: Array<Value> = []
+  const others: Array<Value> = []
+  for (const { old, turn } of turns) {
+    const values = old === undefined && turn.summary === null && turn.context === null ? plain : others
+    values.push(turn.id, turn.session, turn.epoch, turn.agent, turn.started_at)
+    values.push(turn.first_seq, turn.last_seq, turn.seqs)
+    if (values === plain) continue
+    values.push(turn.crashes, turn.trial, turn.tool, turn.cut_by, turn.summary, turn.context, turn.placeholder)
+  }
+  yield* insertAll(round.query, insertPlain, plain)
+  yield* insertAll(round.query, insertInherited, others)
+})
 
 /** What a claim will write. */
 interface Fixed {
@@ -125,28 +127,6 @@ const fix = (round: Round, desk: Desk, entry: Entry<"claim">): Fixed | undefined
   return { entry, session, turn, old, rows, fresh: batch.map((row) => row.seq) }
 }
 
-const turnValues = (turn: TurnRecord): ReadonlyArray<Value> => [
-  turn.id,
-  turn.session,
-  turn.state,
-  turn.epoch,
-  turn.attempt,
-  turn.crashes,
-  turn.cuts,
-  turn.errors,
-  turn.agent,
-  turn.trial,
-  turn.tool,
-  turn.cut_by,
-  turn.first_seq,
-  turn.last_seq,
-  turn.seqs,
-  turn.summary,
-  turn.context,
-  turn.placeholder,
-  turn.started_at
-]
-
 const takeMessages = update("sluice_inbound", ["seq", "turn"])
 const nameSessions = update("sluice_sessions", ["id", "agent"])
 
@@ -180,9 +160,7 @@ const write = Effect.fnUntraced(function* (
   fixed: ReadonlyArray<Fixed>
 ): Effect.fn.Return<void, SqlError> {
   const { query } = round
-  const values: Array<Value> = []
-  for (const { turn } of fixed) for (const value of turnValues(turn)) values.push(value)
-  yield* insertAll(query, insertTurns, values)
+  yield* insertTurns(round, fixed)
   const taken: Array<Value> = []
   for (const { rows, turn } of fixed) for (const row of rows) taken.push(row.seq, turn.id)
   yield* updateAll(query, takeMessages, taken)

@@ -13,7 +13,7 @@ import { type PermissionRecord, permissionOf } from "./rows.ts"
 import { endMessages } from "./settle.ts"
 import { insert, insertAll, update, updateAll } from "./statements.ts"
 
-const insertUntold = insert("sluice_untold", ["session", "seq"], "on conflict do nothing")
+const insertUntold = insert("sluice_untold", ["session", "seq"], { tail: "on conflict do nothing" })
 
 /** Columns of a question. */
 export const permissionColumns = "id, number, turn, session, question, options, decision"

@@ -109,36 +109,44 @@ export const draftReplies = (
   return records
 }
 
-const insertReplies = insert("sluice_replies", [
+// An answer, and what a reply can be beside it.
+const answerColumns = [
   "id",
   "conversation",
   "number",
   "kind",
   "turn",
-  "post",
   "state",
   "epoch",
-  "expires_at",
-  "notice",
-  "replay_of",
   "in_reply_to",
   "created_at",
   "ended_at",
   "text"
-])
+]
+const insertAnswers = insert("sluice_replies", answerColumns)
+const insertOthers = insert("sluice_replies", [...answerColumns, "post", "expires_at", "notice", "replay_of"])
+
+const isAnswer = (row: ReplyRecord): boolean =>
+  row.post === null && row.expires_at === null && row.notice === null && row.replay_of === null
+
+const insertDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Return<void, SqlError> {
+  const answers: Array<Value> = []
+  const others: Array<Value> = []
+  for (const row of round.drafts) {
+    const values = isAnswer(row) ? answers : others
+    values.push(row.id, row.conversation, row.number, row.kind, row.turn, row.state, row.epoch)
+    values.push(row.in_reply_to, row.created_at, row.ended_at, row.text)
+    if (values === others) values.push(row.post, row.expires_at, row.notice, row.replay_of)
+  }
+  yield* insertAll(round.query, insertAnswers, answers)
+  yield* insertAll(round.query, insertOthers, others)
+})
 
 const updateNumbers = update("sluice_conversations", ["id", "number"])
 
 /** Writes what the round drafted, and the counters. Once, last. */
 export const writeDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Return<void, SqlError> {
-  if (round.drafts.length > 0) {
-    const values: Array<Value> = []
-    for (const row of round.drafts) {
-      values.push(row.id, row.conversation, row.number, row.kind, row.turn, row.post, row.state, row.epoch)
-      values.push(row.expires_at, row.notice, row.replay_of, row.in_reply_to, row.created_at, row.ended_at, row.text)
-    }
-    yield* insertAll(round.query, insertReplies, values)
-  }
+  if (round.drafts.length > 0) yield* insertDrafts(round)
   const changed: Array<Value> = []
   for (const [conversation, { first, last }] of round.numbers) if (last > first) changed.push(conversation, last)
   if (changed.length > 0) yield* updateAll(round.query, updateNumbers, changed)

@@ -200,6 +200,14 @@ const keepOpen = (round: Round, turn: TurnRecord, settlement: Exclude<Settlement
   return { turn: { ...turn, state, cuts, trial: 0, cut_by: settlement.reason }, error: null, usage: null }
 }
 
+const updateDone = update("sluice_turns", ["id", "replies", "undelivered"], {
+  state: "'done'",
+  trial: "0",
+  wait_until: "null",
+  wait: "null",
+  ended_at: "?"
+})
+
 const updateTurns = update(
   "sluice_turns",
   [
@@ -213,23 +221,38 @@ const updateTurns = update(
     "replies",
     "undelivered",
     "ended_at",
-    "trial",
     "error",
     "usage"
   ],
-  { error: "coalesce(j.error, sluice_turns.error)", usage: "coalesce(j.usage, sluice_turns.usage)" }
+  {
+    trial: "0",
+    error: "coalesce(j.error, sluice_turns.error)",
+    usage: "coalesce(j.usage, sluice_turns.usage)"
+  }
 )
 
-const writeTurns = (round: Round, written: ReadonlyArray<Written>) => {
+const writeTurns = Effect.fnUntraced(function* (
+  round: Round,
+  written: ReadonlyArray<Written>
+): Effect.fn.Return<void, SqlError> {
+  const done: Array<Value> = []
   const values: Array<Value> = []
   for (const { error, turn, usage } of written) {
+    if (turn.state === "done" && usage === null) {
+      done.push(turn.id, turn.replies, turn.undelivered)
+      continue
+    }
     values.push(turn.id, turn.state, turn.errors, turn.cuts, turn.cut_by, turn.wait_until, turn.wait)
-    values.push(turn.replies, turn.undelivered, turn.ended_at, turn.trial, error, usage)
+    values.push(turn.replies, turn.undelivered, turn.ended_at, error, usage)
   }
-  return updateAll(round.query, updateTurns, values)
-}
+  yield* updateAll(round.query, updateDone, done, [round.now])
+  yield* updateAll(round.query, updateTurns, values)
+})
 
-const updateSessions = update("sluice_sessions", ["id", "last_active", "set_aside"], {
+const activeMillis = 30_000
+
+const updateSessions = update("sluice_sessions", ["id", "set_aside"], {
+  last_active: "?",
   set_aside: "coalesce(j.set_aside, sluice_sessions.set_aside)"
 })
 
@@ -242,15 +265,21 @@ export const leaveTurns = Effect.fnUntraced(function* (
   const values: Array<Value> = []
   for (const { id, session, state } of turns) {
     bump(round.counters.turns, state, 1)
-    const aside = state === "suspended" || state === "cancelled" ? id : null
-    values.push(session, round.now, aside)
-    const known = round.memory.sessions.get(session)
-    if (known !== undefined) {
-      round.memory.sessions.keep({ ...known, last_active: round.now, set_aside: aside ?? known.set_aside })
-    }
     round.memory.turns.end(id, round.undo)
+    const known = round.memory.sessions.get(session)
+    const aside = state === "suspended" || state === "cancelled" ? id : null
+    // To the half minute is enough to say how long a session was idle, and saves a write for every turn.
+    const recent = known !== undefined && Math.abs(round.now - known.stored_active) < activeMillis
+    if (!recent || aside !== null) values.push(session, aside)
+    if (known === undefined) continue
+    round.memory.sessions.keep({
+      ...known,
+      last_active: round.now,
+      stored_active: recent && aside === null ? known.stored_active : round.now,
+      set_aside: aside ?? known.set_aside
+    })
   }
-  yield* updateAll(round.query, updateSessions, values)
+  yield* updateAll(round.query, updateSessions, values, [round.now])
   yield* round.query.change(
     `update sluice_permissions set decision = 'cancelled', decided_at = ?
      where decision is null and turn in (select value from json_each(?))`,
@@ -315,7 +344,7 @@ export const writeSettles = Effect.fnUntraced(function* (
   const list = [...written.values()]
   yield* writeTurns(round, list)
   yield* endMessages(round, ends)
-  for (const { turn } of list) round.memory.turns.patch(turn.id, turn, round.undo)
+  for (const { turn } of list) if (turn.ended_at === null) round.memory.turns.patch(turn.id, turn, round.undo)
   yield* leaveTurns(
     round,
     list.flatMap(({ turn }) => (turn.ended_at === null ? [] : [turn]))

@@ -13,7 +13,7 @@ import { faultText } from "./faults.ts"
 import { permissionColumns } from "./permissions.ts"
 import { preparePost } from "./posts.ts"
 import * as Reads from "./reads.ts"
-import { JournalError } from "./records.ts"
+import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
 import { firstPlace, type Place } from "./retention.ts"
@@ -37,12 +37,21 @@ const asker =
   <A>(question: Effect.Effect<A, SqlError>): Effect.Effect<A, JournalError> =>
     Effect.mapError(database.read(question), asJournalError)
 
+/** When a session was active last is known better than it is stored. */
+const activeIn =
+  (writer: Writer) =>
+  <A extends SessionRow>(row: A): A => ({
+    ...row,
+    lastActive: Math.max(row.lastActive, writer.memory.sessions.get(row.id)?.last_active ?? 0)
+  })
+
 const readsOf = (parts: Parts): JournalReads => {
   const ask = asker(parts)
   const { files, opening, writer } = parts
+  const active = activeIn(writer)
   const { query } = parts.database
   return {
-    sessions: (options) => ask(Reads.sessions(query, options)),
+    sessions: (options) => Effect.map(ask(Reads.sessions(query, options)), (rows) => rows.map(active)),
     ledger: ask(Reads.ledger(query)),
     figures: Effect.map(ask(Reads.figures(query)), (figures) => ({
       ...figures,
@@ -80,6 +89,7 @@ type Questions =
 const questions = (parts: Parts): Pick<JournalShape, Questions> => {
   const ask = asker(parts)
   const { opening, writer } = parts
+  const active = activeIn(writer)
   const { query } = parts.database
   return {
     permissions: (session) =>
@@ -97,7 +107,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     queued: (limit) => ask(Reads.queued(query, limit)),
     commands: ask(Reads.commands(query, opening.epoch)),
     rows: (seqs) => ask(Reads.rows(query, seqs)),
-    session: (id) => ask(Reads.session(query, id)),
+    session: (id) => Effect.map(ask(Reads.session(query, id)), (row) => (row === undefined ? undefined : active(row))),
     conversation: (key) => ask(Reads.conversation(query, key)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),

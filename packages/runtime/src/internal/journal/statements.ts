@@ -23,8 +23,9 @@ const cached = (key: string, make: () => string): string => {
   return text
 }
 
-const tuples = (columns: number, rows: number): string => {
-  const tuple = `(${Array.from({ length: columns }, () => "?").join(",")})`
+// Plain question marks only: the driver looks numbered ones up by name, one after the other.
+const tuples = (columns: number, fixed: string, rows: number): string => {
+  const tuple = `(${Array.from({ length: columns }, () => "?").join(",")}${fixed})`
   return Array.from({ length: rows }, () => tuple).join(",")
 }
 
@@ -46,20 +47,36 @@ const insertSizes = (rows: number, columns: number): ReadonlyArray<number> => {
 export interface Insert {
   readonly head: string
   readonly columns: number
+  /** Values that are the same in every statement, as SQL. */
+  readonly fixed: string
   readonly tail: string
 }
 
-/** Describes an insert; `tail` follows the values. */
-export const insert = (table: string, columns: ReadonlyArray<string>, tail = ""): Insert => ({
-  head: `insert into ${table} (${columns.join(",")}) values `,
-  columns: columns.length,
-  tail: tail === "" ? "" : ` ${tail}`
-})
+/** Describes an insert: columns that each row has a value for, and those whose value is always the same. */
+export const insert = (
+  table: string,
+  columns: ReadonlyArray<string>,
+  more: {
+    readonly fixed?: Readonly<Record<string, string>>
+    /** Follows the values. */
+    readonly tail?: string
+  } = {}
+): Insert => {
+  const { fixed = {}, tail } = more
+  return {
+    head: `insert into ${table} (${[...columns, ...Object.keys(fixed)].join(",")}) values `,
+    columns: columns.length,
+    fixed: Object.values(fixed)
+      .map((value) => `,${value}`)
+      .join(""),
+    tail: tail === undefined ? "" : ` ${tail}`
+  }
+}
 
 /** Inserts rows given as one flat list of values; returns how many were inserted. */
 export const insertAll = Effect.fnUntraced(function* (
   query: Query,
-  { columns, head, tail }: Insert,
+  { columns, fixed, head, tail }: Insert,
   values: ReadonlyArray<Value>
 ): Effect.fn.Return<number, SqlError> {
   if (values.length === 0) return 0
@@ -67,7 +84,7 @@ export const insertAll = Effect.fnUntraced(function* (
   let from = 0
   let inserted = 0
   for (const size of sizes) {
-    const text = cached(`${head}${size}${tail}`, () => head + tuples(columns, size) + tail)
+    const text = cached(`${head}${fixed}${tail}${size}`, () => head + tuples(columns, fixed, size) + tail)
     const part = sizes.length === 1 ? values : values.slice(from, from + size * columns)
     inserted += yield* query.change(text, part)
     from += part.length
@@ -77,31 +94,36 @@ export const insertAll = Effect.fnUntraced(function* (
 
 /** An update of many rows by their key, each with values of its own. */
 export interface Update {
-  readonly tail: string
-  readonly columns: number
   readonly names: string
+  readonly columns: number
+  readonly tail: string
 }
 
 /**
  * Describes an update: the first column is the table's key, the others are set.
- * `sets` gives another expression for a column, in which `j.<column>` is the new value.
+ * `sets` gives expressions for columns: `j.<column>` is a row's own new value, `?`
+ * a value that all rows share, in the order of these expressions.
  */
 export const update = (
   table: string,
   [key, ...columns]: readonly [string, ...ReadonlyArray<string>],
   sets: Readonly<Record<string, string>> = {}
-): Update => ({
-  names: [key, ...columns].join(","),
-  columns: columns.length + 1,
-  tail: ` update ${table} set ${columns.map((name) => `${name} = ${sets[name] ?? `j.${name}`}`).join(", ")}
-    from j where ${table}.${key} = j.${key}`
-})
+): Update => {
+  const own = columns.filter((name) => !(name in sets)).map((name) => `${name} = j.${name}`)
+  const others = Object.entries(sets).map(([name, expression]) => `${name} = ${expression}`)
+  return {
+    names: [key, ...columns].join(","),
+    columns: columns.length + 1,
+    tail: ` update ${table} set ${[...own, ...others].join(", ")} from j where ${table}.${key} = j.${key}`
+  }
+}
 
 /** Updates rows given as one flat list of values, the key first. Each key once. */
 export const updateAll = Effect.fnUntraced(function* (
   query: Query,
   { columns, names, tail }: Update,
-  values: ReadonlyArray<Value>
+  values: ReadonlyArray<Value>,
+  shared: ReadonlyArray<Value> = []
 ): Effect.fn.Return<void, SqlError> {
   const most = 2 ** Math.floor(Math.log2(maxValues / columns)) * columns
   for (let from = 0; from < values.length; from += most) {
@@ -111,7 +133,8 @@ export const updateAll = Effect.fnUntraced(function* (
     // The last row fills the text up: setting it again changes nothing.
     const last = part.slice(-columns)
     for (let row = rows; row < size; row++) part.push(...last)
-    const text = cached(`${tail}${size}`, () => `with j (${names}) as (values ${tuples(columns, size)})${tail}`)
+    part.push(...shared)
+    const text = cached(`${tail}${size}`, () => `with j (${names}) as (values ${tuples(columns, "", size)})${tail}`)
     yield* query.change(text, part)
   }
 })
