@@ -109,18 +109,20 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
     return { quiet, atMost: options.atMost === undefined ? 5 * quiet : Math.max(options.atMost, quiet) }
   }
 
-  const accept = (channel: string, inbound: Inbound): Effect.Effect<Accepted, AcceptError> =>
-    Effect.suspend(() => {
-      const invalid = checkInbound(inbound)
-      if (invalid !== undefined) return Effect.fail(invalid)
+  /**
+   * The session that a message will be of. Memory forgets conversations, and after a boot it knows none: the answer to
+   * a question that is open again would pass for a message, so then the store is asked.
+   */
+  const sessionOf = (key: string): Effect.Effect<number | undefined, AcceptError> => {
+    const known = journal.currentUnsafe(key)
+    return known !== undefined || !sessions.mindfulUnsafe()
+      ? Effect.succeed(known)
+      : Effect.mapBoth(journal.conversation(key), { onFailure: storage, onSuccess: (found) => found?.session })
+  }
+
+  const admit = (channel: string, inbound: Inbound, address: Conversation, session: number | undefined) =>
+    Effect.suspend((): Effect.Effect<Accepted, AcceptError> => {
       if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
-      const address: Conversation = {
-        channel,
-        account: inbound.account ?? "",
-        peer: inbound.conversation,
-        thread: inbound.thread ?? ""
-      }
-      const session = journal.currentUnsafe(conversationKey(address))
       const command =
         isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
       // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
@@ -141,6 +143,19 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       })
       // Looked at after the commit: a stop may have begun meanwhile.
       return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
+    })
+
+  const accept = (channel: string, inbound: Inbound): Effect.Effect<Accepted, AcceptError> =>
+    Effect.suspend(() => {
+      const invalid = checkInbound(inbound)
+      if (invalid !== undefined) return Effect.fail(invalid)
+      const address: Conversation = {
+        channel,
+        account: inbound.account ?? "",
+        peer: inbound.conversation,
+        thread: inbound.thread ?? ""
+      }
+      return Effect.flatMap(sessionOf(conversationKey(address)), (session) => admit(channel, inbound, address, session))
     })
 
   const post = (address: Conversation, entry: { readonly id?: string; readonly text: string }) =>

@@ -120,6 +120,11 @@ export class Session {
     return !this.hasWork && this.arriving === 0 && this.orphan === undefined
   }
 
+  /** The next message would fall. With those of the burst that is still open: who can be refused is not told so after the commit. */
+  get isFull(): boolean {
+    return this.running !== undefined && this.line.drop === "new" && this.line.room <= this.arriving
+  }
+
   /** Something changed: look again. Synchronous; harmless at any time. */
   ring() {
     const parked = this.#parked

@@ -32,6 +32,8 @@ export class Sessions extends Context.Service<
     readonly sendUnsafe: (session: number, rows: ReadonlyArray<RowKey>) => void
     /** Whether the next message would fall at once (`drop` `new` at the cap): refuse it before it is committed. */
     readonly fullUnsafe: (session: number) => boolean
+    /** Whether any session has an open question or a full line: then it matters which session a message is of. */
+    readonly mindfulUnsafe: () => boolean
     /** The option of an open question that a text names, by its words or (with one question open) its place; else `undefined`. */
     readonly answerUnsafe: (session: number, text: string) => string | undefined
     /** The session's open question with this number. */

@@ -281,11 +281,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       wake(session)
     },
     sendUnsafe,
-    fullUnsafe: (id) => {
-      const session = sessions.get(id)
-      // With those of the burst that is still open: whoever can be refused is not told so after the commit.
-      return session?.running !== undefined && session.line.drop === "new" && session.line.room <= session.arriving
-    },
+    fullUnsafe: (id) => sessions.get(id)?.isFull ?? false,
+    mindfulUnsafe: () => [...sessions.values()].some((session) => session.questions.size > 0 || session.isFull),
     answerUnsafe: (id, text) => {
       const questions = [...(sessions.get(id)?.questions.values() ?? [])]
       // With more than one question open a bare number names none of them.
