@@ -5,6 +5,7 @@
  * the next boot's epoch fences it off. What outlives it is the file and the far
  * side of its channels.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -119,6 +120,8 @@ export interface BootOptions extends Omit<GatewayOptions, "agents" | "channels">
   /** What the platform kept for the channel `chat`: handed over before the channel is ready, and so before any turn starts. */
   readonly kept?: ReadonlyArray<{ readonly peer: string; readonly text: string; readonly id?: string }>
   readonly grave?: Grave
+  /** The clock that it sees; the test's by default. */
+  readonly clock?: Clock.Clock
   /** What happens at a boundary that is passed. */
   readonly at?: (label: Label) => Effect.Effect<void>
 }
@@ -144,7 +147,17 @@ const listening = (
 
 /** Boots the gateway; dies of the defect, or never comes to an end, where its grave is in the boot. */
 const build = Effect.fnUntraced(function* (world: World, options: BootOptions, life: Life) {
-  const { agent = TestAgent.make(), agents, at: _at, channels, grave: _grave, journal, kept, ...bounds } = options
+  const {
+    agent = TestAgent.make(),
+    agents,
+    at: _at,
+    channels,
+    clock,
+    grave: _grave,
+    journal,
+    kept,
+    ...bounds
+  } = options
   const handles = new Map<string, Handle>()
   const scope = yield* Scope.make()
   const channelOf = (name: string, far: TestChannel.TestChannel) =>
@@ -158,7 +171,8 @@ const build = Effect.fnUntraced(function* (world: World, options: BootOptions, l
     // The lock belongs to the process; here the boots of one process follow each other.
     { filename: world.file, journal: { lock: Layer.empty, ...journal } }
   ).pipe(Layer.provide(Layer.succeed(Boundary, life.cross)))
-  const context = yield* Layer.buildWithScope(layer, scope)
+  const here = yield* Clock.Clock
+  const context = yield* Effect.provideService(Layer.buildWithScope(layer, scope), Clock.Clock, clock ?? here)
   const gateway = Context.get(context, Gateway)
   const handle = (name = "chat") => handles.get(name) as Handle
   const made: Boot = {
