@@ -55,6 +55,13 @@ export interface Question {
   readonly respond: (option: string | undefined) => Effect.Effect<void>
 }
 
+/** What a running attempt is doing, or was when it ended. */
+export const doing = ({ pulse, responding, tool }: Running): SessionState => {
+  if (pulse.waiting) return { name: "waiting" }
+  if (tool !== undefined) return { name: "tool", tool: tool.name }
+  return { name: responding ? "responding" : "processing" }
+}
+
 /** A trial that takes longer lets the next suspect have its own, milliseconds. */
 const trial = 300_000
 
@@ -152,9 +159,7 @@ export class Session {
       if (this.open !== undefined) return { name: "suspended" }
       return { name: this.env.gate.draining && this.hasWork ? "draining" : "idle" }
     }
-    if (running.pulse.waiting) return { name: "waiting" }
-    if (running.tool !== undefined) return { name: "tool", tool: running.tool.name }
-    return { name: running.responding ? "responding" : "processing" }
+    return doing(running)
   }
 
   /** What it waits for, in words for an operator. */

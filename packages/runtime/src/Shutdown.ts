@@ -116,8 +116,11 @@ const program = Effect.fnUntraced(function* (stopping: Stopping, parts: Parts, o
     ...each(drains, (drain) => drain.refuse)
   })
 
+  // With no time to start nothing may: what the flush brings forward would begin before the last call.
+  const shut = Effect.suspend(() => sessions.lastCall({ seq: 0, at: course.now() }))
+  const flush = startWithin > 0 ? debouncer.flush : Effect.andThen(shut, debouncer.flush)
   yield* phase("flush", {
-    debouncer: Effect.tap(debouncer.flush, (flushed) => Effect.sync(() => (lastSeq = flushed.lastSeq)))
+    debouncer: Effect.tap(flush, (flushed) => Effect.sync(() => (lastSeq = flushed.lastSeq)))
   })
 
   // What waits behind a flush that failed only stays stored: with `lastSeq` 0 nothing may start.

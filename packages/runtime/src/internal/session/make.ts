@@ -13,17 +13,22 @@ import { parseMarker } from "../../Agent.ts"
 import { Journal, type RowKey } from "../../Journal.ts"
 import { reference } from "../../Notices.ts"
 import { Outbox } from "../../Outbox.ts"
-import { Session } from "../../Session.ts"
+import { doing, Session } from "../../Session.ts"
 import type { Sessions } from "../../Sessions.ts"
 import { monotonic } from "../clock.ts"
 import { Registered } from "../registry.ts"
+import { within } from "../shutdown/Course.ts"
 import type { Environment, SessionOptions } from "./Environment.ts"
+import { drop } from "./drop.ts"
 import { decided, optionOf } from "./events.ts"
 import { Gate } from "./Gate.ts"
 import { Live } from "./Live.ts"
 import { dispatchable } from "./next.ts"
 import type { LiveSession } from "./records.ts"
 import { Watchers } from "./Watchers.ts"
+
+/** How long the scope's end waits where no stop has set a deadline, milliseconds. */
+const letGoWithin = 10_000
 
 /** The live sessions of one gateway; their scope's end interrupts what runs and waits until it let go. */
 export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions) {
@@ -105,7 +110,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       turn: turn.id,
       attempt: turn.attempt,
       since: running.startedAt,
-      state: () => session.state().name
+      state: () => doing(running).name
     })
   }
 
@@ -165,22 +170,6 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     for (const session of [...sessions.values()]) wake(session)
   }
 
-  const drop = (session: Session, fallen: ReadonlyArray<RowKey>) => {
-    const policy = session.line.drop
-    const seqs = fallen.map((row) => row.seq)
-    return Effect.gen(function* () {
-      yield* Effect.tapError(journal.drop(session.id, seqs, policy), () => Effect.sync(() => session.line.keep(fallen)))
-      session.line.forget(fallen)
-      const { row } = session
-      if (row === undefined) return
-      const to = { conversation: row.conversation, address: row.address }
-      const kept = session.line.cap
-      if (policy === "summarize") yield* outbox.notify(to, "tooMany", { kept, summarized: fallen.length })
-      else if (policy === "old") yield* outbox.notify(to, "tooManyDropped", { kept, dropped: fallen.length })
-      else for (const { text } of yield* journal.rows(seqs)) yield* outbox.notify(to, "tooManyRefused", { words: text })
-    })
-  }
-
   /** The messages came while a turn runs: they wait, cut it off, or fall at the cap. */
   const behind = (session: Session) => {
     const { row } = session
@@ -236,7 +225,13 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       return live.empty
     })
 
-  yield* Effect.addFinalizer(() => Effect.andThen(interrupt("close"), live.close))
+  /** The end of the scope waits for what was interrupted, but not for an agent that never lets go. */
+  const end = Effect.gen(function* () {
+    const left = env.stop.by === Infinity ? letGoWithin : Math.max(0, env.stop.by - now()) + 1000
+    const exit = yield* within(Effect.andThen(interrupt("close"), live.close), left)
+    if (Exit.isFailure(exit)) yield* Effect.logWarning("Agents that have not let go are left behind", exit.cause)
+  })
+  yield* Effect.addFinalizer(() => end)
 
   const isQuiet = (conversationKey: string) => {
     for (const session of sessions.values()) {
