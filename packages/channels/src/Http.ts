@@ -157,14 +157,16 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
 
 /**
  * The order of a close: no new connections, bodies that are still coming are
- * cut (nothing of them is stored), what was read gets its answer, then whatever
- * is left goes: idle keep-alives, half-sent headers, clients that never read.
+ * cut (nothing of them is stored), what was read gets its answer, who listens
+ * the last replies, then whatever is left goes: idle keep-alives, half-sent
+ * headers, clients that never read.
  */
 const close = Effect.fnUntraced(function* (serving: Serving, connections: typeof Connections.Service) {
   yield* connections.refuse
   yield* Deferred.succeed(serving.closing, undefined)
   for (const fiber of serving.reading) fiber.interruptUnsafe()
   yield* Effect.timeoutOption(serving.quiet.await, 1000)
+  yield* Effect.timeoutOption(serving.unheard.await, 200)
   // the last answer is decided; its fiber writes it before this one goes on
   yield* Effect.yieldNow
   yield* connections.cut

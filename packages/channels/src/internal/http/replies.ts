@@ -105,16 +105,40 @@ const disconnectStalled = (serving: Serving, taken: () => bigint) =>
     return Effect.forkScoped(Effect.forever(watch))
   })
 
+/** A piece of a stream; `number` of a reply. */
+interface Piece {
+  readonly text: string
+  readonly number?: number
+}
+
+const replyPiece = (reply: Reply): Piece => ({
+  text: event("reply", replyJson(reply), reply.number),
+  number: reply.number
+})
+
 const eventStream = (serving: Serving, conversation: string, after: number, latest: number, took: () => void) => {
   const { handle, settings } = serving
   const late = serving.isStopping
-  const replies: Stream.Stream<string, Transient> = Stream.map(handle.replies(peer(conversation), after), (reply) =>
-    event("reply", replyJson(reply), reply.number)
+  let sent = after
+  const replies: Stream.Stream<Piece, Transient> = Stream.map(handle.replies(peer(conversation), after), replyPiece)
+  const progress = Stream.map(handle.progress(peer(conversation)), (happened): Piece => ({
+    text: progressEvent(happened)
+  }))
+  const beats = Stream.map(Stream.tick(settings.heartbeat), (): Piece => ({ text: ": \n\n" }))
+  // what the drain's last turn said was committed a moment before the listener goes
+  const rest = Stream.unwrap(
+    Effect.map(
+      Effect.suspend(() => handle.page(peer(conversation), { after: sent, limit: pages.max })),
+      (page) => Stream.map(Stream.fromIterable(page.replies), replyPiece)
+    )
   )
-  const progress = Stream.map(handle.progress(peer(conversation)), progressEvent)
-  const beats = Stream.map(Stream.tick(settings.heartbeat), () => ": \n\n")
   const live = Stream.mergeAll([replies, progress, beats], { concurrency: "unbounded", bufferSize: 16 }).pipe(
     Stream.interruptWhen(Deferred.await(late ? serving.closing : serving.stopping)),
+    Stream.map(({ number, text }) => {
+      sent = number ?? sent
+      return text
+    }),
+    Stream.concat(late ? Stream.map(rest, ({ text }) => text) : Stream.empty),
     // the client comes back with its last number; why it was sent away is for the log
     Stream.catchCause((cause) => Stream.drain(Stream.fromEffect(Effect.logInfo("A stream of replies ended", cause))))
   )
@@ -135,7 +159,13 @@ export const events = (serving: Serving): Route<Needs | Scope.Scope> =>
     const from = cursor(request, search["after"])
     if (from instanceof Invalid) return yield* from
     if (!serving.enter()) return yield* crowded
-    yield* Effect.addFinalizer(() => Effect.sync(() => serving.leave()))
+    serving.beginStream()
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        serving.leave()
+        serving.endStream()
+      })
+    )
     const { latest } = yield* serving.handle.page(peer(conversation), { after: 0, limit: 1 })
     const clock = yield* Clock.Clock
     let last = clock.monotonicTimeNanosUnsafe()

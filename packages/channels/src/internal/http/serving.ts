@@ -40,8 +40,11 @@ export class Serving {
   readonly reading = new Set<Fiber.Fiber<unknown, unknown>>()
   /** Open while no request is being answered. */
   readonly quiet = Latch.makeUnsafe(true)
+  /** Open while nobody is sent events. */
+  readonly unheard = Latch.makeUnsafe(true)
   private active = 0
   private readers = 0
+  private streams = 0
 
   constructor(handle: Handle, attachments: Attachments["Service"], settings: Settings, limits: Limits) {
     this.handle = handle
@@ -80,6 +83,17 @@ export class Serving {
   /** Gives the place back. */
   leave(): void {
     this.readers--
+  }
+
+  /** A stream of events begins: a stop lets it have the last replies. */
+  beginStream(): void {
+    this.streams++
+    this.unheard.closeUnsafe()
+  }
+
+  /** Its client has everything, or has left. */
+  endStream(): void {
+    if (--this.streams === 0) this.unheard.openUnsafe()
   }
 
   /** Runs what reads a body, so that a stop can cut it. */
