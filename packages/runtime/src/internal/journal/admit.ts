@@ -10,9 +10,9 @@ import type { SqlError } from "effect/sql/SqlError"
 import { Accepted, Conflict, type Conversation, conversationKey } from "../../Message.ts"
 import { resolve } from "./addresses.ts"
 import { joins } from "./bursts.ts"
-import type { Known } from "./conversations.ts"
+import type { Known, WaitingTail } from "./conversations.ts"
 import type { Value } from "./database.ts"
-import { digest } from "./digest.ts"
+import { digest, utf8Bytes } from "./digest.ts"
 import { type Entry, fail, succeed } from "./entries.ts"
 import type { Admit, Row } from "./records.ts"
 import type { Round } from "./round.ts"
@@ -26,7 +26,6 @@ export interface Prepared {
   readonly sender: string
   readonly text: string
   readonly attachments: string | null
-  readonly digest: number
   /** UTF-8 bytes of the text. */
   readonly bytes: number
 }
@@ -37,18 +36,14 @@ const wellFormed = (text: string): string => (text.isWellFormed() ? text : text.
 /** What can be computed before the lane. */
 export const prepare = (admit: Admit): Prepared => {
   const text = wellFormed(admit.text)
-  const sender = wellFormed(admit.sender)
-  const attachments = admit.attachments.length === 0 ? null : JSON.stringify(admit.attachments)
-  const { bytes, hash } = digest([sender, admit.attachments.map((file) => file.hash).join(), text])
   return {
     admit,
     key: conversationKey(admit.address),
     id: admit.id === undefined ? crypto.randomUUID() : wellFormed(admit.id),
-    sender,
+    sender: wellFormed(admit.sender),
     text,
-    attachments,
-    digest: hash,
-    bytes
+    attachments: admit.attachments.length === 0 ? null : JSON.stringify(admit.attachments),
+    bytes: utf8Bytes(text)
   }
 }
 
@@ -66,7 +61,6 @@ const columns = [
   "since",
   "quiet",
   "at_most",
-  "digest",
   "tick",
   "accepted_at",
   "replay_of",
@@ -81,220 +75,231 @@ const insertInbound = insert("sluice_inbound", columns, {
 })
 const insertAttachments = insert("sluice_attachments", ["seq", "hash", "size"], { tail: "on conflict do nothing" })
 
-/** A row about to be written. */
-interface Planned {
-  readonly entry: Entry<"admit">
-  readonly known: Known
-  readonly row: Row
-  readonly values: ReadonlyArray<Value>
-}
-
-const plan = (round: Round, entry: Entry<"admit">, known: Known, seq: number): Planned => {
-  const { admit, attachments, bytes, digest, id, sender, text } = entry.input
-  const { at } = entry
-  const { session, tail } = known
-  const previous = tail !== undefined && tail.session === session && !admit.command ? tail : undefined
-  const gap = previous === undefined ? undefined : Math.max(0, Math.round(at - previous.at))
-  const since = joins(previous, gap)
-  const quiet = Math.round(admit.quiet)
-  const atMost = Math.round(admit.atMost)
-  if (!admit.command) {
-    known.tail = { session, seq, at, quiet, atMost, closes: admit.closes, since: since ?? 0 }
-    round.undo.push(() => {
-      known.tail = tail
-    })
-  }
-  const row: Row = {
-    seq,
-    id,
-    conversation: known.id,
-    conversationKey: known.key,
-    session,
-    epoch: round.epoch,
-    opens: since === undefined,
-    closes: admit.closes,
-    bytes,
-    command: admit.command,
-    sender,
-    text,
-    attachments: admit.attachments,
-    acceptedAt: round.now,
-    quiet,
-    atMost,
-    replayOf: undefined,
-    asking: admit.asking
-  }
-  return {
-    entry,
-    known,
-    row,
-    values: valuesOf(round, row, { previous: previous?.seq, gap, since, digest, attachments })
-  }
-}
-
 /** Facts of a row that memory has no use for. */
 interface Facts {
-  readonly previous: number | undefined
-  readonly gap: number | undefined
-  readonly since: number | undefined
-  readonly digest: number
+  readonly previous: number | null
+  readonly gap: number | null
+  readonly since: number | null
   readonly attachments: string | null
 }
 
-const valuesOf = (round: Round, row: Row, facts: Facts): ReadonlyArray<Value> => [
-  row.seq,
-  row.conversation,
-  row.id,
-  row.session,
-  row.epoch,
-  row.bytes,
-  row.command ? 1 : 0,
-  row.closes ? 1 : 0,
-  facts.previous ?? null,
-  facts.gap ?? null,
-  facts.since ?? null,
-  row.quiet,
-  row.atMost,
-  facts.digest,
-  round.tick,
-  row.acceptedAt,
-  row.replayOf ?? null,
-  row.asking ?? null,
-  facts.attachments,
-  row.sender,
-  row.text
-]
+const pushValues = (values: Array<Value>, round: Round, row: Row, facts: Facts): void => {
+  values.push(row.seq, row.conversation, row.id, row.session, row.epoch, row.bytes)
+  values.push(row.command ? 1 : 0, row.closes ? 1 : 0, facts.previous, facts.gap, facts.since, row.quiet, row.atMost)
+  values.push(round.tick, row.acceptedAt, row.replayOf ?? null, row.asking ?? null, facts.attachments)
+  values.push(row.sender, row.text)
+}
+
+/** Rows that are about to be written, in order, with what to take back if they are not. */
+class Plan {
+  readonly rows: Array<Row> = []
+  readonly values: Array<Value> = []
+  readonly #round: Round
+  readonly #tails: Array<readonly [Known, WaitingTail | undefined]> = []
+
+  constructor(round: Round) {
+    this.#round = round
+    round.undo.push(() => this.undo())
+  }
+
+  /** The bursts of their conversations as they were before. */
+  undo(): void {
+    for (const [known, tail] of this.#tails.splice(0).reverse()) known.tail = tail
+  }
+
+  add({ at, input }: Entry<"admit">, known: Known, seq: number): void {
+    const { admit, attachments, bytes, id, sender, text } = input
+    const { session, tail } = known
+    const previous = tail !== undefined && tail.session === session && !admit.command ? tail : undefined
+    const gap = previous === undefined ? undefined : Math.max(0, Math.round(at - previous.at))
+    const since = joins(previous, gap)
+    const quiet = Math.round(admit.quiet)
+    const atMost = Math.round(admit.atMost)
+    if (!admit.command) {
+      this.#tails.push([known, tail])
+      known.tail = { session, seq, at, quiet, atMost, closes: admit.closes, since: since ?? 0 }
+    }
+    const row: Row = {
+      seq,
+      id,
+      conversation: known.id,
+      conversationKey: known.key,
+      session,
+      epoch: this.#round.epoch,
+      opens: since === undefined,
+      closes: admit.closes,
+      bytes,
+      command: admit.command,
+      sender,
+      text,
+      attachments: admit.attachments,
+      acceptedAt: this.#round.now,
+      quiet,
+      atMost,
+      replayOf: undefined,
+      asking: admit.asking
+    }
+    this.rows.push(row)
+    pushValues(this.values, this.#round, row, {
+      previous: previous?.seq ?? null,
+      gap: gap ?? null,
+      since: since ?? null,
+      attachments
+    })
+  }
+}
 
 /** Names one message of one conversation; conversation numbers end at the first space. */
 const keyOf = (conversation: number, id: string): string => `${conversation} ${id}`
 
-/** An earlier version of a message. */
+// Its parts are ours: to decode them again would cost more than the rest of an admission.
+const receipt = (seq: number, id: string, duplicate: boolean): Accepted =>
+  Object.assign(Object.create(Accepted.prototype), { seq, id, duplicate })
+
+/** An earlier version of a message: its body, or what stands for it. */
 interface First {
   readonly seq: number
-  readonly digest: number
+  readonly digest: number | null
+  readonly sender: string
+  readonly text: string
+  readonly attachments: string | null
 }
 
+const hashesOf = (attachments: string | null): string =>
+  attachments === null
+    ? ""
+    : (JSON.parse(attachments) as ReadonlyArray<{ readonly hash: string }>).map((file) => file.hash).join()
+
+/** What stands for a body whose text is gone. */
+export const bodyDigest = (body: Pick<First, "sender" | "text" | "attachments">): number =>
+  digest([body.sender, hashesOf(body.attachments), body.text])
+
+const sameBody = (body: Pick<First, "sender" | "text" | "attachments">, first: First): boolean =>
+  first.digest === null
+    ? body.text === first.text &&
+      body.sender === first.sender &&
+      hashesOf(body.attachments) === hashesOf(first.attachments)
+    : bodyDigest(body) === first.digest
+
 const answerRepeat = (entry: Entry<"admit">, first: First): void => {
-  const { digest, id } = entry.input
-  if (first.digest === digest) succeed(entry, new Accepted({ seq: first.seq, id, duplicate: true }))
+  const { id } = entry.input
+  if (sameBody(entry.input, first)) succeed(entry, receipt(first.seq, id, true))
   else fail(entry, new Conflict({ id, seq: first.seq }))
 }
 
-/** The stored rows of these keys. */
-const findStored = (round: Round, keys: ReadonlyArray<{ readonly conversation: number; readonly id: string }>) =>
+type Named = readonly [entry: Entry<"admit">, known: Known]
+
+/** Rows of earlier rounds with the ids of these entries. */
+const findStored = (round: Round, named: ReadonlyArray<Named>) =>
   Effect.map(
     round.query<First & { readonly conversation: number; readonly id: string }>(
-      `select i.seq, i.digest, i.conversation, i.id from json_each(?) j
+      `select i.seq, i.digest, i.sender, i.text, i.attachments, i.conversation, i.id from json_each(?) j
        join sluice_inbound i on i.conversation = j.value->>0 and i.id = j.value->>1`,
-      [JSON.stringify(keys.map(({ conversation, id }) => [conversation, id]))]
+      [JSON.stringify(named.map(([{ input }, known]) => [known.id, input.id]))]
     ),
-    (rows) => new Map(rows.map((row) => [keyOf(row.conversation, row.id), row]))
+    (rows) => new Map<string, First>(rows.map((row) => [keyOf(row.conversation, row.id), row]))
   )
 
-const keepRows = Effect.fnUntraced(function* (
+/** Writes rows that are new; false, and nothing written, when some of them are not. */
+const insertNew = Effect.fnUntraced(function* (
   round: Round,
-  planned: ReadonlyArray<Planned>
-): Effect.fn.Return<void, SqlError> {
-  const files: Array<Value> = []
-  for (const { entry, row } of planned) {
-    round.counters.accepted++
-    round.rows.push(row)
-    for (const file of row.attachments) files.push(row.seq, file.hash, file.size)
-    succeed(entry, new Accepted({ seq: row.seq, id: row.id, duplicate: false }))
-  }
-  yield* insertAll(round.query, insertAttachments, files)
-})
-
-/** Stores rows; if some are repeats, once more without them: what follows a repeat must not join its burst. */
-const store = Effect.fnUntraced(function* (
-  round: Round,
-  firsts: ReadonlyArray<readonly [Entry<"admit">, Known]>
-): Effect.fn.Return<void, SqlError> {
+  named: ReadonlyArray<Named>
+): Effect.fn.Return<boolean, SqlError> {
   const from = round.counters.seq
-  const unwind = round.undo.length
-  const planned = firsts.map(([entry, known]) => plan(round, entry, known, ++round.counters.seq))
-  const values: Array<Value> = []
-  for (const plan of planned) for (const value of plan.values) values.push(value)
-  const inserted = yield* insertAll(round.query, insertInbound, values)
-  if (inserted === planned.length) return yield* keepRows(round, planned)
-
-  const stored = yield* findStored(
-    round,
-    planned.map(({ row }) => row)
-  )
-  const fresh: Array<readonly [Entry<"admit">, Known]> = []
-  for (const { entry, known, row } of planned) {
-    const first = stored.get(keyOf(row.conversation, row.id))
-    if (first === undefined || first.seq > from) fresh.push([entry, known])
-    else answerRepeat(entry, first)
+  const plan = new Plan(round)
+  for (const [entry, known] of named) plan.add(entry, known, ++round.counters.seq)
+  const inserted = yield* insertAll(round.query, insertInbound, plan.values)
+  if (inserted < named.length) {
+    yield* round.query.change(`delete from sluice_inbound where seq > ?`, [from])
+    plan.undo()
+    round.counters.seq = from
+    return false
   }
-  yield* round.query(`delete from sluice_inbound where seq > ?`, [from])
-  for (const undo of round.undo.splice(unwind).reverse()) undo()
-  round.counters.seq = from
-  if (fresh.length > 0) yield* store(round, fresh)
+  const files: Array<Value> = []
+  plan.rows.forEach((row, index) => {
+    const entry = named[index]?.[0]
+    if (entry !== undefined) succeed(entry, receipt(row.seq, row.id, false))
+    for (const file of row.attachments) files.push(row.seq, file.hash, file.size)
+    round.rows.push(row)
+  })
+  round.counters.accepted += plan.rows.length
+  yield* insertAll(round.query, insertAttachments, files)
+  return true
 })
 
-/** Writes a round's messages. */
+/** Some are repeats, of earlier rounds or of each other: they are told apart, and the new ones written without them. */
+const writeWithRepeats = Effect.fnUntraced(function* (
+  round: Round,
+  named: ReadonlyArray<Named>
+): Effect.fn.Return<void, SqlError> {
+  const stored = yield* findStored(round, named)
+  const fresh = new Map<string, Named>()
+  const repeats: Array<readonly [entry: Entry<"admit">, first: Entry<"admit">]> = []
+  for (const one of named) {
+    const [entry, known] = one
+    const key = keyOf(known.id, entry.input.id)
+    const first = stored.get(key)
+    const beside = fresh.get(key)
+    if (first !== undefined) answerRepeat(entry, first)
+    else if (beside === undefined) fresh.set(key, one)
+    else repeats.push([entry, beside[0]])
+  }
+  if (fresh.size > 0 && !(yield* insertNew(round, [...fresh.values()]))) {
+    return yield* Effect.die(new Error("messages that nobody stored are stored"))
+  }
+  for (const [entry, first] of repeats) {
+    // It shares the fate of the first one.
+    if (first.outcome !== undefined && Exit.isSuccess(first.outcome)) {
+      answerRepeat(entry, { ...first.input, seq: first.outcome.value.seq, digest: null })
+    }
+  }
+})
+
+/** Writes a round's messages: as if all were new, and once more if some are not. */
 export const writeAdmits = Effect.fnUntraced(function* (
   round: Round,
   entries: ReadonlyArray<Entry<"admit">>
 ): Effect.fn.Return<void, SqlError> {
   const { conversations } = round.memory
+  const named: Array<Named> = []
   const unknown = new Map<string, Conversation>()
-  for (const { input } of entries) {
-    if (conversations.use(input.key) === undefined) unknown.set(input.key, input.admit.address)
-  }
-  if (unknown.size > 0) yield* resolve(round, unknown, entries[0]?.at ?? 0)
-
-  const firsts = new Map<string, readonly [Entry<"admit">, Known]>()
-  const repeats: Array<readonly [Entry<"admit">, Entry<"admit">]> = []
   for (const entry of entries) {
-    const known = conversations.peek(entry.input.key)
-    // A cache smaller than one round has forgotten it again.
-    if (known === undefined) return yield* Effect.die(new Error("the conversation cache is smaller than a round"))
-    const key = keyOf(known.id, entry.input.id)
-    const first = firsts.get(key)
-    if (first === undefined) firsts.set(key, [entry, known])
-    else repeats.push([entry, first[0]])
+    const known = conversations.use(entry.input.key)
+    if (known === undefined) unknown.set(entry.input.key, entry.input.admit.address)
+    else named.push([entry, known])
   }
-  yield* store(round, [...firsts.values()])
-  for (const [entry, first] of repeats) {
-    const { outcome } = first
-    if (outcome !== undefined && Exit.isSuccess(outcome)) {
-      answerRepeat(entry, { seq: outcome.value.seq, digest: first.input.digest })
-    } else if (entry.input.digest === first.input.digest) {
-      entry.outcome = outcome
-    } else {
-      // The first one was refused as another body than the stored one; this one may be the stored one.
-      const id = conversations.peek(entry.input.key)?.id ?? 0
-      const stored = (yield* findStored(round, [{ conversation: id, id: entry.input.id }])).get(
-        keyOf(id, entry.input.id)
-      )
-      if (stored !== undefined) answerRepeat(entry, stored)
+  if (unknown.size > 0) {
+    yield* resolve(round, unknown, entries[0]?.at ?? 0)
+    named.length = 0
+    for (const entry of entries) {
+      const known = conversations.peek(entry.input.key)
+      // A round is never larger than the cache.
+      if (known === undefined) return yield* Effect.die(new Error("a conversation was forgotten within its round"))
+      named.push([entry, known])
     }
   }
+  if (!(yield* insertNew(round, named))) yield* writeWithRepeats(round, named)
 })
 
 /** Writes copies of messages (`/retry`): rows of this epoch that open one burst together. */
 export const writeCopies = Effect.fnUntraced(function* (
   round: Round,
-  rows: ReadonlyArray<{ readonly row: Row; readonly digest: number; readonly attachments: string | null }>
+  rows: ReadonlyArray<{ readonly row: Row; readonly attachments: string | null }>
 ): Effect.fn.Return<void, SqlError> {
-  yield* insertAll(
-    round.query,
-    insertInbound,
-    rows.flatMap(({ attachments, digest, row }, index) =>
-      valuesOf(round, row, {
-        previous: index === 0 ? undefined : row.seq - 1,
-        gap: index === 0 ? undefined : 0,
-        since: index === 0 ? undefined : 0,
-        digest,
-        attachments
-      })
-    )
-  )
-  const files = rows.flatMap(({ row }) => row.attachments.flatMap((file) => [row.seq, file.hash, file.size]))
+  const values: Array<Value> = []
+  const files: Array<Value> = []
+  rows.forEach(({ attachments, row }, index) => {
+    const first = index === 0
+    pushValues(values, round, row, {
+      previous: first ? null : row.seq - 1,
+      gap: first ? null : 0,
+      since: first ? null : 0,
+      attachments
+    })
+    for (const file of row.attachments) files.push(row.seq, file.hash, file.size)
+    round.rows.push(row)
+  })
+  yield* insertAll(round.query, insertInbound, values)
   yield* insertAll(round.query, insertAttachments, files)
   round.counters.accepted += rows.length
-  round.rows.push(...rows.map(({ row }) => row))
 })

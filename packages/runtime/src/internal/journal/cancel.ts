@@ -62,11 +62,6 @@ export const retryTurn = Effect.fnUntraced(function* (
   yield* query(`update sluice_sessions set set_aside = null where id = ?`, [session.id])
   if (turn === undefined) return []
   const stored = yield* loadInbound(query, numbers(turn.seqs))
-  const digests = yield* query<{ readonly seq: number; readonly digest: number }>(
-    `select seq, digest from sluice_inbound where seq in (select value from json_each(?))`,
-    [turn.seqs]
-  )
-  const digestOf = new Map(digests.map((row) => [row.seq, row.digest]))
   const originals = [...stored.values()].sort((a, b) => a.seq - b.seq)
   const copies = originals.map((original, index) => ({
     row: {
@@ -82,7 +77,6 @@ export const retryTurn = Effect.fnUntraced(function* (
       replayOf: original.seq,
       asking: undefined
     },
-    digest: digestOf.get(original.seq) ?? 0,
     attachments: original.attachments
   }))
   yield* writeCopies(round, copies)

@@ -25,7 +25,7 @@ export const preparePost = (post: Post): PreparedPost => ({
   post,
   key: conversationKey(post.address),
   id: post.id === undefined ? crypto.randomUUID() : post.id.toWellFormed(),
-  digest: digest(post.parts).hash
+  digest: digest(post.parts)
 })
 
 interface Stored {

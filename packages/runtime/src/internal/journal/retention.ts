@@ -12,7 +12,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Query } from "./database.ts"
 import type { Retention } from "./reports.ts"
 import type { Round } from "./round.ts"
-import { ids } from "./statements.ts"
+import { bodyDigest } from "./admit.ts"
+import { ids, update, updateAll } from "./statements.ts"
 
 /** Days and ticks for which an id is recognised, whatever the settings say. */
 export const dedupeDays = 8
@@ -85,14 +86,31 @@ interface Limits {
 const letGo = `i.ending is not null and (s.archived = 1 or i.turn is null)
   and not exists (select 1 from sluice_untold u where u.session = i.session and u.seq = i.seq)`
 
+const dropTexts = update("sluice_inbound", ["seq", "digest"], { text: "''", sender: "''" })
+
+/** The text goes, its fingerprint stays: a repeat with another body is still told from a plain repeat. */
+const letTextGo = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
+  const rows = yield* query<{
+    readonly seq: number
+    readonly sender: string
+    readonly text: string
+    readonly attachments: string | null
+  }>(
+    `select i.seq, i.sender, i.text, i.attachments from sluice_inbound i join sluice_sessions s on s.id = i.session
+     where i.seq > ? and i.seq <= ? and ${letGo} and i.ended_at < ? and i.digest is null`,
+    [limits.after, limits.upTo, limits.transcript]
+  )
+  yield* updateAll(
+    query,
+    dropTexts,
+    rows.flatMap((row) => [row.seq, bodyDigest(row)])
+  )
+  return rows.length
+})
+
 const messages = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
   const { after, upTo } = limits
-  const text = yield* query.change(
-    `update sluice_inbound set text = '', sender = '' where seq in (
-       select i.seq from sluice_inbound i join sluice_sessions s on s.id = i.session
-       where i.seq > ? and i.seq <= ? and ${letGo} and i.ended_at < ? and (i.text <> '' or i.sender <> ''))`,
-    [after, upTo, limits.transcript]
-  )
+  const text = yield* letTextGo(query, limits)
   const files = yield* query.change(
     `delete from sluice_attachments where seq in (
        select seq from sluice_inbound where seq > ? and seq <= ? and ending is not null and ended_at < ?)`,

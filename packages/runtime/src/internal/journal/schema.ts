@@ -65,6 +65,7 @@ const sessions = `create table sluice_sessions (
   unique (conversation, name)
 )`
 
+// `digest`: of the body, made when retention lets the text go, so that a repeat with another body is still told.
 // `since`: milliseconds from the burst's first message to this one; null on a message that opened a burst.
 const inbound = `create table sluice_inbound (
   seq integer primary key not null,
@@ -83,7 +84,7 @@ const inbound = `create table sluice_inbound (
   since bigint,
   quiet integer not null,
   at_most integer not null,
-  digest bigint not null,
+  digest bigint,
   tick integer not null,
   accepted_at bigint not null,
   ended_at bigint,
