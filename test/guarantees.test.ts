@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest"
 import { exists, matching, modules, read } from "./tidy/Repository.ts"
 
 const path = "docs/guarantees.md"
+const hint = "when only the page is out of date: UPDATE_DOCS=1 npm test -- guarantees"
 const begin = "<!-- scenarios -->"
 const end = "<!-- /scenarios -->"
 
@@ -91,7 +92,7 @@ describe("guarantees", () => {
         ? [`${id} has no test`]
         : files.flatMap((file) => (exists(file) && proofs.get(id)?.has(file) ? [] : [`${id} is not in ${file}`]))
     )
-    expect(wrong).toEqual([])
+    expect(wrong, hint).toEqual([])
   })
 
   it("the README links each promise that is one to tests that exist and name the promise or a scenario of it", () => {
@@ -107,7 +108,7 @@ describe("guarantees", () => {
         return exists(file) && names ? [] : [`${id} is not proved in ${file}`]
       })
     })
-    expect(wrong).toEqual([])
+    expect(wrong, hint).toEqual([])
   })
 
   it("there is a section for each of C1 to C10", () => {

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { exists, matching, modules, read } from "./tidy/Repository.ts"
 
+const hint = "when only the page is out of date: UPDATE_DOCS=1 npm test -- readme"
 const choosing = "packages/runtime/test/choosing.test.ts"
 const pages = matching(/^(README|docs\/.*)\.md$/)
 const block = /^(<!-- from (\S+?)(?:: (.+?))? -->\n```\w*\n)([^]*?)(^```$)/gm
@@ -55,7 +56,7 @@ describe("readme", () => {
   })
 
   it("every block that says where it is from is text of that file", () => {
-    for (const { code, names, page, path } of blocks) expect(`${page}\n${code}`).toBe(`${page}\n${wanted(path, names)}`)
+    for (const { code, names, page, path } of blocks) expect(code, `${page}; ${hint}`).toBe(wanted(path, names))
   })
 
   it("every row of the table of tools is a test, and every such test is a row", () => {

@@ -6,8 +6,9 @@ import * as Schedule from "effect/Schedule"
 import { type ChildProcess, spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { program, temporaryFolder } from "../harness.ts"
+import { program, store, temporaryFolder, until } from "../harness.ts"
 
 const readme = fileURLToPath(new URL("../../../../README.md", import.meta.url))
 
@@ -119,7 +120,10 @@ const tour = Effect.gen(function* () {
   yield* chat.says("working for 4s", from)
   const middle = since()
   yield* typed("one more thing")
-  yield* Effect.sleep("300 millis")
+  const accepted = Effect.sync(
+    () => store({ stateDirectory: join(folder, ".sluice") }, "select seq from sluice_inbound").length
+  )
+  yield* until("both messages are accepted", accepted, (count) => count === 4)
   first.process.kill("SIGINT")
   assert.strictEqual(yield* Effect.promise(() => first.ended), 0)
   yield* chat.says("one more thing", middle)
@@ -156,6 +160,7 @@ const tour = Effect.gen(function* () {
   const report = third.lines.length
   third.process.kill("SIGINT")
   yield* chat.says("(the gateway is stopping", from)
+  // Two within 250 ms are one Ctrl-C that came twice.
   yield* Effect.sleep("400 millis")
   third.process.kill("SIGINT")
   assert.strictEqual(yield* Effect.promise(() => third.ended), 81)
