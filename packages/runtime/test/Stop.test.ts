@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { createServer, type Server } from "node:http"
 import * as Agent from "../src/Agent.ts"
+import * as Channel from "../src/Channel.ts"
 import { Gateway } from "../src/Gateway.ts"
 import type { Report, StopNews } from "../src/Shutdown.ts"
 import { TestAgent, TestGateway } from "../src/testing/index.ts"
@@ -323,6 +324,25 @@ describe("what does not let go", () => {
       const report = yield* meanwhile(current.stop, { step: 100, steps: 400 })
       assert.isAtMost(report.millis, 10_250)
       assert.strictEqual(report.exitCode, 80)
+    })
+  )
+
+  it.effect("S16: a channel that never lets go holds neither the stop nor the end of the scope", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const hung = (kind: "poller" | "server") =>
+        Channel.make({
+          kind,
+          delivery: Channel.pull,
+          receive: ({ ready }) => Effect.uninterruptible(Effect.andThen(ready, Effect.never))
+        })
+      const current = yield* boot(place, {
+        channels: { poller: hung("poller"), server: hung("server") },
+        drain: { timeout: "10 seconds" }
+      })
+      const report = yield* meanwhile(current.stop, { step: 100, steps: 150 })
+      assert.isAtMost(report.millis, 10_250)
+      assert.deepInclude(phases(report), { intake: "timed out", channels: "timed out", close: "done" })
     })
   )
 

@@ -4,8 +4,8 @@
  * last and released first, the program ends everything else in its order.
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Commands } from "../../Commands.ts"
@@ -21,7 +21,8 @@ import * as Shutdown from "../../Shutdown.ts"
 import { cross } from "../boundary.ts"
 import { transient } from "../channels/handle.ts"
 import { Running } from "../channels/Running.ts"
-import { Registered } from "../registry.ts"
+import { type Entries, Registered } from "../registry.ts"
+import { within } from "../shutdown/Course.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { entriesOf, hostChannel } from "./registry.ts"
 import { reload } from "./reload.ts"
@@ -75,6 +76,33 @@ const startChannels = (running: Running, registered: Registered["Service"]) =>
     { concurrency: "unbounded", discard: true }
   )
 
+/** How long the end of the scope waits for fibers that don't let go; the stop has waited for them before. */
+const letGoWithin = 1000
+
+/** Forks what lives as long as the gateway. */
+const forking = Effect.gen(function* () {
+  const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      const exit = yield* within(Fiber.interruptAll([...fibers]), letGoWithin)
+      if (Exit.isFailure(exit)) yield* Effect.logWarning("Channels that have not let go are left behind", exit.cause)
+    })
+  )
+  return <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => {
+    const fiber = runFork(effect)
+    fibers.add(fiber)
+    fiber.addObserver(() => fibers.delete(fiber))
+    return fiber
+  }
+})
+
+/** The new entries, with the agents that stay as they are: whoever keeps one warm goes on with it. */
+const keeping = (before: Entries, next: Entries, same: (name: string) => boolean): Entries => ({
+  ...next,
+  agents: new Map([...next.agents].map(([name, agent]) => [name, (same(name) && before.agents.get(name)) || agent]))
+})
+
 /** The gateway of these options. */
 export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<unknown>) {
   const journal = yield* Journal
@@ -84,13 +112,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   const commands = yield* Commands
   const recovery = yield* Recovery
   const registered = yield* Registered
-  const fibers = yield* FiberSet.make<unknown, unknown>()
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const fork = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => {
-    const fiber = runFork(effect)
-    FiberSet.addUnsafe(fibers, fiber)
-    return fiber
-  }
+  const fork = yield* forking
   const state = { ready: false, stopping: false }
   const exchanging = Semaphore.makeUnsafe(1)
   let registry: Registry<unknown> = options
@@ -144,8 +166,12 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     if (state.stopping) {
       return yield* new GatewayError({ field: "reload", value: "is too late", remedy: "the gateway is stopping" })
     }
-    const entries = yield* entriesOf(next)
     const before = registry
+    const entries = keeping(
+      registered.entries,
+      yield* entriesOf(next),
+      (name) => before.agents[name] === next.agents[name]
+    )
     const lines = yield* reload(
       { registered, running, outbox, sessions },
       entries,
@@ -183,7 +209,8 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
       replay: outbox.replay,
       discard: outbox.discard
     },
-    reload: (next) => exchanging.withPermits(1)(exchange(next)),
+    // In a fiber of its own: it may end the very server whose request asked for it.
+    reload: (next) => Effect.suspend(() => Fiber.join(fork(exchanging.withPermits(1)(exchange(next))))),
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,
