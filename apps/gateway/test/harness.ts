@@ -31,6 +31,8 @@ export interface Options {
   readonly configuration?: string
   readonly environment?: { readonly [name: string]: string }
   readonly args?: ReadonlyArray<string>
+  /** Another program than the shipped one. */
+  readonly program?: string
 }
 
 /** One line of the program's log. */
@@ -215,7 +217,7 @@ export const launch = Effect.fnUntraced(function* (
   if (options.configuration !== undefined) writeFileSync(join(folder, "sluice.yaml"), options.configuration)
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      spawn(process.execPath, [program, ...(options.args ?? ["run"])], {
+      spawn(process.execPath, [options.program ?? program, ...(options.args ?? ["run"])], {
         cwd: folder,
         env: environmentOf(options, stateDirectory),
         stdio: ["ignore", "pipe", "pipe"]
@@ -276,7 +278,7 @@ export const store = (
   sql: string,
   ...values: ReadonlyArray<SQLInputValue>
 ): ReadonlyArray<Row> => {
-  const database = new DatabaseSync(join(process.stateDirectory, "journal.db"), { readOnly: true })
+  const database = new DatabaseSync(join(process.stateDirectory, "journal.db"), { readOnly: true, timeout: 5000 })
   try {
     return database.prepare(sql).all(...values) as unknown as ReadonlyArray<Row>
   } finally {

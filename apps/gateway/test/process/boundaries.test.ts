@@ -1,0 +1,224 @@
+// D4 with a real process: kill -9 at every labelled boundary, the first and the second time that it is crossed, in
+// the middle of everything that people do with a gateway. The next boot has to put it right, as seen from outside: by
+// the clients' own records, by a second connection to the store, by the other side of each channel, by the ledger.
+// `SLUICE_BOUNDARY=before:settle` runs the crashes of one label only.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { rolldown } from "rolldown"
+import { boundaries } from "../../../../packages/runtime/src/internal/boundary.ts"
+import { launch, now, type Process, running, store, temporaryFolder, tool } from "../harness.ts"
+import {
+  everything,
+  type Memory,
+  newRecords,
+  nothingOpen,
+  type Place,
+  preparing,
+  proveAll,
+  type Records
+} from "../scenario.ts"
+
+const only = process.env["SLUICE_BOUNDARY"]
+
+/** How many gateways die at the same time. */
+const beside = 3
+
+const configuration = [
+  "queue: { cap: 2 }",
+  "drain: { timeout: 10 seconds }",
+  "limits: { sender: { perSecond: 10000, burst: 10000 } }",
+  ""
+].join("\n")
+
+const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+
+/** The program that crashes, bundled as the shipped one is, so that a hundred boots are quick. */
+const bundled = Effect.flatMap(temporaryFolder, (folder) =>
+  Effect.promise(async () => {
+    const bundle = await rolldown({
+      input: { crashing: source("test/programs/crashing.ts"), watchdogWorker: source("src/watchdogWorker.ts") },
+      platform: "node",
+      tsconfig: false
+    })
+    await bundle.write({ dir: folder, format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name].js" })
+    await bundle.close()
+    return join(folder, "crashing.js")
+  })
+)
+
+/** A store in the middle of its life. */
+interface World {
+  readonly folder: string
+  readonly place: Place
+  readonly records: Records
+}
+
+const worldIn = (folder: string, records: Records): World => {
+  const far = join(folder, "far")
+  mkdirSync(far, { recursive: true })
+  return { folder, records, place: { url: "", token: "", stateDirectory: join(folder, ".sluice"), far } }
+}
+
+/** A point: a label, and how often it is passed before. */
+interface Grave {
+  readonly label: string
+  readonly nth: number
+}
+
+const boot = (program: string, { folder, place }: World, grave?: Grave) =>
+  launch({
+    program,
+    folder,
+    configuration,
+    environment: {
+      CRASHING_FAR: place.far,
+      CRASHING_CROSSED: join(folder, "crossed"),
+      ...(grave === undefined ? {} : { CRASHING_LABEL: grave.label, CRASHING_NTH: String(grave.nth) })
+    }
+  })
+
+/** Tells everybody where the gateway is; does nothing for one that died before it was ready. */
+const arrive = (gateway: Process, place: Place) =>
+  Effect.map(Effect.exit(running(gateway)), (exit) => {
+    if (Exit.isSuccess(exit)) Object.assign(place, { url: exit.value.url, token: exit.value.token })
+  })
+
+/** A store whose gateway was killed in the middle of a turn; every crash starts from a copy of it. */
+const prepared = Effect.fnUntraced(function* (program: string) {
+  const world = worldIn(yield* temporaryFolder, newRecords())
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const gateway = yield* boot(program, world)
+      yield* arrive(gateway, world.place)
+      yield* preparing(world.place, world.records)
+      yield* gateway.signal("SIGKILL")
+      yield* gateway.exited
+    })
+  )
+  return world
+})
+
+const copyOf = (before: World) =>
+  Effect.map(temporaryFolder, (folder) => {
+    cpSync(before.place.stateDirectory, join(folder, ".sluice"), { recursive: true })
+    const memories = [...before.records.memories].map(
+      ([name, { posts, told }]) => [name, { posts: [...posts], told: [...told] }] satisfies [string, Memory]
+    )
+    return worldIn(folder, { memories: new Map(memories), broken: [], open: new Set<string>(), seen: 0 })
+  })
+
+const crossings = ({ folder }: World): ReadonlyMap<string, number> => {
+  const counts = new Map<string, number>()
+  const file = join(folder, "crossed")
+  for (const label of existsSync(file) ? readFileSync(file, "utf8").split("\n").slice(0, -1) : []) {
+    counts.set(label, (counts.get(label) ?? 0) + 1)
+  }
+  return counts
+}
+
+const named = (grave: Grave | undefined) => (grave === undefined ? "no crash" : `${grave.label} ${grave.nth}`)
+
+/** What is open on the disk of a world in which not everything came to its end. */
+const openIn = ({ place }: World) => [
+  ...store(place, "select seq, id, ending, turn, command from sluice_inbound where ending is null"),
+  ...store(place, "select id, session, state, attempt, crashes from sluice_turns where ended_at is null"),
+  ...store(place, "select id, conversation, state, number, text from sluice_replies where ended_at is null")
+]
+
+/** The life of a gateway that dies at its grave, if it comes there, and the life after it. */
+const lived = Effect.fnUntraced(function* (program: string, world: World, grave: Grave | undefined) {
+  const { place, records } = world
+  const doing = yield* Effect.forkScoped(everything(place, records))
+  const first = yield* boot(program, world, grave)
+  yield* arrive(first, place).pipe(
+    Effect.andThen(Fiber.join(doing)),
+    Effect.andThen(first.signal("SIGTERM")),
+    Effect.forkScoped
+  )
+  const { code, signal } = yield* first.exited
+  place.url = ""
+  const died = signal === "SIGKILL"
+  if (!died) assert.strictEqual(code, 0, first.output().err.join("\n"))
+  const counts = crossings(world)
+  const next = yield* boot(program, world)
+  yield* arrive(next, place)
+  yield* Fiber.join(doing)
+  yield* nothingOpen(place)
+  const broken = yield* proveAll(place, records, died ? 1 : 0)
+  yield* next.signal("SIGTERM")
+  const end = yield* next.exited
+  const audit = yield* tool(world.folder, ["audit", "--json"])
+  const { accepted, balanced, open } = audit.json as Readonly<Record<string, number | boolean>>
+  if (end.code !== 0 || balanced !== true || open !== 0) {
+    broken.push(`C8: exit ${end.code}, ledger ${JSON.stringify(audit.json)}`)
+  }
+  return { died, counts, accepted: Number(accepted), broken }
+})
+
+const lives = (program: string, before: World, grave?: Grave) =>
+  Effect.gen(function* () {
+    const world = yield* copyOf(before)
+    const { records } = world
+    const life = yield* lived(program, world, grave).pipe(
+      Effect.timeoutOrElse({
+        duration: "45 seconds",
+        orElse: () =>
+          Effect.sync(() => {
+            const undone = `C8: no end of ${[...records.open].join(", ")}: ${JSON.stringify(openIn(world))}`
+            return { died: true, counts: crossings(world), accepted: 0, broken: [undone] }
+          })
+      })
+    )
+    const broken = life.broken.map((one) => `${named(grave)}: ${one}`)
+    if (broken.length > 0) console.log(broken.join("\n"))
+    return { ...life, grave, broken, seen: records.seen }
+  }).pipe(Effect.scoped)
+
+/** Where a label was crossed so many times, it dies the first and the second time. */
+const gravesOf = (counts: ReadonlyMap<string, number>): ReadonlyArray<Grave> =>
+  boundaries
+    .filter((label) => only === undefined || label === only)
+    .flatMap((label) => [1, 2].filter((nth) => nth <= (counts.get(label) ?? 0)).map((nth) => ({ label, nth })))
+
+describe("a crash at every boundary", () => {
+  it.live(
+    "D4 D7 D9 D21: whichever durable step the process dies at, nothing is lost, nothing is doubled, and the ledger balances",
+    () =>
+      Effect.gen(function* () {
+        const began = now()
+        const program = yield* bundled
+        const before = yield* prepared(program)
+        const whole = yield* lives(program, before)
+        assert.deepStrictEqual(whole.broken, [])
+        assert.deepStrictEqual(
+          boundaries.filter((label) => !whole.counts.has(label)),
+          [],
+          "boundaries that nothing comes to"
+        )
+        const graves = gravesOf(whole.counts)
+        const found = yield* Effect.forEach(graves, (grave) => lives(program, before, grave), { concurrency: beside })
+        const alive = found.filter(({ died, grave }) => !died && grave?.nth === 1).map(({ grave }) => grave?.label)
+        console.log(
+          JSON.stringify({
+            boundaries: boundaries.length,
+            crashes: found.filter(({ died }) => died).length,
+            notReached: found.filter(({ died }) => !died).map(({ grave }) => named(grave)),
+            accepted: found.reduce((sum, { accepted }) => sum + accepted, 0),
+            comparedWithTheDisk: found.reduce((sum, { seen }) => sum + seen, 0),
+            seconds: Math.round((now() - began) / 1000)
+          })
+        )
+        assert.deepStrictEqual(
+          found.flatMap(({ broken }) => broken),
+          []
+        )
+        assert.deepStrictEqual(alive, [], "boundaries that it was to die at and did not")
+      }).pipe(Effect.scoped),
+    900_000
+  )
+})
