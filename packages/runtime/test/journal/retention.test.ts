@@ -40,12 +40,12 @@ describe("retention", () => {
     () =>
       Effect.gen(function* () {
         const file = yield* storeFile
-        const boot = yield* bootFile(file)
+        const boot = yield* bootFile(file, { retention: { ledger: 9 * day, transcript: 9 * day } })
         for (let k = 0; k < 5; k++) yield* turn(boot, `old ${k}`, `reply ${k}`)
         yield* archive(boot)
         yield* boot.journal.post({ address: kim, id: "p", parts: ["posted"], route: pull })
         const before = yield* boot.journal.reads.ledger
-        yield* TestClock.adjust(100 * day)
+        yield* TestClock.adjust(10 * day)
         assert.isAtLeast(yield* boot.journal.compact, 10)
         assert.strictEqual(yield* boot.journal.compact, 0)
         assert.deepStrictEqual(yield* boot.journal.reads.ledger, before)
@@ -67,13 +67,13 @@ describe("retention", () => {
   it.effect("what a session needs to resume stays while it is not archived; text of archived ones goes", () =>
     Effect.gen(function* () {
       const file = yield* storeFile
-      const boot = yield* bootFile(file, { retention: { ledger: 1000 * day } })
+      const boot = yield* bootFile(file, { retention: { ledger: 1000 * day, transcript: 5 * day } })
       yield* turn(boot, "archived", "its reply")
       yield* archive(boot)
       yield* turn(boot, "kept", "also kept")
       yield* boot.journal.admit(message("open"))
       yield* claim(boot, [boot.rows.at(-1)?.seq ?? 0])
-      yield* TestClock.adjust(40 * day)
+      yield* TestClock.adjust(6 * day)
       yield* boot.journal.compact
       const look = yield* outside(file)
       const texts = look

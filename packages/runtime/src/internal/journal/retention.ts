@@ -30,13 +30,13 @@ export interface RetentionMillis {
 
 const days = (count: number): number => count * 86_400_000
 
-/** The settings, with their defaults: 90 days for the ledger, 30 for all else. */
+/** The settings, with their defaults: 90 days for the ledger and for texts, 30 for files and dead letters. */
 export const retentionOf = (retention: Partial<Retention> | undefined): RetentionMillis => {
   const millis = (setting: Duration.Input | undefined, fallback: number): number =>
     setting === undefined ? fallback : Duration.toMillis(setting)
   return {
     ledger: millis(retention?.ledger, days(90)),
-    transcript: millis(retention?.transcript, days(30)),
+    transcript: millis(retention?.transcript, days(90)),
     attachments: millis(retention?.attachments, days(30)),
     deadLetters: millis(retention?.deadLetters, days(30))
   }
