@@ -165,6 +165,7 @@ describe("channels", () => {
           assert.deepStrictEqual(lines, ["agents: main", 'channel "chat" was exchanged'])
           assert.deepStrictEqual(order, ["old begins", "old ends", "new begins"])
           yield* run.finish("A")
+          yield* after.requested(1)
           yield* after.say("kim", "b")
           yield* (yield* agent.run(2)).finish("B")
           yield* meanwhile(gateway.settled("chat/kim"))

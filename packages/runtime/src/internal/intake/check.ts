@@ -8,7 +8,7 @@ import { Invalid, maxAttachments, maxNameLength, maxTextLength, TooLarge } from 
 
 // Control characters, and the marks that reorder text: names are shown in logs and lists.
 // oxlint-disable-next-line no-control-regex
-const unprintable = /[\u0000-\u001F\u007F-\u009F\u200E\u200F\u202A-\u202E\u2066-\u2069]/
+const unprintable = /[\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/
 
 const shown = (value: string) => JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
 
