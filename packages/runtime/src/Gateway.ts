@@ -111,9 +111,9 @@ export class Gateway extends Context.Service<
 
 /** What the agents and channels of these options still need. */
 export type NeedsOf<O extends Registry<unknown>> =
-  | Agent.Needs<O["agents"][string]>
+  | Agent.Needs<O["agents"][keyof O["agents"]]>
   | (O["channels"] extends infer C
       ? C extends { readonly [name: string]: Channel.AnyChannel }
-        ? Channel.Needs<C[string]>
+        ? Channel.Needs<C[keyof C]>
         : never
       : never)
