@@ -70,7 +70,10 @@ export interface Report {
     readonly turn?: number
     readonly attempt?: number
     readonly age?: number
+    readonly pid?: number
+    readonly signal?: string
   }>
+  readonly queued?: ReadonlyArray<{ readonly conversation: string; readonly waiting: number }>
   readonly ledger?: { readonly accepted: number; readonly open: number; readonly balanced: boolean }
   readonly exitCode: number
 }
