@@ -128,10 +128,7 @@ export const make = Effect.fnUntraced(function* (options: {
       return runs
     },
     begin: options.run,
-    ended: (lane) => {
-      active.lanes.delete(lane)
-      schedule(lane)
-    },
+    ended: schedule,
     due: schedule
   }
 
