@@ -149,7 +149,8 @@ const make = Effect.gen(function* () {
       row.seq,
       action(command),
       outbox.route(session.address),
-      (found) => outbox.answer(session.address, render(found)).parts
+      (found) => outbox.answer(session.address, render(found)).parts,
+      outbox.noReply
     )
     if (outcome !== undefined) yield* follow(command, outcome)
   })
