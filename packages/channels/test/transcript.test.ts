@@ -123,6 +123,33 @@ describe("transcript", () => {
     })
   )
 
+  it.effect("a reply that is read only after the next turn began is not shown again", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("one")),
+        transcript.happened(over),
+        transcript.happened(text("two", "t2")),
+        transcript.reply({ number: 1, kind: "command", text: "status: fine", inReplyTo: [] }),
+        transcript.reply(reply("one")),
+        transcript.happened(text(" and more", "t2")),
+        transcript.reply({ ...reply("two and more"), number: 3, turn: "t2" })
+      ])
+      assert.strictEqual(shown, "one\ntwo\nstatus: fine\n and more\n")
+    })
+  )
+
+  it.effect("a reply of which only a part was shown before the next turn began is written whole", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("on")),
+        transcript.happened(text("two", "t2")),
+        transcript.reply(reply("one")),
+        transcript.reply({ ...reply("two"), number: 2, turn: "t2" })
+      ])
+      assert.strictEqual(shown, "on\ntwo\none\n")
+    })
+  )
+
   it.effect("a turn with two replies shows each once", () =>
     Effect.gen(function* () {
       const shown = yield* recorded((transcript) => [

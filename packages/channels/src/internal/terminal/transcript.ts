@@ -24,6 +24,9 @@ export interface Screen {
   }) => Effect.Effect<void>
 }
 
+/** Turns whose reply may still come; more are written whole. */
+const maxEarlier = 8
+
 const endsHigh = (text: string): boolean => /[\ud800-\udbff]$/.test(text)
 
 /** The transcript of one conversation on one screen. */
@@ -36,6 +39,8 @@ export class Transcript {
   private turnOver = true
   /** The turn whose answer is stored: pieces of it that come late are known already. */
   private answered: string | undefined
+  /** What is on the screen of turns before this one whose stored reply is still on its way. */
+  private readonly earlier = new Map<string, string>()
   /** The first half of a character whose other half is in the next piece. */
   private half = ""
   private midLine = false
@@ -71,10 +76,28 @@ export class Transcript {
   )
 
   private begin(turn: string | undefined): void {
+    if (turn === undefined) this.earlier.clear()
+    else if (this.turn !== undefined && this.turn !== turn && this.shown !== "") this.keep(this.turn, this.shown)
     this.shown = ""
     this.half = ""
     this.turn = turn
     this.turnOver = turn === undefined
+  }
+
+  private keep(turn: string, shown: string): void {
+    this.earlier.set(turn, shown)
+    const [oldest] = this.earlier.keys()
+    if (this.earlier.size > maxEarlier && oldest !== undefined) this.earlier.delete(oldest)
+  }
+
+  /** Whether the whole of a reply is on the screen, above the turn that has begun since. */
+  private isKnown({ text, turn = "" }: Incoming): boolean {
+    const shown = this.earlier.get(turn)
+    this.earlier.delete(turn)
+    if (shown === undefined || !shown.startsWith(text)) return false
+    const rest = shown.slice(text.length).replace(/^\s+/, "")
+    if (rest !== "") this.keep(turn, rest)
+    return true
   }
 
   private piece(turn: string, delta: string): Effect.Effect<void> {
@@ -113,6 +136,8 @@ export class Transcript {
           return Effect.andThen(this.write(known ? reply.text.slice(shown.length) : ""), this.freshLine)
         }
       }
+      // the next turn may begin before the reply of this one is read
+      if (isAnswer && !running && this.isKnown(reply)) return Effect.void
       // the answer to something else, in the middle of this one, leaves it where it is
       if (running) this.shown = ""
       return Effect.andThen(
