@@ -101,6 +101,16 @@ describe("settle", () => {
     })
   )
 
+  it.effect("a stop that meets a backoff changes nothing of it", () =>
+    Effect.gen(function* () {
+      const { boot, turn } = yield* begin()
+      yield* settle(boot, turn, { _tag: "Retry", error: "boom", wait: 60_000 })
+      yield* settle(boot, turn, { _tag: "Interrupted", reason: "stop", asked: false })
+      const [summary] = yield* boot.journal.reads.sessions({})
+      assert.deepInclude(summary?.turn, { state: "waiting", waitUntil: 60_000, cutBy: undefined, cuts: 0 })
+    })
+  )
+
   const cases: ReadonlyArray<readonly [Settlement, string]> = [
     [done("hi"), "replied"],
     [done(), "no-reply"],

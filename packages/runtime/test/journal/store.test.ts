@@ -3,13 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { open } from "../../src/internal/journal/database.ts"
 import { migrate } from "../../src/internal/journal/migrate.ts"
 import { migrations } from "../../src/internal/journal/schema.ts"
 import { storeCopy } from "../../src/internal/node/storeCopy.ts"
-import { storeFiles } from "../../src/internal/node/storeFiles.ts"
+import { networkFileSystemOf, storeFiles } from "../../src/internal/node/storeFiles.ts"
 import { Journal, JournalError } from "../../src/Journal.ts"
 import { boot, bootFile, folder, message, outside, refused, sqlite, storeFile } from "./harness.ts"
 
@@ -92,9 +93,27 @@ describe("stores that can't be used", () => {
     })
   )
 
-  it.effect("the disk under a test is not a network file system, and one is told by its type", () =>
+  it.effect("a network file system is told by its type, also where the type is negative", () =>
     Effect.gen(function* () {
       assert.isUndefined(storeFiles(yield* storeFile).networkFileSystem())
+      assert.deepStrictEqual([0x6969, 0xff534d42, 0xff534d42 | 0, 0xef53].map(networkFileSystemOf), [
+        "NFS",
+        "CIFS",
+        "CIFS",
+        undefined
+      ])
+    })
+  )
+
+  it.effect("a store that can only be read is refused with what has to be looked at", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      yield* used(file)
+      const error = yield* Effect.flip(boot(Journal.layer(SqliteClient.layer({ filename: file, readonly: true }))))
+      assert.instanceOf(error, JournalError)
+      assert.include(String(error), "writable")
+      const { journal } = yield* bootFile(file)
+      assert.strictEqual((yield* journal.reads.ledger).accepted, 1, "and left as it was, with its lock free")
     })
   )
 })

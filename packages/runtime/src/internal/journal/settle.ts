@@ -195,9 +195,14 @@ const keepOpen = (round: Round, turn: TurnRecord, settlement: Exclude<Settlement
     }
   }
   // A backoff that a stop meets goes on after the boot: it is stored, and costs nothing.
-  const state = turn.state === "waiting" ? "waiting" : "interrupted"
-  const cuts = turn.cuts + (settlement.asked ? 1 : 0)
-  return { turn: { ...turn, state, cuts, trial: 0, cut_by: settlement.reason }, error: null, usage: null }
+  const waits = turn.state === "waiting"
+  const cut = {
+    state: waits ? ("waiting" as const) : ("interrupted" as const),
+    cuts: turn.cuts + (settlement.asked ? 1 : 0),
+    cut_by: waits ? turn.cut_by : settlement.reason,
+    trial: 0
+  }
+  return { turn: { ...turn, ...cut }, error: null, usage: null }
 }
 
 const updateDone = update("sluice_turns", ["id", "replies", "undelivered"], {

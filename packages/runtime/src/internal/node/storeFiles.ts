@@ -40,6 +40,9 @@ const networkTypes: ReadonlyMap<number, string> = new Map([
   [0x7461636f, "OCFS2"]
 ])
 
+/** Name of the network file system that has this type in statfs, if it is one. */
+export const networkFileSystemOf = (type: number): string | undefined => networkTypes.get(type >>> 0)
+
 const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
 
 const readWord = (file: string): number | undefined => {
@@ -53,7 +56,7 @@ export const storeFiles = (file: string): StoreFiles => {
   const reserve = `${file}.reserve`
   const word = `${file}.failed`
   return {
-    networkFileSystem: () => networkTypes.get(fs.statfsSync(path.dirname(file)).type >>> 0),
+    networkFileSystem: () => networkFileSystemOf(fs.statfsSync(path.dirname(file)).type),
     protect: () => {
       for (const suffix of ["", "-wal", "-shm", ".lock"]) {
         if (fs.existsSync(file + suffix)) fs.chmodSync(file + suffix, 0o600)
