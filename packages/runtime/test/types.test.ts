@@ -16,7 +16,9 @@ class Model extends Context.Service<Model, { readonly ask: (text: string) => Eff
 class Mail extends Context.Service<Mail, { readonly send: (text: string) => Effect.Effect<void> }>()("test/Mail") {}
 class Clerk extends Context.Service<Clerk, { readonly name: string }>()("test/Clerk") {}
 
+// oxlint-disable-next-line no-unnecessary-type-parameters
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+// oxlint-disable-next-line no-unnecessary-type-parameters
 const proves = <_T extends true>() => {}
 
 const modelAgent = Agent.fromFunction((turn) => Model.use((model) => model.ask(turn.text)))
