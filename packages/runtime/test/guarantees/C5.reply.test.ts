@@ -188,6 +188,27 @@ describe("C5: a reply, and a crash at every boundary of its delivery", () => {
   }
 })
 
+describe("C5: a reply that is pulled, and a crash at every boundary", () => {
+  it.effect("D4 D7: whoever keeps a cursor gets it once", () =>
+    Effect.gen(function* () {
+      for (let n = 1; ; n++) {
+        const reader = { after: 0, got: new Array<string>() }
+        const read: Work = (boot) =>
+          Effect.gen(function* () {
+            yield* post(boot)
+            const { replies } = yield* boot.outbox.page("chat/kim", reader.after, 10)
+            reader.got.push(...replies.map((reply) => reply.text))
+            reader.after = replies.at(-1)?.number ?? reader.after
+          }).pipe(Effect.orDie)
+        const life = yield* lives("pull", [n], read)
+        assert.deepStrictEqual(reader.got, ["hello"], life.labels.join())
+        assert.deepInclude(life.ledger.posts, { accepted: 1, sent: 1, open: 0 }, life.labels.join())
+        if (!life.died) break
+      }
+    })
+  )
+})
+
 describe("C5: a turn with a placeholder, and a crash at every boundary", () => {
   it.effect(
     "C6 D4 D7: its answer is shown once and the agent's work is not asked for again once it is settled",
