@@ -2,6 +2,7 @@
 // people live through all of them: their clients repeat what has no receipt, and whatever was accepted ends exactly once,
 // is seen by them in order and in the number of copies that the channel's class allows.
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { type Boot, type BootOptions, boundaries, type Label, lived, type World, world } from "./boots.ts"
 import { atRest, balances, check, pass, People } from "./people.ts"
@@ -114,7 +115,9 @@ describe("C8: accepted = ended + open, whatever point the process dies at", () =
             for (const nth of new Set(times === 0 ? [] : [1, Math.ceil((times + 1) / 2)])) {
               hit.add(label)
               yield* lives({ life, label, nth }).pipe(
-                Effect.catchCause((cause) => Effect.die(new Error(`life ${life}, ${label} ${nth}: ${String(cause)}`)))
+                Effect.catchCause((cause) =>
+                  Effect.die(new Error(`life ${life}, ${label} ${nth}: ${Cause.pretty(cause)}`))
+                )
               )
             }
           }

@@ -3,8 +3,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import * as Agent from "../../src/Agent.ts"
 import { TestAgent } from "../../src/testing/index.ts"
-import { type Boot, boot, given, meanwhile, rest, world } from "./boots.ts"
+import { type Boot, boot, given, meanwhile, rest, until, world } from "./boots.ts"
 
 /** What the ledger must say at any moment. */
 const balanced = ({ gateway }: Boot) =>
@@ -98,6 +99,34 @@ describe("C8: errors", () => {
       assert.deepStrictEqual(detail, { "suspended(failed)": 1, "suspended(ask)": 1 })
     })
   )
+})
+
+describe("C8: placeholders", () => {
+  for (const [how, end, last] of [
+    ["a /stop", (current: Boot) => current.say("kim", "/stop"), "Stopped."],
+    ["a /new", (current: Boot) => current.say("kim", "/new"), "A fresh start."],
+    ["an answer without a text", ({ agent }: Boot) => Effect.flatMap(agent.run(1), (run) => run.finish("")), undefined]
+  ] as const) {
+    it.effect(`a turn that ends without a reply by ${how} leaves no half sentence behind: its end is edited in`, () =>
+      Effect.gen(function* () {
+        const place = yield* world({ chat: "edit" })
+        const current = yield* boot(place)
+        yield* current.say("kim", "work")
+        const run = yield* current.agent.run(1)
+        yield* until(() => place.far.chat?.seen("kim").join() === "…")
+        yield* run.emit(Agent.text(""))
+        if (last !== undefined) {
+          yield* run.emit(Agent.text("Let me s"))
+          yield* until(() => place.far.chat?.seen("kim").join() === "Let me s")
+        }
+        yield* end(current)
+        yield* rest(current, "chat/kim")
+        const ended = "(Ended without an answer.)"
+        assert.deepStrictEqual(place.far.chat?.seen("kim"), last === undefined ? [ended] : [ended, last])
+        assert.isTrue(place.far.chat?.requests.every(({ text }) => text !== ""))
+      })
+    )
+  }
 })
 
 /** One message for each way to end, in a conversation of its own. */

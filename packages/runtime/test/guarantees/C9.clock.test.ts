@@ -22,7 +22,9 @@ const movable = Effect.map(Clock.Clock, (clock) => {
   const millis = () => clock.currentTimeMillisUnsafe() + offset
   const nanos = () => clock.currentTimeNanosUnsafe() + BigInt(offset) * 1_000_000n
   const moved: Clock.Clock = {
-    ...clock,
+    sleep: (duration) => clock.sleep(duration),
+    monotonicTimeNanos: clock.monotonicTimeNanos,
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
     currentTimeMillisUnsafe: millis,
     currentTimeMillis: Effect.sync(millis),
     currentTimeNanosUnsafe: nanos,

@@ -5,6 +5,7 @@
  * the next boot's epoch fences it off. What outlives it is the file and the far
  * side of its channels.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -232,7 +233,7 @@ export const lived = <A>(
       Effect.tap(work),
       Effect.flatMap(({ stop }) => stop),
       // What a dying process still says counts for nothing.
-      Effect.catchCause((cause) => (life.dead ? Effect.never : Effect.die(cause)))
+      Effect.catchCause((cause) => (life.dead ? Effect.never : Effect.die(Cause.squash(cause))))
     )
     return Effect.flatMap(Effect.forkDetach(run), (fiber) =>
       Effect.raceFirst(Effect.as(Deferred.await(life.died), true), Effect.as(Fiber.join(fiber), false)).pipe(

@@ -8,6 +8,14 @@ import type { AgentEvent } from "../../Agent.ts"
 import type { JournalError, PermissionRow } from "../../Journal.ts"
 import type { Progress } from "../../Message.ts"
 import type { Running, Session } from "../../Session.ts"
+import { maxAnswer } from "./attempt.ts"
+
+/** Questions of one turn that are open at a time, and what is kept of one. Beyond it nobody is asked. */
+const bounds = { open: 16, question: 4000, options: 20, option: 200, name: 256, line: 2000 }
+
+/** The first part of a text, without half a character at its end. */
+const upTo = (text: string, most: number): string =>
+  text.length <= most ? text : text.slice(0, most).replace(/[\uD800-\uDBFF]$/, "")
 
 const tell = (session: Session, event: Progress) => {
   const conversation = session.row?.conversationKey
@@ -17,8 +25,10 @@ const tell = (session: Session, event: Progress) => {
 const watched = (session: Session) => session.row !== undefined && session.env.watchers.has(session.row.conversationKey)
 
 const text = (session: Session, running: Running, delta: string): Effect.Effect<void> => {
+  // A sign of life at most: there is nothing to show, and a message can't be edited to nothing.
+  if (delta === "") return Effect.void
   const turn = running.claimed.turn.id
-  running.shown += delta
+  if (running.shown.length < maxAnswer) running.shown += delta.slice(0, maxAnswer)
   if (!running.responding) {
     running.responding = true
     session.tellState()
@@ -28,8 +38,9 @@ const text = (session: Session, running: Running, delta: string): Effect.Effect<
 }
 
 /** Shows a line of progress: to those who watch, and in the placeholder until the answer begins. */
-export const showLine = (session: Session, running: Running, text: string): Effect.Effect<void> => {
+export const showLine = (session: Session, running: Running, line: string): Effect.Effect<void> => {
   const { id } = running.claimed.turn
+  const text = upTo(line, bounds.line)
   tell(session, { _tag: "Line", session: session.key, turn: String(id), text })
   return running.places && running.shown === "" ? session.env.outbox.progress(id, text) : Effect.void
 }
@@ -42,7 +53,19 @@ const permission = (
   Effect.gen(function* () {
     const { env } = session
     const { claimed } = running
-    const row = yield* env.journal.ask(claimed.turn.id, event.question, event.options)
+    if (env.gate.draining) {
+      // Nobody is waited for in a stop: the turn is cut, and asks again when it resumes.
+      session.cutOff({ _tag: "Interrupted", reason: env.stop.reason })
+      return
+    }
+    if (event.options.length === 0 || session.questions.size >= bounds.open) {
+      yield* Effect.logWarning("A question was not asked").pipe(
+        Effect.annotateLogs({ session: session.key, options: event.options.length, open: session.questions.size })
+      )
+      return yield* event.respond(undefined)
+    }
+    const asked = event.options.slice(0, bounds.options).map((option) => upTo(option, bounds.option))
+    const row = yield* env.journal.ask(claimed.turn.id, upTo(event.question, bounds.question), asked)
     // The turn was ended meanwhile: nobody can decide any more.
     if (row === undefined) return yield* event.respond(undefined)
     session.questions.set(row.id, { row, respond: event.respond })
@@ -64,6 +87,19 @@ const permission = (
     session.tellState()
   })
 
+const toolStarted = (
+  session: Session,
+  running: Running,
+  event: Extract<AgentEvent, { _tag: "ToolStarted" }>
+): Effect.Effect<void, JournalError> => {
+  const { attempt, id: turn } = running.claimed.turn
+  const name = upTo(event.name, bounds.name)
+  running.tool = { id: event.id, name }
+  tell(session, { _tag: "ToolStarted", session: session.key, turn: String(turn), id: event.id, name })
+  session.tellState()
+  return event.sideEffects ? session.env.journal.tool(turn, attempt, name) : Effect.void
+}
+
 /** Handles one event of a running turn before the next one is taken. */
 export const onEvent = (session: Session, running: Running, event: AgentEvent): Effect.Effect<void, JournalError> => {
   const turn = String(running.claimed.turn.id)
@@ -72,10 +108,7 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
     case "Text":
       return text(session, running, event.delta)
     case "ToolStarted":
-      running.tool = { id: event.id, name: event.name }
-      tell(session, { _tag: "ToolStarted", session: session.key, turn, id: event.id, name: event.name })
-      session.tellState()
-      return event.sideEffects ? session.env.journal.tool(id, attempt, event.name) : Effect.void
+      return toolStarted(session, running, event)
     case "ToolFinished":
       if (running.tool?.id === event.id) running.tool = undefined
       tell(session, { _tag: "ToolFinished", session: session.key, turn, id: event.id })
