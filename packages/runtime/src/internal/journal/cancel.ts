@@ -9,7 +9,8 @@ import { writeCopies } from "./admit.ts"
 import { loadInbound, loadReplies, loadTurns } from "./load.ts"
 import { stopWaiting } from "./memory.ts"
 import type { CommandOutcome, Row } from "./records.ts"
-import { endPlaceholder, loadNumbers } from "./replies.ts"
+import { Placeholders } from "./placeholders.ts"
+import { loadNumbers } from "./replies.ts"
 import type { Round } from "./round.ts"
 import { inboundColumns, type InboundRecord, numbers, rowOf, type SessionRecord } from "./rows.ts"
 import { endMessages, leaveTurns } from "./settle.ts"
@@ -46,7 +47,9 @@ export const cancelSession = Effect.fnUntraced(function* (
   if (turn.placeholder !== null) {
     yield* loadNumbers(round, [session.conversation])
     const row = (yield* loadReplies(query, [turn.placeholder])).get(turn.placeholder)
-    yield* endPlaceholder(round, turn, row, placeholder)
+    const placeholders = new Placeholders(round)
+    placeholders.end(turn, row, placeholder)
+    yield* placeholders.write
   }
   return { cancelled, turn: { id: turn.id, session: session.id, messages: messages.length } }
 })

@@ -5,12 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { ReplyKind } from "../../Message.ts"
 import type { ConversationRecord } from "./addresses.ts"
 import type { Value } from "./database.ts"
 import type { Draft, Route } from "./records.ts"
 import type { Round } from "./round.ts"
-import { replyOf, type ReplyRecord, type TurnRecord } from "./rows.ts"
+import { replyOf, type ReplyRecord } from "./rows.ts"
 import { ids, insert, insertAll, update, updateAll } from "./statements.ts"
 
 /** Where a reply goes. */
@@ -150,55 +149,4 @@ export const writeDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn
   const changed: Array<Value> = []
   for (const [conversation, { first, last }] of round.numbers) if (last > first) changed.push(conversation, last)
   if (changed.length > 0) yield* updateAll(round.query, updateNumbers, changed)
-})
-
-/** A placeholder that can still take the final text of its turn. */
-export const isOpenPlaceholder = (row: ReplyRecord | undefined): row is ReplyRecord =>
-  row !== undefined && (row.state === "reserved" || row.state === "placing" || row.state === "placed")
-
-/** Gives a turn's placeholder its final text: it becomes visible, and the outbox edits it in. */
-export const fillPlaceholder = Effect.fnUntraced(function* (
-  round: Round,
-  placeholder: ReplyRecord,
-  text: string,
-  kind: ReplyKind,
-  inReplyTo: ReadonlyArray<string>
-): Effect.fn.Return<ReplyRecord, SqlError> {
-  const filled: ReplyRecord = {
-    ...placeholder,
-    number: nextNumber(round, placeholder.conversation),
-    kind,
-    text: text.isWellFormed() ? text : text.toWellFormed(),
-    // While it is being placed its id is not known yet: the step that stores the id moves it on.
-    state: placeholder.state === "placing" ? "placing" : "pending",
-    in_reply_to: inReplyTo.length === 0 ? null : JSON.stringify(inReplyTo),
-    created_at: round.now
-  }
-  yield* round.query(
-    `update sluice_replies set number = ?, kind = ?, text = ?, state = ?, in_reply_to = ?, created_at = ? where id = ?`,
-    [filled.number, kind, filled.text, filled.state, filled.in_reply_to, round.now, filled.id]
-  )
-  round.replies.push(replyOf(filled, round))
-  return filled
-})
-
-/** Ends the placeholder of a turn that has no reply: edited to `text`, or left as it stands. */
-export const endPlaceholder = Effect.fnUntraced(function* (
-  round: Round,
-  turn: Pick<TurnRecord, "placeholder">,
-  placeholder: ReplyRecord | undefined,
-  text: string | undefined
-): Effect.fn.Return<void, SqlError> {
-  if (turn.placeholder === null || !isOpenPlaceholder(placeholder)) return
-  if (placeholder.state === "reserved") {
-    // Nobody has seen it.
-    yield* round.query(`delete from sluice_replies where id = ?`, [placeholder.id])
-  } else if (text !== undefined) {
-    yield* fillPlaceholder(round, placeholder, text, "notice", [])
-  } else if (placeholder.state === "placed") {
-    yield* round.query(`update sluice_replies set state = 'sent', ended_at = ? where id = ?`, [
-      round.now,
-      placeholder.id
-    ])
-  }
 })

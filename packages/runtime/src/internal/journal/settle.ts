@@ -12,14 +12,8 @@ import type { Value } from "./database.ts"
 import { loadInbound, loadReplies, loadSessions } from "./load.ts"
 import type { OpenTurn } from "./openTurns.ts"
 import type { Draft, Settle, Settlement, TurnState } from "./records.ts"
-import {
-  draftReplies,
-  endPlaceholder,
-  fillPlaceholder,
-  isOpenPlaceholder,
-  loadNumbers,
-  type Target
-} from "./replies.ts"
+import { isOpenPlaceholder, Placeholders } from "./placeholders.ts"
+import { draftReplies, loadNumbers, type Target } from "./replies.ts"
 import type { Round } from "./round.ts"
 import { numbers, type ReplyRecord, type TurnRecord } from "./rows.ts"
 import { ids, update, updateAll } from "./statements.ts"
@@ -88,7 +82,9 @@ export const endMessages = Effect.fnUntraced(function* (
 /** What the settles of a round look at. */
 interface Desk {
   readonly open: Map<number, CompleteTurn>
-  readonly placeholders: ReadonlyMap<number, ReplyRecord>
+  /** Placeholders as they are stored, and what becomes of them. */
+  readonly stored: ReadonlyMap<number, ReplyRecord>
+  readonly placeholders: Placeholders
 }
 
 /** An open turn with everything that its end needs. */
@@ -136,7 +132,7 @@ const collect = Effect.fnUntraced(function* (
     if (open !== undefined) turns.set(input.turn, open)
   }
   const open = yield* complete(round, [...turns.values()])
-  const placeholders = yield* loadReplies(
+  const stored = yield* loadReplies(
     round.query,
     [...open.values()].flatMap(({ turn }) => turn.placeholder ?? [])
   )
@@ -144,21 +140,21 @@ const collect = Effect.fnUntraced(function* (
     round,
     [...open.values()].map(({ target }) => target.id)
   )
-  return { open, placeholders }
+  return { open, stored, placeholders: new Placeholders(round) }
 })
 
-/** Stores the replies of a turn that ends; its placeholder takes the first part. */
-const reply = Effect.fnUntraced(function* (
+/** Drafts the replies of a turn that ends; its placeholder takes the first part. Returns their rows. */
+const reply = (
   round: Round,
   desk: Desk,
   { externalIds, target, turn }: CompleteTurn,
   { placeholder: leftover, route, settlement }: Settle
-): Effect.fn.Return<ReadonlyArray<number>, SqlError> {
+): ReadonlyArray<number> => {
   const drafts = draftsOf(settlement).filter((draft) => draft.parts.length > 0)
-  const placeholder = turn.placeholder === null ? undefined : desk.placeholders.get(turn.placeholder)
+  const placeholder = turn.placeholder === null ? undefined : desk.stored.get(turn.placeholder)
   const [head, ...tail] = drafts
   if (head === undefined) {
-    yield* endPlaceholder(round, turn, placeholder, leftover)
+    desk.placeholders.end(turn, placeholder, leftover)
     return []
   }
   const link = { turn: turn.id, post: null, replayOf: null, inReplyTo: externalIds }
@@ -166,10 +162,10 @@ const reply = Effect.fnUntraced(function* (
     return draftReplies(round, target, drafts, route, link).map((record) => record.id)
   }
   const [first = "", ...parts] = head.parts
-  const filled = yield* fillPlaceholder(round, placeholder, first, head.kind, externalIds)
+  const filled = desk.placeholders.fill(placeholder, first, head.kind, externalIds)
   const rest = draftReplies(round, target, [{ ...head, parts }, ...tail], route, link)
   return [filled.id, ...rest.map((record) => record.id)]
-})
+}
 
 /** A turn as it is written back. */
 interface Written {
@@ -293,18 +289,18 @@ export const leaveTurns = Effect.fnUntraced(function* (
 })
 
 /** What one settle writes. */
-const settled = Effect.fnUntraced(function* (
+const settled = (
   round: Round,
   desk: Desk,
   open: CompleteTurn,
   input: Settle
-): Effect.fn.Return<{ readonly written: Written; readonly ended: Ended | undefined }, SqlError> {
+): { readonly written: Written; readonly ended: Ended | undefined } => {
   const { settlement } = input
   const { turn } = open
   if (settlement._tag === "Retry" || settlement._tag === "Interrupted") {
     return { written: keepOpen(round, turn, settlement), ended: undefined }
   }
-  const replies = yield* reply(round, desk, open, input)
+  const replies = reply(round, desk, open, input)
   const ended = endOf(settlement, replies.length, input.route.pull)
   const usage = settlement._tag === "Done" ? settlement.usage : undefined
   const written: Written = {
@@ -322,7 +318,7 @@ const settled = Effect.fnUntraced(function* (
     usage: usage === undefined ? null : JSON.stringify(usage)
   }
   return { written, ended }
-})
+}
 
 /** Writes a round's settles. */
 export const writeSettles = Effect.fnUntraced(function* (
@@ -338,7 +334,7 @@ export const writeSettles = Effect.fnUntraced(function* (
       succeed(entry, false)
       continue
     }
-    const result = yield* settled(round, desk, open, entry.input)
+    const result = settled(round, desk, open, entry.input)
     const { turn } = result.written
     if (result.ended !== undefined) ends.push({ seqs: numbers(turn.seqs), ended: result.ended })
     desk.open.set(turn.id, { ...open, turn })
@@ -348,6 +344,7 @@ export const writeSettles = Effect.fnUntraced(function* (
   if (written.size === 0) return
   const list = [...written.values()]
   yield* writeTurns(round, list)
+  yield* desk.placeholders.write
   yield* endMessages(round, ends)
   for (const { turn } of list) if (turn.ended_at === null) round.memory.turns.patch(turn.id, turn, round.undo)
   yield* leaveTurns(
