@@ -115,6 +115,7 @@ describe("C8: placeholders", () => {
         const run = yield* current.agent.run(1)
         yield* until(() => place.far.chat?.seen("kim").join() === "…")
         yield* run.emit(Agent.text(""))
+        yield* TestClock.adjust("5 seconds")
         if (last !== undefined) {
           yield* run.emit(Agent.text("Let me s"))
           yield* until(() => place.far.chat?.seen("kim").join() === "Let me s")
