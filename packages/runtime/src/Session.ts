@@ -43,7 +43,10 @@ export interface Running {
   readonly cut: Deferred.Deferred<Cut>
   /** Its text is shown in a placeholder. */
   readonly places: boolean
-  tool: { readonly id: string; readonly name: string } | undefined
+  /** Tools that have begun and not ended, by their ids, in that order. */
+  readonly tools: Map<string, { readonly name: string; readonly sideEffects: boolean }>
+  /** The one of them that the journal knows of: its outcome is unknown after a crash. */
+  marked: string | undefined
   responding: boolean
   /** The text so far. */
   shown: string
@@ -56,8 +59,9 @@ export interface Question {
 }
 
 /** What a running attempt is doing, or was when it ended. */
-export const doing = ({ pulse, responding, tool }: Running): SessionState => {
+export const doing = ({ pulse, responding, tools }: Running): SessionState => {
   if (pulse.waiting) return { name: "waiting" }
+  const tool = [...tools.values()].at(-1)
   if (tool !== undefined) return { name: "tool", tool: tool.name }
   return { name: responding ? "responding" : "processing" }
 }
@@ -167,8 +171,9 @@ export class Session {
     const { open, running } = this
     if (this.held !== undefined) return this.held
     if (running !== undefined) {
-      if (running.pulse.waiting) return "a person's decision"
-      return running.tool === undefined ? "its agent" : `tool ${running.tool.name}`
+      const state = doing(running)
+      if (state.name === "waiting") return "a person's decision"
+      return state.name === "tool" ? `tool ${state.tool}` : "its agent"
     }
     if (open !== undefined) {
       if (this.orphan !== undefined) return "a process of an earlier boot to end"
@@ -284,7 +289,9 @@ export class Session {
       pulse: { at: now, shownAt: now, waiting: false },
       cut: Deferred.makeUnsafe(),
       places: this.env.outbox.route(claimed.session.address).places,
-      tool: undefined,
+      tools: new Map(),
+      // What an earlier attempt had begun stays known until this one begins something itself.
+      marked: undefined,
       responding: false,
       shown: ""
     }

@@ -29,6 +29,9 @@ export type Outcome =
 /** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
 export const maxAnswer = 1_048_576
 
+/** The most names for which usage is added up. */
+const maxUsages = 64
+
 /**
  * When the attempt last showed that it lives, and when something of it that a person could see; monotonic milliseconds.
  * `waiting` while it waits for a person.
@@ -74,7 +77,7 @@ class Answer {
 
 const answer = (options: Options): Effect.Effect<Outcome> => {
   const gathered = new Answer()
-  const usage: Record<string, number> = {}
+  const usage = new Map<string, number>()
   const take = (event: AgentEvent): Effect.Effect<void, JournalError> => {
     options.pulse.at = options.now()
     switch (event._tag) {
@@ -82,7 +85,11 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
         gathered.add(event.delta)
         break
       case "Usage":
-        for (const [name, count] of Object.entries(event.usage)) usage[name] = (usage[name] ?? 0) + count
+        for (const [name, count] of Object.entries(event.usage)) {
+          if (Number.isFinite(count) && (usage.has(name) || usage.size < maxUsages)) {
+            usage.set(name, (usage.get(name) ?? 0) + count)
+          }
+        }
         return Effect.void
       case "Alive":
         return Effect.void
@@ -96,7 +103,8 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
     take
   ).pipe(
     Effect.matchCauseEffect({
-      onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text, usage }),
+      onSuccess: () =>
+        Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text, usage: Object.fromEntries(usage) }),
       onFailure: (cause) => {
         const error = Cause.findErrorOption(cause)
         if (error._tag === "Some") {

@@ -10,8 +10,11 @@ import type { Progress } from "../../Message.ts"
 import type { Running, Session } from "../../Session.ts"
 import { maxAnswer } from "./attempt.ts"
 
-/** Questions of one turn that are open at a time, and what is kept of one. Beyond it nobody is asked. */
-const bounds = { open: 16, question: 4000, options: 20, option: 200, name: 256, line: 2000 }
+/**
+ * What is kept of an agent's events: open questions and running tools of a turn (beyond it nobody is asked, and a tool
+ * is not remembered), and lengths in UTF-16 units (the rest of a text is cut off).
+ */
+const bounds = { open: 16, tools: 64, question: 4000, options: 20, option: 200, name: 256, line: 2000 }
 
 /** The first part of a text, without half a character at its end. */
 const upTo = (text: string, most: number): string =>
@@ -92,28 +95,38 @@ const toolStarted = (
   running: Running,
   event: Extract<AgentEvent, { _tag: "ToolStarted" }>
 ): Effect.Effect<void, JournalError> => {
-  const { attempt, id: turn } = running.claimed.turn
+  const turn = String(running.claimed.turn.id)
   const name = upTo(event.name, bounds.name)
-  running.tool = { id: event.id, name }
-  tell(session, { _tag: "ToolStarted", session: session.key, turn: String(turn), id: event.id, name })
+  const { id, sideEffects } = event
+  if (running.tools.size < bounds.tools) running.tools.set(id, { name, sideEffects })
+  tell(session, { _tag: "ToolStarted", session: session.key, turn, id, name })
   session.tellState()
-  return event.sideEffects ? session.env.journal.tool(turn, attempt, name) : Effect.void
+  return markTool(session, running)
 }
+
+/** Stores which tool with side effects runs, if that has changed: of several the one that began last. */
+const markTool = (session: Session, running: Running): Effect.Effect<void, JournalError> =>
+  Effect.suspend(() => {
+    const { attempt, id } = running.claimed.turn
+    const name = [...running.tools.values()].findLast((tool) => tool.sideEffects)?.name
+    if (name === running.marked) return Effect.void
+    running.marked = name
+    return session.env.journal.tool(id, attempt, name)
+  })
 
 /** Handles one event of a running turn before the next one is taken. */
 export const onEvent = (session: Session, running: Running, event: AgentEvent): Effect.Effect<void, JournalError> => {
   const turn = String(running.claimed.turn.id)
-  const { attempt, id } = running.claimed.turn
   switch (event._tag) {
     case "Text":
       return text(session, running, event.delta)
     case "ToolStarted":
       return toolStarted(session, running, event)
     case "ToolFinished":
-      if (running.tool?.id === event.id) running.tool = undefined
+      running.tools.delete(event.id)
       tell(session, { _tag: "ToolFinished", session: session.key, turn, id: event.id })
       session.tellState()
-      return session.env.journal.tool(id, attempt, undefined)
+      return markTool(session, running)
     case "Permission":
       return permission(session, running, event)
     case "Line":

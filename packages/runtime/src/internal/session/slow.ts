@@ -15,7 +15,7 @@ export const stillAtIt = (session: Session, running: Running): Effect.Effect<nev
   const { conversation, address } = running.claimed.session
   const tell = Effect.suspend(() =>
     env.outbox.notify({ conversation, address }, "slow", {
-      doing: running.tool?.name ?? "",
+      doing: [...running.tools.values()].at(-1)?.name ?? "",
       elapsed: env.now() - running.startedAt
     })
   )
