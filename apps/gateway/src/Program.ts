@@ -91,10 +91,12 @@ const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel:
     Effect.gen(function* () {
       const { decided, lines } = yield* Setup.again(setup)
       const { agents, personas } = decided.made
-      const changes = yield* gateway.reload({ agents, personas, channels })
+      const changes = [...lines, ...(yield* gateway.reload({ agents, personas, channels }))]
       setup.current = decided
-      yield* Effect.logInfo("Configuration reloaded").pipe(Effect.annotateLogs({ changes: [...lines, ...changes] }))
-      return [...lines, ...changes]
+      yield* changes.length === 0
+        ? Effect.logInfo("Configuration read again: nothing has changed")
+        : Effect.logInfo("Configuration reloaded").pipe(Effect.annotateLogs({ changes }))
+      return changes
     }).pipe(
       Effect.tapError((error) =>
         Effect.logError("The configuration was not reloaded, the old one stays").pipe(

@@ -107,6 +107,13 @@ const waiting = (before: Sources.Loaded, after: Sources.Loaded): ReadonlyArray<s
     )
     .map(({ path }) => `${path.join(".")} has changed; it takes effect with a restart`)
 
+/** What became of the tokens, which no list of changes may show. */
+const exchanged = (before: Decided, after: Decided): ReadonlyArray<string> => {
+  const [old, now] = [before, after].map(({ tokens }) => tokens.map(Redacted.value))
+  if (old?.join("\n") === now?.join("\n")) return []
+  return [now?.length === 1 ? "the token has changed" : `the tokens have changed, ${now?.length} are valid`]
+}
+
 /** Decides again, for a reload. `current` is replaced by the caller once the gateway has taken it. */
 export const again = Effect.fnUntraced(function* (
   setup: Setup
@@ -119,5 +126,5 @@ export const again = Effect.fnUntraced(function* (
     configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
   }
   const decided = yield* decide(fixed, setup.sources, setup.current)
-  return { decided, lines: [...loaded.warnings, ...waiting(before, loaded)] }
+  return { decided, lines: [...loaded.warnings, ...waiting(before, loaded), ...exchanged(setup.current, decided)] }
 })

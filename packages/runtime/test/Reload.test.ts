@@ -41,7 +41,7 @@ describe("agents", () => {
           yield* far.say("kim", "a")
           const run = yield* old.run(1)
           const lines = yield* gateway.reload({ agents: agentsOf({ main: fresh }), channels: { chat: far.channel } })
-          assert.deepStrictEqual(lines, ["agents: main"])
+          assert.deepStrictEqual(lines, ['agent "main" has changed'])
           yield* far.say("kim", "b")
           yield* run.finish("A")
           yield* (yield* fresh.run(1)).finish("B")
@@ -63,10 +63,13 @@ describe("agents", () => {
       Effect.gen(function* () {
         yield* far.say("kim", "a")
         yield* meanwhile(gateway.settled("chat/kim"), { step: 0 })
-        yield* gateway.reload({
-          agents: agentsOf({ main: agent, other: TestAgent.echo() }),
-          channels: { chat: far.channel }
-        })
+        const more = { agents: agentsOf({ main: agent, other: TestAgent.echo() }), channels: { chat: far.channel } }
+        assert.deepStrictEqual(yield* gateway.reload(more), ['agent "other" is new'])
+        assert.deepStrictEqual(yield* gateway.reload(more), [])
+        assert.deepStrictEqual(
+          yield* gateway.reload({ ...more, personas: { default: { agent: "main", systemPrompt: "Be brief." } } }),
+          ['persona "default" is new']
+        )
         yield* far.say("kim", "b")
         yield* meanwhile(gateway.settled("chat/kim"), { step: 0 })
         assert.strictEqual(agent.opened(), 1)
@@ -162,7 +165,7 @@ describe("channels", () => {
           const lines = yield* meanwhile(
             gateway.reload({ agents: agentsOf({ main: agent }), channels: { chat: logged("new", after) } })
           )
-          assert.deepStrictEqual(lines, ["agents: main", 'channel "chat" was exchanged'])
+          assert.deepStrictEqual(lines, ['channel "chat" was exchanged'])
           assert.deepStrictEqual(order, ["old begins", "old ends", "new begins"])
           yield* run.finish("A")
           yield* after.requested(1)
@@ -196,7 +199,7 @@ describe("channels", () => {
             gateway.reload({ agents: agentsOf({ main: agent }), channels: { chat: broken } }),
             { step: 100 }
           )
-          assert.match(lines[1] ?? "", /^channel "chat" does not start \(.*\); the old one runs again$/)
+          assert.match(lines.join("\n"), /^channel "chat" does not start \(.*\); the old one runs again$/)
           assert.deepStrictEqual(yield* gateway.readiness, { ready: true, problems: [] })
           yield* far.say("kim", "a")
           yield* meanwhile(gateway.settled("chat/kim"))
@@ -216,7 +219,7 @@ describe("channels", () => {
         const run = yield* agent.run(1)
         yield* far.say("kim", "b")
         const lines = yield* gateway.reload({ agents, channels: { other: other.channel } })
-        assert.deepStrictEqual(lines[1], 'channel "chat" is gone; what it owes is kept')
+        assert.deepStrictEqual(lines, ['channel "chat" is gone; what it owes is kept'])
         yield* run.finish("A")
         yield* TestClock.adjust("1 minutes")
         assert.deepStrictEqual(given(agent), ["a"])

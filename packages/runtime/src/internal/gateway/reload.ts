@@ -51,7 +51,21 @@ const exchange = Effect.fnUntraced(function* (
     : `channel "${name}" does not start (${reason}), nor does the old one: ${again.failure.reason}`
 })
 
-/** Takes over checked entries; returns what changed, a line each. */
+/** What is new, gone or different among entries of a kind, a line each. */
+const differences = <A>(
+  kind: string,
+  before: ReadonlyMap<string, A>,
+  next: ReadonlyMap<string, A>,
+  same: (one: A, other: A) => boolean
+): ReadonlyArray<string> =>
+  [...new Set([...before.keys(), ...next.keys()])].flatMap((name) => {
+    const [old, now] = [before.get(name), next.get(name)]
+    if (now === undefined) return [`${kind} "${name}" is gone`]
+    if (old === undefined) return [`${kind} "${name}" is new`]
+    return same(old, now) ? [] : [`${kind} "${name}" has changed`]
+  })
+
+/** Takes over checked entries; returns what changed, a line each, none when nothing did. */
 export const reload = Effect.fnUntraced(function* (
   surroundings: Surroundings,
   next: Entries,
@@ -63,7 +77,15 @@ export const reload = Effect.fnUntraced(function* (
   registered.entries = { ...next, channels: before.channels }
   yield* sessions.reloaded
   yield* cross("reload:agents")
-  const lines = [`agents: ${[...next.agents.keys()].join(", ")}`]
+  const lines = [
+    ...differences("agent", before.agents, next.agents, (one, other) => one === other),
+    ...differences(
+      "persona",
+      before.personas,
+      next.personas,
+      (one, other) => one.agent === other.agent && one.systemPrompt === other.systemPrompt
+    )
+  ]
   for (const name of new Set([...before.channels.keys(), ...next.channels.keys()])) {
     if (same(name)) continue
     lines.push(yield* exchange(surroundings, name, before.channels.get(name), next.channels.get(name)))
