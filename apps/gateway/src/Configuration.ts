@@ -34,7 +34,7 @@ const Http = Schema.Struct({
   tokenFile: Schema.optionalKey(
     Setting.path({
       meaning:
-        "File with the token that clients send, and during a rotation a second line with the one before. Without it: `token` in the state directory, made at the first start.",
+        "File with the token that clients send; during a rotation two lines, the new one and the one before. Without it: `token` in the state directory, made at the first start.",
       variable: "SLUICE_TOKEN_FILE"
     })
   ),

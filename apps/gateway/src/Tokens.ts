@@ -1,7 +1,7 @@
 /**
  * The tokens that clients send: from SLUICE_TOKEN, else from a file, else from
  * the state directory, where one is made at the first start. Two are valid while
- * one is being exchanged; the first is what the tools send. They live in memory
+ * one is being exchanged, in any order; the tools try both. They live in memory
  * as redacted values and never in an argument, a log or a child's environment.
  */
 import * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import { chmodSync, linkSync, readFileSync, rmSync, statSync, writeFileSync } fr
 import { ConfigurationError, shown } from "./Problem.ts"
 import { codeOf, fileIn, reasonOf } from "./StateFolder.ts"
 
-/** The valid tokens, the current one first. */
+/** The valid tokens, in the order in which they stand; more than one while one is exchanged. */
 export type Tokens = readonly [Redacted.Redacted, ...ReadonlyArray<Redacted.Redacted>]
 
 /** Where tokens come from. */

@@ -72,15 +72,9 @@ const detailOf = (body: unknown, status: number): string =>
     ? body.detail
     : `the gateway answered with status ${status}`
 
-/** Sends a question to the running gateway and returns the JSON of its answer with its status. */
-export const ask = Effect.fnUntraced(function* (
-  place: Place,
-  question: Question
-): Effect.fn.Return<{ readonly status: number; readonly body: unknown }, Silent | Refused | ConfigurationError> {
-  const address = running(place)
-  if (address === undefined) return yield* none(place)
-  const [token] = yield* Tokens.read({ ...place, origin: "" }, { create: false })
-  const response = yield* Effect.tryPromise({
+/** One request with one token. */
+const send = (place: Place, address: Address.Address, question: Question, token: Redacted.Redacted) =>
+  Effect.tryPromise({
     try: async (signal) => {
       const answer = await fetch(new URL(question.path, address.url), {
         method: question.method,
@@ -104,9 +98,28 @@ export const ask = Effect.fnUntraced(function* (
             detail: `the gateway (pid ${address.pid}) does not answer at ${escape(address.url)}; its log and SIGQUIT say what it waits for`
           })
   })
+
+/** The tokens as they are on this side now; while one is exchanged the gateway may know only one of two. */
+export const tokensOf = (place: Place): Effect.Effect<Tokens.Tokens, ConfigurationError> =>
+  Tokens.read({ ...place, origin: "" }, { create: false })
+
+/** What to do about a token that the gateway does not know. */
+export const unknownToken = (pid: number): string =>
+  `the tools read the token from SLUICE_TOKEN, http.tokenFile or the state directory; when it was exchanged there, tell the gateway: kill -HUP ${pid}`
+
+/** Sends a question to the running gateway and returns the JSON of its answer with its status. */
+export const ask = Effect.fnUntraced(function* (
+  place: Place,
+  question: Question
+): Effect.fn.Return<{ readonly status: number; readonly body: unknown }, Silent | Refused | ConfigurationError> {
+  const address = running(place)
+  if (address === undefined) return yield* none(place)
+  const [token, ...others] = yield* tokensOf(place)
+  let response = yield* send(place, address, question, token)
+  // A 401 has done nothing: the same question again, with the token before or after it.
+  for (const other of others) if (response.status === 401) response = yield* send(place, address, question, other)
   if (response.status === 503 || response.status < 400) return response
-  const why =
-    response.status === 401 ? "; the tools read the token from SLUICE_TOKEN, http.tokenFile or the state directory" : ""
+  const why = response.status === 401 ? `; ${unknownToken(address.pid)}` : ""
   return yield* new Refused({
     status: response.status,
     detail: `${escape(detailOf(response.body, response.status))}${why}`
