@@ -202,14 +202,15 @@ export class Session {
     this.#permit = false
   }
 
-  /** Takes a place again after waiting for a person. */
-  readonly enter: Effect.Effect<void> = Effect.suspend(() =>
-    this.#permit
-      ? Effect.void
-      : Effect.map(this.env.gate.reenter, () => {
-          this.#permit = true
-        })
-  )
+  /** Takes a place for the attempt again after it waited for a person; `false` when it is over or has one already. */
+  enter(running: Running): Effect.Effect<boolean> {
+    return Effect.map(this.env.gate.reenter, () => {
+      const wanted = this.running === running && !this.#permit
+      if (wanted) this.#permit = true
+      else this.env.gate.leave()
+      return wanted
+    })
+  }
 
   readonly #loop: Effect.Effect<void, JournalError> = Effect.gen({ self: this }, function* () {
     if (this.row === undefined) {

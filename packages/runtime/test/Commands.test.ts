@@ -350,6 +350,38 @@ describe("questions", () => {
       })
   )
 
+  it.effect("Q23: a turn that is stopped while it waits for its place after an answer takes no place along", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent, turns: { limit: 2 } })
+      let runs = 0
+      const began = Effect.suspend(() => agent.run(++runs))
+      for (let ticks = 0; ticks < 30; ticks++) {
+        yield* current.say("kim", "may I")
+        const asking = yield* began
+        yield* asking.emit({ _tag: "Permission", question: "?", options: ["Yes"], respond: () => Effect.void })
+        const others: Array<TestAgent.Run> = []
+        for (const peer of ["x", "y"]) {
+          yield* current.say(peer, "work")
+          others.push(yield* began)
+        }
+        // The answer makes it wait for a place behind the two; then it is stopped, and the next one waits there too.
+        yield* asked(current, "Yes")
+        yield* asked(current, "/stop")
+        yield* current.say("kim", "next")
+        for (let tick = 0; tick < ticks; tick++) yield* Effect.yieldNow
+        for (const run of others) yield* run.finish("ok")
+        yield* (yield* began).finish("ok")
+        yield* Effect.forEach(["chat/kim", "chat/x", "chat/y"], current.gateway.settled)
+      }
+      // Both places are still there.
+      yield* current.say("x", "a")
+      yield* current.say("y", "b")
+      yield* agent.run(runs + 2)
+    })
+  )
+
   it.effect(
     "Q19 S6: a stop does not wait for a person: the question is cancelled, the turn asks again after the boot",
     () =>

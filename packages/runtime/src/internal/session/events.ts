@@ -151,12 +151,17 @@ export const decided = Effect.fnUntraced(function* (session: Session, row: Permi
   session.questions.delete(row.id)
   const { running } = session
   if (running !== undefined && session.questions.size === 0 && running.pulse.waiting) {
-    yield* session.enter
-    // It ended while it waited for its place, which nobody else would give back.
-    if (session.running !== running) return session.leave()
-    running.pulse.waiting = false
-    running.pulse.at = session.env.now()
-    session.tellState()
+    const entered = yield* session.enter(running)
+    // It ended while it waited for its place: nobody hears the answer any more.
+    if (session.running !== running) return
+    if (entered && session.questions.size > 0) {
+      // It asked again meanwhile.
+      session.leave()
+    } else if (entered) {
+      running.pulse.waiting = false
+      running.pulse.at = session.env.now()
+      session.tellState()
+    }
   }
   yield* open.respond(row.decision)
 })
