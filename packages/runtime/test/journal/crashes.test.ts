@@ -3,8 +3,8 @@
  * write. What was acknowledged is on disk, what died before its commit is not
  * there at all, and the next boot's ledger balances.
  */
-import { assert, describe, it } from "@effect/vitest"
 import type { DatabaseSync } from "node:sqlite"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { boundaries, Boundary, type Label } from "../../src/internal/boundary.ts"

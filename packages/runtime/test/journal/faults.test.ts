@@ -1,11 +1,11 @@
 /** A database that is busy, full, broken, or refuses a row: nothing is acknowledged that is not stored. */
+import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as TestClock from "effect/testing/TestClock"
-import * as fs from "node:fs"
 import { Journal, type JournalOptions } from "../../src/Journal.ts"
 import { Accepted, Busy, Invalid, Storage, TooLarge } from "../../src/Message.ts"
 import * as StoreFaults from "../../src/testing/storeFaults.ts"
@@ -95,7 +95,7 @@ describe("a bad row", () => {
       const { boot, faults, journal } = yield* faulty()
       yield* journal.admit(message("work"))
       const turn = yield* claimed(boot, [1])
-      faults.arm({ on: "insert into sluice_replies", code: "constraint", times: 2 })
+      faults.arm({ on: "into sluice_replies", code: "constraint", times: 2 })
       const error = yield* Effect.flip(settle(boot, turn, done("answer")))
       assert.strictEqual(error.reason, "Storage")
       faults.clear()
@@ -280,7 +280,7 @@ describe("a broken handle", () => {
   it.effect("D11: a second failure ends the journal with 74; nobody was told yes, and the retry is answered once", () =>
     Effect.gen(function* () {
       const { boot, faults, file, journal } = yield* faulty()
-      faults.arm({ on: "insert into sluice_inbound", code: "ioError", times: 2 })
+      faults.arm({ on: "into sluice_inbound", code: "ioError", times: 2 })
       assert.instanceOf(yield* Effect.flip(journal.admit(message("hello", { id: "m1" }))), Storage)
       const error = yield* journal.failed
       assert.deepStrictEqual([error.reason, error.detail.includes("injected")], ["Storage", true])

@@ -1,9 +1,9 @@
 /** Stores that can't be used as they are: each says what it is and what helps; and upgrades that lose nothing. */
-import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { open } from "../../src/internal/journal/database.ts"

@@ -9,13 +9,13 @@ import * as Exit from "effect/Exit"
 import type { SqlError } from "effect/sql/SqlError"
 import { bump } from "./counters.ts"
 import type { Value } from "./database.ts"
+import { batchOf, collect, type Desk, rowsOf } from "./desk.ts"
 import { type Entry, succeed } from "./entries.ts"
 import { stopWaiting } from "./memory.ts"
 import type { Claim, Row } from "./records.ts"
 import type { Round } from "./round.ts"
 import { numbers, type SessionRecord, sessionOf, type TurnRecord, turnOf } from "./rows.ts"
 import { ids, insert, insertAll, update, updateAll } from "./statements.ts"
-import { batchOf, collect, type Desk, rowsOf } from "./desk.ts"
 
 /** Most messages and bytes of a turn; one message always fits. */
 export const maxMessages = 64

@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
-import { type Entry, type CommandEntry, succeed } from "./entries.ts"
 import { cancelSession, retryTurn } from "./cancel.ts"
+import { type Entry, type CommandEntry, succeed } from "./entries.ts"
 import { loadInbound, loadSessions } from "./load.ts"
 import { permissionColumns } from "./permissions.ts"
 import type { CommandOutcome, PermissionRow } from "./records.ts"

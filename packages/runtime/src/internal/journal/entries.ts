@@ -3,13 +3,11 @@
  * outcome: whoever asked only awaits that promise, so a caller that leaves
  * changes nothing, and an outcome is told after the commit and never before.
  */
-import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
 import type { Accepted, AcceptError } from "../../Message.ts"
 import type { RoundKind } from "../boundary.ts"
 import type { Prepared } from "./admit.ts"
 import type { PreparedPost } from "./posts.ts"
-import type { Piece, Place } from "./retention.ts"
 import type {
   Claim,
   Claimed,
@@ -23,6 +21,7 @@ import type {
   Route,
   Settle
 } from "./records.ts"
+import type { Piece, Place } from "./retention.ts"
 
 /** A command with how its reply is worded. */
 export interface CommandEntry {
@@ -112,19 +111,10 @@ export interface Entry<K extends Kind = Kind> {
   readonly bytes: number
   /** Monotonic milliseconds of the call. */
   readonly at: number
-  readonly done: Deferred.Deferred<Output<K>, Failure<K>>
+  /** Tells whoever waits; nobody hears it twice. */
+  readonly tell: (outcome: Exit.Exit<Output<K>, Failure<K>>) => void
   outcome: Exit.Exit<Output<K>, Failure<K>> | undefined
 }
-
-/** Makes an entry. */
-export const entry = <K extends Kind>(kind: K, input: Input<K>, bytes: number, at: number): Entry<K> => ({
-  kind,
-  input,
-  bytes,
-  at,
-  done: Deferred.makeUnsafe(),
-  outcome: undefined
-})
 
 /** Says how an entry will have gone when its round commits. */
 export const succeed = <K extends Kind>(entry: Entry<K>, value: Output<K>): void => {
@@ -137,12 +127,8 @@ export const fail = <K extends Kind>(entry: Entry<K>, error: Failure<K>): void =
 }
 
 /** Ends an entry now, with what its round said. */
-export const conclude = (entry: Entry): void => {
-  Deferred.doneUnsafe(
-    entry.done,
-    entry.outcome ?? Exit.die(new Error(`a ${entry.kind} was written without an outcome`))
-  )
-}
+export const conclude = (entry: Entry): void =>
+  entry.tell(entry.outcome ?? Exit.die(new Error(`a ${entry.kind} was written without an outcome`)))
 
 /** Label of the durable boundary that a kind crosses; upkeep has none. */
 export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {

@@ -3,9 +3,9 @@
  * small as what is open, and a round that does not commit takes back what it
  * changed here.
  */
-import type { SessionRecord, TurnRecord } from "./rows.ts"
 import { Conversations } from "./conversations.ts"
 import { OpenTurns } from "./openTurns.ts"
+import type { SessionRecord, TurnRecord } from "./rows.ts"
 import { WaitingRows } from "./waitingRows.ts"
 
 /** Sessions, the most recently claimed ones. */

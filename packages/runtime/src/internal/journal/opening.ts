@@ -9,12 +9,12 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { suspectAt } from "./claim.ts"
 import { bump, type Counters, decode, empty } from "./counters.ts"
 import type { Query } from "./database.ts"
 import type { TurnRow } from "./records.ts"
 import type { Opening, PostMortem } from "./reports.ts"
 import { turnColumns, turnOf, type TurnRecord } from "./rows.ts"
-import { suspectAt } from "./claim.ts"
 
 /** Crashes after which a turn is suspended. */
 export const poisonAt = 3

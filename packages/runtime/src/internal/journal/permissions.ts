@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Value } from "./database.ts"
 import { type Entry, succeed } from "./entries.ts"
 import { loadInbound } from "./load.ts"
-import type { Value } from "./database.ts"
 import { stopWaiting } from "./memory.ts"
 import type { Round } from "./round.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { Accepted, Conflict, type Conversation, conversationKey } from "../../Message.ts"
 import { resolve } from "./addresses.ts"
-import { digest } from "./digest.ts"
+import { digest, utf8Bytes } from "./digest.ts"
 import { type Entry, fail, succeed } from "./entries.ts"
 import type { Post } from "./records.ts"
 import { draftReplies, loadNumbers } from "./replies.ts"
@@ -18,6 +18,7 @@ export interface PreparedPost {
   readonly key: string
   readonly id: string
   readonly digest: number
+  readonly bytes: number
 }
 
 /** What can be computed before the lane. */
@@ -25,7 +26,8 @@ export const preparePost = (post: Post): PreparedPost => ({
   post,
   key: conversationKey(post.address),
   id: post.id === undefined ? crypto.randomUUID() : post.id.toWellFormed(),
-  digest: digest(post.parts)
+  digest: digest(post.parts),
+  bytes: post.parts.reduce((sum, part) => sum + utf8Bytes(part), 0)
 })
 
 interface Stored {

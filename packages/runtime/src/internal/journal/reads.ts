@@ -110,6 +110,8 @@ export const figures = Effect.fnUntraced(function* (
       query,
       `select count(*) as count from sluice_inbound where turn is null and ending is null and command = 0`
     ),
+    accepted: counters.accepted,
+    ends: endsByEnding(counters.ends),
     openTurns,
     turns: counters.turns,
     replies: { ...openReplies, ...(dead === 0 ? {} : { dead }) },

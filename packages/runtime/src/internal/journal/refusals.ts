@@ -4,8 +4,7 @@
  * stored, always.
  */
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as SqlError from "effect/sql/SqlError"
 import { type AcceptError, Full, Invalid, maxTextLength, ShuttingDown, Storage, TooLarge } from "../../Message.ts"
 import type { Entry, Kind } from "./entries.ts"
@@ -45,5 +44,5 @@ export const refuse = (entry: Entry, cause: Cause.Cause<unknown>): void => {
   const [failure] = cause.reasons.filter(Cause.isFailReason)
   const told =
     failure !== undefined && SqlError.isSqlError(failure.error) ? Cause.fail(refusalOfOne(entry, failure.error)) : cause
-  Deferred.doneUnsafe(entry.done as unknown as Deferred.Deferred<never, unknown>, Effect.failCause(told))
+  entry.tell(Exit.failCause(told as Cause.Cause<never>))
 }

@@ -76,8 +76,12 @@ export interface Figures {
   /** Epoch milliseconds of the oldest message without an end. */
   readonly oldestOpen: number | undefined
   readonly waiting: number
+  /** Messages since the store was made: accepted, and ended by ending. The rest is open. */
+  readonly accepted: number
+  readonly ends: Readonly<Record<Ending, number>>
   readonly openTurns: Readonly<Partial<Record<TurnState, number>>>
   readonly turns: Readonly<Record<string, number>>
+  /** Replies that are still to be delivered, by state, and dead ones; delivered ones are not counted. */
   readonly replies: Readonly<Partial<Record<ReplyState, number>>>
   readonly boots: Readonly<Record<string, number>>
   readonly walBytes: number

@@ -4,14 +4,14 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { suspectAt } from "./claim.ts"
+import { rowsOf, sessionsOf } from "./desk.ts"
 import { type Entry, succeed } from "./entries.ts"
 import { loadInbound, loadTurns } from "./load.ts"
 import type { Claimed } from "./records.ts"
 import type { Round } from "./round.ts"
 import { numbers, sessionOf, type TurnRecord, turnOf } from "./rows.ts"
 import { ids } from "./statements.ts"
-import { rowsOf, sessionsOf } from "./desk.ts"
-import { suspectAt } from "./claim.ts"
 
 /** Starts the next attempt of open turns. */
 const startAgain = Effect.fnUntraced(function* (

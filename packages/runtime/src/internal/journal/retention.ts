@@ -9,10 +9,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { bodyDigest } from "./admit.ts"
 import type { Query } from "./database.ts"
 import type { Retention } from "./reports.ts"
 import type { Round } from "./round.ts"
-import { bodyDigest } from "./admit.ts"
 import { ids, update, updateAll } from "./statements.ts"
 
 /** Days and ticks for which an id is recognised, whatever the settings say. */

@@ -3,14 +3,14 @@
  * which ids and totals it works with, whom it will ring, and how to take back
  * what it changed in memory if it does not commit.
  */
-import type { SqlError } from "effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
-import { type RetentionMillis, tickMillis } from "./retention.ts"
+import type { SqlError } from "effect/sql/SqlError"
 import type { Counters } from "./counters.ts"
 import type { Query } from "./database.ts"
 import type { Entry, Kind } from "./entries.ts"
 import type { Memory } from "./memory.ts"
 import type { ReplyRow, Row } from "./records.ts"
+import { type RetentionMillis, tickMillis } from "./retention.ts"
 import type { ReplyRecord } from "./rows.ts"
 
 /** See the header. */

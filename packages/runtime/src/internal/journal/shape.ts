@@ -7,16 +7,14 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { JournalShape } from "../../Journal.ts"
 import type { StoreFiles } from "../node/storeFiles.ts"
-import { prepare } from "./admit.ts"
 import type { Database } from "./database.ts"
 import { faultText } from "./faults.ts"
 import { permissionColumns } from "./permissions.ts"
-import { preparePost } from "./posts.ts"
 import * as Reads from "./reads.ts"
 import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
-import { type PermissionRecord, permissionOf } from "./rows.ts"
 import { firstPlace, type Place } from "./retention.ts"
+import { type PermissionRecord, permissionOf } from "./rows.ts"
 import type { Writer } from "./writer.ts"
 
 /** What an interface is made of. */
@@ -132,19 +130,8 @@ type TurnWrites =
   | "asked"
 
 const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
-  admit: (entry) =>
-    Effect.suspend(() => {
-      const prepared = prepare(entry)
-      return writer.submit("admit", prepared, prepared.bytes + (prepared.attachments?.length ?? 0))
-    }),
-  post: (entry) =>
-    Effect.suspend(() =>
-      writer.submit(
-        "post",
-        preparePost(entry),
-        entry.parts.reduce((sum, part) => sum + part.length * 3, 0)
-      )
-    ),
+  admit: (entry) => writer.admit(entry),
+  post: (entry) => writer.post(entry),
   claim: (entry) => writer.submit("claim", entry),
   resume: (turn) => writer.submit("resume", { turn }),
   settle: (entry) => writer.submit("settle", entry),

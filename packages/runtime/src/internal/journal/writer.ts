@@ -11,26 +11,23 @@
  *     '--close---------> ended(Closed)
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
 import * as SqlError from "effect/sql/SqlError"
-import { Busy } from "../../Message.ts"
-import type { Label } from "../boundary.ts"
+import { type Accepted, type AcceptError, Busy } from "../../Message.ts"
+import { prepare } from "./admit.ts"
 import { Commits } from "./commits.ts"
 import { copy, type Counters } from "./counters.ts"
-import type { Database } from "./database.ts"
-import { boundaryOf, conclude, entry, type Entry, type Failure, type Input, type Kind, type Output } from "./entries.ts"
+import { boundaryOf, conclude, type Entry, type Failure, type Input, type Kind, type Output } from "./entries.ts"
 import { classify, faultText } from "./faults.ts"
 import { isIntake, Lanes } from "./lanes.ts"
 import { makeMemory, type Memory } from "./memory.ts"
-import type { Doorbells, JournalError } from "./records.ts"
+import type { WriterOptions } from "./options.ts"
+import { preparePost } from "./posts.ts"
+import type { Admit, Doorbells, JournalError, Post } from "./records.ts"
 import { full, refusal, refuse } from "./refusals.ts"
-import type { RetentionMillis } from "./retention.ts"
 import { makeRound, type Round } from "./round.ts"
-import type { TurnRecord } from "./rows.ts"
 import {
   busyMillis,
   closed,
@@ -44,30 +41,6 @@ import {
   trialMillis
 } from "./trouble.ts"
 import { byKind, FencedOff, fill } from "./write.ts"
-
-/** What the writer is made with. */
-export interface WriterOptions {
-  readonly database: Database<unknown>
-  readonly clock: Clock.Clock
-  readonly scope: Scope.Scope
-  readonly epoch: number
-  readonly instance: string
-  readonly counters: Counters
-  /** Open turns, and sessions with messages that no turn has told of. */
-  readonly turns: ReadonlyArray<TurnRecord>
-  readonly untold: ReadonlyArray<number>
-  /** Milliseconds of uptime of all earlier boots. */
-  readonly uptime: number
-  readonly retention: RetentionMillis
-  readonly conversations: number
-  readonly laneEntries: number
-  readonly laneBytes: number
-  readonly boundary: ((label: Label) => Effect.Effect<void>) | undefined
-  /** Frees the space that is kept for a full disk. */
-  readonly freeReserve: Effect.Effect<void>
-  /** Leaves word beside the store that this epoch ended in a storage failure. */
-  readonly leaveWord: Effect.Effect<void>
-}
 
 type RoundFailure = SqlError.SqlError | FencedOff | Died
 
@@ -128,14 +101,36 @@ export class Writer {
   }
 
   /** Puts a write in its lane and waits for its outcome. Leaving changes nothing. */
-  submit<K extends Kind>(kind: K, input: Input<K>, bytes = 0): Effect.Effect<Output<K>, Failure<K>> {
-    return Effect.suspend(() => {
-      const refused = this.#refused(kind, bytes)
-      if (refused !== undefined) return Effect.fail(refused)
-      const added = entry(kind, input, bytes, this.now())
-      this.#lanes.add(added as unknown as Entry)
-      return Deferred.await(added.done)
+  submit<K extends Kind>(kind: K, input: Input<K>): Effect.Effect<Output<K>, Failure<K>> {
+    return Effect.callback<Output<K>, Failure<K>>((resume) => this.#enqueue(kind, input, 0, resume))
+  }
+
+  /** Puts a message in its lane. */
+  admit(message: Admit): Effect.Effect<Accepted, AcceptError> {
+    return Effect.callback<Accepted, AcceptError>((resume) => {
+      const prepared = prepare(message)
+      this.#enqueue("admit", prepared, prepared.bytes + (prepared.attachments?.length ?? 0), resume)
     })
+  }
+
+  /** Puts a post in its lane. */
+  post(post: Post): Effect.Effect<Accepted, AcceptError> {
+    return Effect.callback<Accepted, AcceptError>((resume) => {
+      const prepared = preparePost(post)
+      this.#enqueue("post", prepared, prepared.bytes, resume)
+    })
+  }
+
+  #enqueue<K extends Kind>(
+    kind: K,
+    input: Input<K>,
+    bytes: number,
+    tell: (outcome: Exit.Exit<Output<K>, Failure<K>>) => void
+  ): void {
+    const refused = this.#refused(kind, bytes)
+    const entry: Entry<K> = { kind, input, bytes, at: this.now(), tell, outcome: undefined }
+    if (refused === undefined) this.#lanes.add(entry as unknown as Entry)
+    else tell(Exit.fail(refused))
   }
 
   #refused(kind: Kind, bytes: number) {
