@@ -18,7 +18,7 @@ import { Notices } from "./Notices.ts"
 import { Outbox } from "./Outbox.ts"
 import { Sessions } from "./Sessions.ts"
 
-export { isCommand } from "./internal/commands/parse.ts"
+export { isCommand, switchesSession } from "./internal/commands/parse.ts"
 
 /** The commands of one gateway. */
 export class Commands extends Context.Service<

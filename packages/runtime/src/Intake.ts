@@ -9,10 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Standing } from "./Channel.ts"
-import { Commands, isCommand } from "./Commands.ts"
+import { Commands, isCommand, switchesSession } from "./Commands.ts"
 import { Bursts, burstRow } from "./internal/bursts.ts"
 import { checkInbound, checkPost } from "./internal/intake/check.ts"
 import { Receipts } from "./internal/intake/Receipts.ts"
+import { Switches } from "./internal/intake/Switches.ts"
 import { Registered } from "./internal/registry.ts"
 import { Journal, type JournalError, type Row } from "./Journal.ts"
 import {
@@ -85,13 +86,19 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const commands = yield* Commands
   const registered = yield* Registered
   const receipts = new Receipts()
+  const switches = new Switches()
   let held = false
   let refused = false
   let lastSeq = 0
 
+  const push = (command: Row) => {
+    if (switchesSession(command.text)) switches.stored(command.seq, command.conversationKey)
+    commands.pushUnsafe(command)
+  }
+
   const route = (row: Row) => {
     lastSeq = row.seq
-    if (row.command) return commands.pushUnsafe(row)
+    if (row.command) return push(row)
     sessions.arrivingUnsafe(row.session)
     bursts.pushUnsafe(row.session, burstRow(row))
   }
@@ -101,7 +108,10 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       for (const row of rows) route(row)
     },
     replies: outbox.repliesUnsafe,
-    ended: (seqs) => receipts.ended(seqs)
+    ended: (seqs) => {
+      switches.ended(seqs)
+      receipts.ended(seqs)
+    }
   })
 
   const debounce = (channel: string) => {
@@ -155,7 +165,20 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         peer: inbound.conversation,
         thread: inbound.thread ?? ""
       }
-      return Effect.flatMap(sessionOf(conversationKey(address)), (session) => admit(channel, inbound, address, session))
+      const key = conversationKey(address)
+      const admitted = Effect.flatMap(sessionOf(key), (session) => admit(channel, inbound, address, session))
+      const inTurn = switches.idle ? admitted : Effect.andThen(switches.settled(key), admitted)
+      if (!switchesSession(inbound.text)) return inTurn
+      return Effect.andThen(
+        switches.settled(key),
+        Effect.suspend(() => {
+          switches.begin(key)
+          return Effect.ensuring(
+            admitted,
+            Effect.sync(() => switches.end(key))
+          )
+        })
+      )
     })
 
   const post = (address: Conversation, entry: { readonly id?: string; readonly text: string }) =>
@@ -199,7 +222,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         const session = journal.currentUnsafe(key)
         return session === undefined ? Effect.void : bursts.hold(session)
       }),
-    recover: (rows) => Effect.sync(() => rows.forEach((row) => commands.pushUnsafe(row))),
+    recover: (rows) => Effect.sync(() => rows.forEach(push)),
     hold: Effect.sync(() => {
       held = true
     }),
@@ -211,6 +234,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
     }),
     refuse: Effect.sync(() => {
       refused = true
+      switches.clear()
     })
   })
 })

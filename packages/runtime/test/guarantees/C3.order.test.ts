@@ -2,10 +2,11 @@
 // before a crash goes first, as the bursts that it was, and no cap drops what was there already.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { TestAgent } from "../../src/testing/index.ts"
-import { boot, finishing, given, rest, world } from "./boots.ts"
+import { type Boot, boot, finishing, given, lived, rest, world } from "./boots.ts"
 
 const quiet = { quiet: "300 millis" } as const
 const texts = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name} ${index + 1}`)
@@ -147,6 +148,70 @@ describe("C3: a backlog", () => {
       }
       const { balanced, detail } = yield* current.gateway.audit
       assert.deepStrictEqual([detail["dropped(old)"], balanced], [10, true])
+    })
+  )
+})
+
+describe("C3: the session of a message", () => {
+  const sessionOfTurn = ({ gateway }: Boot) =>
+    Effect.map(gateway.sessions, (sessions) => sessions.filter(({ turn }) => turn !== undefined).map(({ id }) => id))
+
+  for (const pipelined of [false, true]) {
+    it.effect(
+      `Q8: what is sent after /new is of the fresh one${pipelined ? ", also without waiting for its receipt" : ""}`,
+      () =>
+        Effect.gen(function* () {
+          const place = yield* world()
+          const current = yield* boot(place)
+          yield* current.say("kim", "first")
+          yield* current.agent.run(1)
+          yield* Effect.forEach(["/new", "hello", "and this"], (text) => current.say("kim", text), {
+            concurrency: pipelined ? "unbounded" : 1
+          })
+          const run = yield* current.agent.run(2)
+          assert.deepStrictEqual(yield* sessionOfTurn(current), [2])
+          yield* run.finish("hi")
+          yield* finishing(current.agent, 3, "hi")
+          yield* rest(current, "chat/kim")
+          assert.deepStrictEqual(given(current.agent).join("\n").split("\n"), ["first", "hello", "and this"])
+          assert.deepStrictEqual(
+            current.agent.runs.map(({ turn }) => turn.session),
+            current.agent.runs.map(() => "chat/kim")
+          )
+          const { balanced, detail } = yield* current.gateway.audit
+          assert.deepStrictEqual([detail["cancelled(new)"], balanced], [1, true])
+        })
+    )
+  }
+
+  it.effect("Q8: a /session that nobody has runs its course, and whoever waited behind it is admitted", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const current = yield* boot(place, { agent: TestAgent.echo() })
+      const left = yield* Effect.forkChild(current.say("kim", "/new work"), { startImmediately: true })
+      yield* Fiber.interrupt(left)
+      yield* Effect.forEach(["/session nowhere", "hello"], (text) => current.say("kim", text), {
+        concurrency: "unbounded"
+      })
+      yield* rest(current, "chat/kim")
+      assert.isTrue(place.far.chat?.seen("kim").includes("hello"))
+      assert.deepInclude(yield* current.gateway.audit, { accepted: 3, open: 0, balanced: true })
+    })
+  )
+
+  it.effect("Q8: a /new that an earlier boot admitted has its effect before what comes now", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      yield* lived(place, { grave: { label: "before:command", nth: 1 } }, (current) =>
+        Effect.andThen(
+          Effect.forEach(["first", "/new"], (text) => current.say("kim", text)),
+          Effect.never
+        )
+      )
+      const second = yield* boot(place, { kept: [{ peer: "kim", text: "hello" }] })
+      yield* second.agent.run(1)
+      assert.deepStrictEqual(given(second.agent), ["hello"])
+      assert.deepStrictEqual(yield* sessionOfTurn(second), [2])
     })
   )
 })

@@ -85,3 +85,10 @@ export const parseCommand = (text: string): Command => {
   const known = Object.hasOwn(words, word) ? Option.fromNullishOr(words[word]) : Option.none()
   return Option.isSome(known) ? known.value(args) : { _tag: "Unknown", word: `/${word}` }
 }
+
+/** Whether the command may make another session the current one: what comes after it is of that one. */
+export const switchesSession = (text: string): boolean => {
+  if (!isCommand(text)) return false
+  const { _tag } = parseCommand(text)
+  return _tag === "New" || _tag === "Switch"
+}
