@@ -233,8 +233,15 @@ export const place = Effect.fnUntraced(function* (sources: Sources): Effect.fn.R
     const value = Setting.get(all, key)
     return typeof value === "string" ? value : undefined
   }
+  const stateDirectory = text(["stateDirectory"]) ?? resolve(sources.folder, ".sluice")
+  if (stateDirectory === "") {
+    const origin =
+      Setting.get(flags, ["stateDirectory"]) === "" ? "--state-dir" : (file?.place(["stateDirectory"]) ?? "")
+    const problem = { field: "stateDirectory", value: shown(stateDirectory), origin, remedy: "use a path" }
+    return yield* new ConfigurationError({ problems: [problem] })
+  }
   return {
-    stateDirectory: text(["stateDirectory"]) ?? resolve(sources.folder, ".sluice"),
+    stateDirectory,
     tokenFile: text(["http", "tokenFile"]),
     environment: sources.environment
   }
