@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ended, Ending, Reply } from "../../Message.ts"
+import { joins, type Tail } from "./bursts.ts"
 import { decode, endsByEnding } from "./counters.ts"
 import type { Query } from "./database.ts"
 import { loadInbound, loadOpenTurns, loadReplies, loadTurns } from "./load.ts"
@@ -216,8 +217,11 @@ interface KeyRecord {
   readonly seq: number
   readonly session: number
   readonly epoch: number
-  readonly since: number | null
   readonly prev: number | null
+  readonly gap: number | null
+  readonly since: number | null
+  readonly quiet: number
+  readonly at_most: number
   readonly closes: number
   readonly bytes: number
 }
@@ -238,20 +242,19 @@ export const waiting = Effect.fnUntraced(function* (
   limit: number
 ): Effect.fn.Return<ReadonlyArray<RowKey>, SqlError> {
   const rows = yield* query<KeyRecord>(
-    `select seq, session, epoch, since, prev, closes, bytes from sluice_inbound
+    `select seq, session, epoch, prev, gap, since, quiet, at_most, closes, bytes from sluice_inbound
      where turn is null and ending is null and session = ? and command = 0 and epoch < ? order by seq limit ?`,
     [session, epoch, limit]
   )
-  // A message whose predecessor is claimed or ended opens a burst, whatever it joined at its admission.
-  const still = new Set(rows.map((row) => row.seq))
-  return rows.map((row) => ({
-    seq: row.seq,
-    session: row.session,
-    epoch: row.epoch,
-    opens: row.since === null || row.prev === null || !still.has(row.prev),
-    closes: row.closes === 1,
-    bytes: row.bytes
-  }))
+  // By the rule of the admission. Who does not wait any more is nobody's predecessor: what follows opens a burst.
+  const tails = new Map<number, Tail>()
+  return rows.map((row) => {
+    const since = joins(row.prev === null ? undefined : tails.get(row.prev), row.gap ?? undefined)
+    const closes = row.closes === 1
+    tails.set(row.seq, { since: row.since ?? 0, quiet: row.quiet, atMost: row.at_most, closes })
+    const { bytes, epoch, seq, session } = row
+    return { seq, session, epoch, opens: since === undefined, closes, bytes }
+  })
 })
 
 /** Waiting messages by conversation, the longest line first. */
