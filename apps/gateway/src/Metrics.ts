@@ -5,6 +5,7 @@
  */
 import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
 import type { Figures } from "@sluice/runtime/Journal"
+import { endings } from "@sluice/runtime/Message"
 import type * as Context from "effect/Context"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 
@@ -54,8 +55,22 @@ const family = (name: string, type: "gauge" | "counter", help: string, samples: 
 
 const single = (value: number): ReadonlyArray<Sample> => [[{}, value]]
 
-const by = (name: string, counts: { readonly [key: string]: number | undefined }): ReadonlyArray<Sample> =>
-  Object.entries(counts).map(([key, value]) => [{ [name]: key }, value ?? 0])
+/** What can be counted at all. Each is there from the first scrape on: an alert on a series that does not exist never fires. */
+const known = {
+  ends: endings,
+  openTurns: ["running", "waiting", "interrupted"],
+  turns: ["done", "cancelled", "superseded", "dropped", "suspended"],
+  replies: ["reserved", "placing", "placed", "pending", "sending", "dead"],
+  boots: ["first", "clean", "unclean"],
+  states: ["idle", "receiving", "processing", "tool", "waiting", "responding", "draining", "suspended"]
+} as const
+
+const by = (
+  name: string,
+  all: ReadonlyArray<string>,
+  counts: { readonly [key: string]: number | undefined }
+): ReadonlyArray<Sample> =>
+  [...new Set([...all, ...Object.keys(counts)])].map((key) => [{ [name]: key }, counts[key] ?? 0])
 
 /** The text of a scrape. `context` is where Effect's own metrics are registered. */
 export const text = (snapshot: Snapshot, context: Context.Context<never>): string => {
@@ -85,15 +100,32 @@ export const text = (snapshot: Snapshot, context: Context.Context<never>): strin
       "Messages that wait in the session with most of them.",
       single(Math.max(0, ...depths))
     ),
-    family("sluice_sessions_live", "gauge", "Sessions in memory by what they do.", by("state", states)),
-    family("sluice_turns_open", "gauge", "Turns without an end, by state.", by("state", figures.openTurns)),
-    family("sluice_turns_total", "counter", "Turns that ended, by outcome.", by("outcome", figures.turns)),
-    family("sluice_replies", "gauge", "Stored replies by state.", by("state", figures.replies)),
+    family("sluice_messages_accepted_total", "counter", "Accepted messages.", single(figures.accepted)),
+    family(
+      "sluice_messages_ended_total",
+      "counter",
+      "Messages that have their end, by end; the others are open.",
+      by("end", known.ends, figures.ends)
+    ),
+    family("sluice_sessions_live", "gauge", "Sessions in memory by what they do.", by("state", known.states, states)),
+    family(
+      "sluice_turns_open",
+      "gauge",
+      "Turns without an end, by state.",
+      by("state", known.openTurns, figures.openTurns)
+    ),
+    family("sluice_turns_total", "counter", "Turns that ended, by outcome.", by("outcome", known.turns, figures.turns)),
+    family(
+      "sluice_replies",
+      "gauge",
+      "Stored replies that are not delivered, by state.",
+      by("state", known.replies, figures.replies)
+    ),
     family(
       "sluice_boots_total",
       "counter",
       "Boots of this store by how the one before had ended.",
-      by("cause", figures.boots)
+      by("cause", known.boots, figures.boots)
     ),
     family("sluice_wal_bytes", "gauge", "Size of the write-ahead log.", single(figures.walBytes)),
     family("process_resident_memory_bytes", "gauge", "Resident memory.", single(snapshot.residentBytes)),

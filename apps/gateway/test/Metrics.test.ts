@@ -8,6 +8,18 @@ const snapshot: Snapshot = {
   figures: {
     oldestOpen: 10_000,
     waiting: 3,
+    accepted: 44,
+    ends: {
+      replied: 39,
+      "no-reply": 0,
+      command: 0,
+      cancelled: 0,
+      superseded: 0,
+      dropped: 0,
+      suspended: 1,
+      undeliverable: 0,
+      unknown: 2
+    },
     openTurns: { running: 2, waiting: 1 },
     turns: { done: 41, suspended: 1 },
     replies: { sent: 40, dead: 1 },
@@ -47,6 +59,8 @@ describe("the metrics", () => {
         'sluice_turns_open{state="running"} 2',
         'sluice_turns_total{outcome="done"} 41',
         'sluice_turns_total{outcome="suspended"} 1',
+        'sluice_messages_ended_total{end="unknown"} 2',
+        "sluice_messages_accepted_total 44",
         'sluice_replies{state="dead"} 1',
         'sluice_boots_total{cause="unclean"} 1',
         "sluice_wal_bytes 4096",
@@ -61,6 +75,26 @@ describe("the metrics", () => {
       for (const name of new Set(names.map((one) => one.replace(/_(bucket|sum|count)$/, "")))) {
         assert.lengthOf(sampleOf(page, `# HELP ${name} `), 1, name)
         assert.lengthOf(sampleOf(page, `# TYPE ${name} `), 1, name)
+      }
+    })
+  )
+
+  it.effect("have every series from the first scrape on, so that an alert on one can fire", () =>
+    Effect.gen(function* () {
+      const { openTurns, turns, replies, boots } = { openTurns: {}, turns: {}, replies: {}, boots: {} }
+      const figures = { ...snapshot.figures, openTurns, turns, replies, boots }
+      const page = text({ ...snapshot, figures, live: [] }, yield* Effect.context<never>())
+      for (const line of [
+        'sluice_sessions_live{state="tool"} 0',
+        'sluice_turns_open{state="interrupted"} 0',
+        'sluice_turns_total{outcome="done"} 0',
+        'sluice_turns_total{outcome="suspended"} 0',
+        'sluice_replies{state="pending"} 0',
+        'sluice_replies{state="dead"} 0',
+        'sluice_boots_total{cause="unclean"} 0',
+        'sluice_messages_ended_total{end="undeliverable"} 0'
+      ]) {
+        assert.include(page.split("\n"), line)
       }
     })
   )

@@ -1,6 +1,7 @@
 // What docs/operations.md says of the program, compared with the program: exit codes, the report's text, the names of
 // metrics and of files. Somebody reads that page at night and must not be told of what is not there.
 import { assert, describe, it } from "@effect/vitest"
+import { type Ending, endings } from "@sluice/runtime/Message"
 import { Report } from "@sluice/runtime/Shutdown"
 import * as Context from "effect/Context"
 import { readFileSync } from "node:fs"
@@ -51,6 +52,8 @@ const metrics = Metrics.text(
     figures: {
       oldestOpen: undefined,
       waiting: 0,
+      accepted: 0,
+      ends: Object.fromEntries(endings.map((end) => [end, 0])) as Record<Ending, number>,
       openTurns: {},
       turns: {},
       replies: {},

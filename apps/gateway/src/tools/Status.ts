@@ -83,6 +83,17 @@ const counts = (record: { readonly [key: string]: number | undefined }): string 
     .map(([key, value]) => `${value} ${key}`)
     .join(", ") || "none"
 
+const messages = (figures: Figures, now: number): string => {
+  if (figures.accepted === 0) return "none accepted yet"
+  const open = figures.accepted - Object.values(figures.ends).reduce((sum, count) => sum + count, 0)
+  const oldest = figures.oldestOpen === undefined ? "" : `, the oldest for ${Words.span(now - figures.oldestOpen)}`
+  const still = open === 0 ? "" : ` (${figures.waiting} waiting for a turn${oldest})`
+  return `${figures.accepted} accepted: ${counts({ ...figures.ends, open })}${still}`
+}
+
+const replies = ({ dead = 0, ...open }: Figures["replies"]): string =>
+  `open: ${counts(open)}; dead: ${dead === 0 ? "none" : `${dead}, see: sluice dead-letters`}`
+
 const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyArray<string> => {
   const { figures } = answer
   const running =
@@ -101,9 +112,9 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
     ...(answer.channels ?? []).map(
       ({ at, delivery, name }) => `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}`
     ),
-    `messages   ${figures.waiting} waiting, oldest without an end ${figures.oldestOpen === undefined ? "none" : Words.ago(figures.oldestOpen, now)}`,
+    `messages   ${messages(figures, now)}`,
     `turns      open: ${counts(figures.openTurns)}; ended: ${counts(figures.turns)}`,
-    `replies    ${counts(figures.replies)}`,
+    `replies    ${replies(figures.replies)}`,
     ...(answer.live ?? [])
       .filter((session) => session.state.name !== "idle")
       .slice(0, 20)
