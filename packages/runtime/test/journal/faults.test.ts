@@ -340,6 +340,24 @@ describe("the end", () => {
     })
   )
 
+  it.effect("nobody waits for ever: a scope that closes while a round is redone one by one refuses the rest", () =>
+    Effect.gen(function* () {
+      const { boot, faults, journal } = yield* faulty()
+      faults.arm({ on: "commit", code: "constraint" })
+      faults.arm({ on: "begin", code: "busy", skip: 1, times: Infinity })
+      const fibers = yield* Effect.forEach(["a", "b", "c"], (text) =>
+        Effect.forkChild(Effect.result(journal.admit(message(text))), { startImmediately: true })
+      )
+      yield* TestClock.adjust(10)
+      yield* boot.end
+      const results = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(
+        results.map((result) => (Result.isFailure(result) ? result.failure._tag : "Accepted")),
+        ["ShuttingDown", "ShuttingDown", "ShuttingDown"]
+      )
+    })
+  )
+
   it.effect("a doorbell that fails disturbs neither the commit nor those who wait for it", () =>
     Effect.gen(function* () {
       const { journal } = yield* bootMemory()

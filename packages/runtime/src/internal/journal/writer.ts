@@ -274,18 +274,23 @@ export class Writer {
     const [only, ...others] = entries
     if (only === undefined) return Effect.void
     if (others.length === 0) return Effect.sync(() => refuse(only, cause))
-    return Effect.forEach(
-      entries,
-      (entry) =>
-        Effect.suspend(() => {
-          entry.outcome = undefined
-          // What went wrong with an earlier one may have ended the journal.
-          return this.#end === undefined
-            ? this.#commit([entry])
-            : Effect.sync(() => refuse(entry, Cause.fail(this.#end)))
-        }),
-      { discard: true }
+    const alone = (entry: Entry) =>
+      Effect.suspend(() => {
+        entry.outcome = undefined
+        // What went wrong with an earlier one may have ended the journal.
+        if (this.#end === undefined) return this.#commit([entry])
+        this.#refuseAll([entry], this.#end)
+        return Effect.void
+      })
+    return Effect.forEach(entries, alone, { discard: true }).pipe(
+      // One of them had to wait for the database when the scope closed: the rest must not wait for ever.
+      Effect.onInterrupt(() => Effect.sync(() => this.#refuseAll(entries, closed)))
     )
+  }
+
+  /** Tells entries that they were not stored; whoever was told already hears nothing. */
+  #refuseAll(entries: ReadonlyArray<Entry>, error: JournalError): void {
+    for (const entry of entries) refuse(entry, Cause.fail(refusal(entry.kind, error)))
   }
 
   /** Somebody else holds the database: waits, without blocking anybody. */
@@ -322,9 +327,10 @@ export class Writer {
     if (first) this.#fullUntil = now + fullMillis
     this.#full = true
     const lost = (entry: Entry): boolean => !survives(entry.kind)
-    for (const entry of [...entries.filter(lost), ...this.#lanes.takeIntake(lost), ...this.#lanes.takeUrgent(lost)]) {
-      refuse(entry, Cause.fail(refusal(entry.kind, failure)))
-    }
+    this.#refuseAll(
+      [...entries.filter(lost), ...this.#lanes.takeIntake(lost), ...this.#lanes.takeUrgent(lost)],
+      failure
+    )
     const rest = entries.filter((entry) => !lost(entry))
     if (now >= (this.#stopAt ?? this.#fullUntil)) return this.#abort(rest, failure)
     this.#putBack(rest)
@@ -343,8 +349,8 @@ export class Writer {
   ): Effect.Effect<void> {
     const { database, epoch } = this.#options
     const giveUp = (cause: unknown) => {
-      for (const undo of round.undo.reverse()) undo()
-      return Effect.andThen(this.#options.leaveWord, this.#abort(entries, ended("Storage", faultText(cause), cause)))
+      this.#takeBack(round)
+      return this.#abort(entries, ended("Storage", faultText(cause), cause))
     }
     if (this.#reopened) return giveUp(error)
     this.#reopened = true
@@ -387,6 +393,6 @@ export class Writer {
 
   #conclude(error: JournalError, entries: ReadonlyArray<Entry> = []): void {
     this.#end = error
-    for (const entry of [...entries, ...this.#lanes.clear()]) refuse(entry, Cause.fail(refusal(entry.kind, error)))
+    this.#refuseAll([...entries, ...this.#lanes.clear()], error)
   }
 }
