@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { type Answer, client, type Request, Unanswered } from "../client.ts"
-import { launch, now, running, start, store, temporaryFolder, tool } from "../harness.ts"
+import { launch, now, running, start, store, temporaryFolder, tool, until } from "../harness.ts"
 import { prove, type Pulled, randomOf, type Told } from "../records.ts"
 
 const kills = Number(process.env["SLUICE_KILLS"] ?? 100)
@@ -26,6 +26,8 @@ interface Place {
   token: string
   /** No more new messages. */
   over: boolean
+  /** Acknowledgements so far. */
+  acknowledged: number
 }
 
 /** A conversation as the people in it remember it. */
@@ -98,6 +100,7 @@ const writer = Effect.fnUntraced(function* (place: Place, memory: Memory, random
     if (twin !== undefined && twin.body.seq !== body.seq) memory.broken.push(`C2: ${id} has two numbers`)
     if (twin === undefined && body.duplicate === true) memory.repeated++
     told.push({ id, text, seq: body.seq ?? 0 })
+    place.acknowledged++
     if (random() < 0.05) yield* again(place, memory, told[Math.floor(random() * told.length)] as Told)
     if (n % 3 === 2) yield* pause(20 + random() * 60)
   }
@@ -117,19 +120,28 @@ const reader = Effect.fnUntraced(function* (place: Place, memory: Memory) {
 
 type Moment = "load" | "boot" | "stop"
 
+/** So many further messages are acknowledged: a slow machine is killed under the same load as a quick one. */
+const acknowledged = (place: Place, more: number) =>
+  Effect.suspend(() => {
+    const goal = place.acknowledged + more
+    return until(
+      `${more} messages are acknowledged`,
+      Effect.sync(() => place.acknowledged),
+      (count) => count >= goal
+    )
+  })
+
 /** A life of the gateway, which ends by kill -9 somewhere. False when it came to its own end before that. */
 const life = Effect.fnUntraced(function* (folder: string, place: Place, moment: Moment, random: () => number) {
   const gateway = yield* launch({ folder, configuration })
-  const fate = random()
+  const [fate, haste] = [random(), random()]
   if (moment === "boot") yield* pause(fate * 400)
   else {
     const { token, url } = yield* running(gateway)
     Object.assign(place, { token, url })
-    yield* pause(moment === "load" ? 20 + fate * 450 : 150)
-    if (moment === "stop") {
-      yield* gateway.signal("SIGTERM")
-      yield* pause(fate * 80)
-    }
+    yield* acknowledged(place, Math.ceil(fate * 60))
+    if (moment === "stop") yield* gateway.signal("SIGTERM")
+    yield* pause(haste * (moment === "stop" ? 80 : 15))
   }
   yield* gateway.signal("SIGKILL")
   const { signal } = yield* gateway.exited
@@ -157,8 +169,11 @@ const settle = Effect.fnUntraced(function* (
   Object.assign(place, { url: gateway.url, token: gateway.token, over: true })
   yield* Effect.orDie(gateway.client.call("/v1/admin/resume", { method: "POST" }))
   yield* Effect.forEach(writers, Fiber.join)
-  const until = now() + 60_000
-  while (!answered(memories) && now() < until) yield* pause(20)
+  yield* until(
+    "all messages are answered",
+    Effect.sync(() => answered(memories)),
+    (all) => all
+  ).pipe(Effect.exit)
   for (const memory of memories) {
     yield* Effect.forEach(memory.told, (told) => again(place, memory, told), { concurrency: 8 })
     const [last] = memory.told.slice(-1)
@@ -189,7 +204,7 @@ const history = (number: number, times: number) =>
   Effect.gen(function* () {
     const random = randomOf(seed + number)
     const folder = yield* temporaryFolder
-    const place: Place = { url: "", token: "", over: false }
+    const place: Place = { url: "", token: "", over: false, acknowledged: 0 }
     const memories = conversations.map((name): Memory => ({ name, told: [], pulled: [], repeated: 0, broken: [] }))
     const writers = yield* Effect.forEach(memories, (memory) =>
       Effect.forkScoped(writer(place, memory, randomOf(seed + number + memory.name.length)))
