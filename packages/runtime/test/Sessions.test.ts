@@ -43,44 +43,49 @@ const answering = (agent: TestAgent.TestAgent, delay: () => number, from = 1) =>
 
 describe("one conversation", () => {
   it.effect(
-    "Q2: 1,000 interleavings of messages, ends of turns and time: every message once, in order",
+    "Q2: 1,000 interleavings of messages and ends of turns, ten at a time: every message once, in order",
     () =>
       Effect.gen(function* () {
-        const place = yield* world({ chat: "keyed" })
+        const place = yield* world({ web: "pull" })
         const agent = TestAgent.make()
-        const current = yield* boot(place, { agent, queue: { cap: 1000 } })
-        for (const mode of ["collect", "followup"] as const) {
-          const next = random(mode.length)
-          const answers = yield* answering(agent, () => next(6), agent.runs.length + 1)
-          for (let seed = 0; seed < 500; seed++) {
-            const peer = `${mode}${seed}`
-            if (mode === "followup") yield* current.say(peer, "/queue followup")
-            const count = 2 + next(4)
-            const writers: Array<Fiber.Fiber<unknown, unknown>> = []
-            for (let n = 0; n < count; n++) {
-              // In the order of their commits, but not one after the other.
-              writers.push(yield* Effect.forkChild(current.say(peer, String(n)), { startImmediately: true }))
-              yield* ticks(next(12))
-            }
-            for (const writer of writers) yield* Fiber.join(writer)
-            yield* current.gateway.settled(`chat/${peer}`)
-            const turns = agent.runs.filter(({ turn }) => turn.session === `chat/${peer}`).map(({ turn }) => turn)
-            const seqs = turns.flatMap(({ messages }) => messages.map(({ seq }) => seq))
-            assert.deepStrictEqual(
-              turns.flatMap(({ messages }) => messages.map(({ text }) => text)),
-              Array.from({ length: count }, (_, n) => String(n)),
-              `${mode} ${seed}`
+        const current = yield* boot(place, { agent, queue: { cap: 1000 }, session: { maxLive: 20 } })
+        const delay = random(0)
+        yield* answering(agent, () => delay(6))
+        const conversation = Effect.fnUntraced(function* (mode: "collect" | "followup", seed: number) {
+          const next = random(seed)
+          const peer = `${mode}${seed}`
+          if (mode === "followup") yield* current.say(peer, "/queue followup", undefined, "web")
+          const count = 2 + next(4)
+          const writers: Array<Fiber.Fiber<unknown, unknown>> = []
+          for (let n = 0; n < count; n++) {
+            // In the order of their commits, but not one after the other.
+            writers.push(
+              yield* Effect.forkChild(current.say(peer, String(n), undefined, "web"), { startImmediately: true })
             )
-            assert.deepStrictEqual(
-              seqs,
-              [...seqs].sort((a, b) => a - b)
-            )
-            assert.deepStrictEqual(
-              place.far.chat?.seen(peer).filter((text) => text.startsWith("re: ")),
-              turns.map(({ text }) => `re: ${text}`)
-            )
+            yield* ticks(next(12))
           }
-          yield* Fiber.interrupt(answers)
+          for (const writer of writers) yield* Fiber.join(writer)
+          yield* current.gateway.settled(`web/${peer}`)
+          const turns = agent.runs.filter(({ turn }) => turn.session === `web/${peer}`).map(({ turn }) => turn)
+          const seqs = turns.flatMap(({ messages }) => messages.map(({ seq }) => seq))
+          assert.deepStrictEqual(
+            turns.flatMap(({ messages }) => messages.map(({ text }) => text)),
+            Array.from({ length: count }, (_, n) => String(n)),
+            `${mode} ${seed}`
+          )
+          assert.deepStrictEqual(
+            seqs,
+            [...seqs].sort((a, b) => a - b)
+          )
+          const { replies } = yield* current.handle("web").page({ conversation: peer }, { after: 0, limit: 50 })
+          assert.deepStrictEqual(
+            replies.filter(({ kind }) => kind === "answer").map(({ text }) => text),
+            turns.map(({ text }) => `re: ${text}`)
+          )
+        })
+        const seeds = Array.from({ length: 500 }, (_, seed) => seed)
+        for (const mode of ["collect", "followup"] as const) {
+          yield* Effect.forEach(seeds, (seed) => conversation(mode, seed), { concurrency: 10, discard: true })
         }
         assert.deepStrictEqual(agent.overlaps, [])
       }),
@@ -134,7 +139,7 @@ describe("conversations beside each other", () => {
       assert.strictEqual((yield* current.gateway.live).find(({ key }) => key === "chat/kim")?.turn?.age, 60_000)
       yield* long.finish("done")
       yield* rest(current, "chat/kim")
-      assert.deepStrictEqual(place.far.chat?.seen("kim"), ["done"])
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), ["Still on it: 1 min so far. /stop cancels.", "done"])
     })
   )
 
