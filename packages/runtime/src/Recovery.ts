@@ -45,7 +45,7 @@ export class Recovery extends Context.Service<
     readonly load: Effect.Effect<void, JournalError>
     /** Sends what is owed, then lets turns start. Once channels are there. */
     readonly start: Effect.Effect<Recovered, JournalError>
-    /** Why automatic resume is paused; `undefined` when it is not. */
+    /** That automatic resume is paused, and why; `undefined` when it is not, or when nothing waits for it. */
     readonly paused: Effect.Effect<string | undefined>
     /** Ends the pause by hand. */
     readonly resume: Effect.Effect<void, JournalError>
@@ -181,10 +181,11 @@ const make = Effect.gen(function* () {
   return Recovery.of({
     load,
     start,
-    paused: Effect.sync(() =>
-      paused === undefined
+    // A pause that holds nothing back is no problem: intake is open and every turn runs.
+    paused: Effect.map(sessions.heldBack, (held) =>
+      paused === undefined || held === 0
         ? undefined
-        : `automatic resume is paused after ${paused} unclean boots in a row; it goes on after 5 minutes, or by "sluice resume"`
+        : `${held === 1 ? "1 cut-off turn waits" : `${held} cut-off turns wait`}: automatic resume is paused after ${paused} unclean boots in a row; it goes on after 5 healthy minutes, or by "sluice resume"`
     ),
     resume: healthy
   })

@@ -17,7 +17,7 @@ import { claimNext, toTurn } from "./internal/session/claiming.ts"
 import type { Environment } from "./internal/session/Environment.ts"
 import { endPermissions, onEvent } from "./internal/session/events.ts"
 import { finish } from "./internal/session/finish.ts"
-import { dispatchable } from "./internal/session/next.ts"
+import { dispatchable, waitsForResume } from "./internal/session/next.ts"
 import { stillAtIt } from "./internal/session/slow.ts"
 import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
 import { sessionKey, type SessionState } from "./Message.ts"
@@ -177,10 +177,17 @@ export class Session {
     }
     if (open !== undefined) {
       if (this.orphan !== undefined) return "a process of an earlier boot to end"
+      if (waitsForResume(this)) return "automatic resume, which is paused"
       return open.notBefore > this.env.now() ? "its next try" : "its turn to resume"
     }
     if (this.arriving > 0) return "the end of a burst"
     return this.hasWork ? "a free place" : "nothing"
+  }
+
+  /** When the turn that failed is tried again. */
+  retry(): { readonly retryIn?: number } {
+    const left = this.running === undefined && this.open !== undefined ? this.open.notBefore - this.env.now() : 0
+    return left > 0 ? { retryIn: left } : {}
   }
 
   /** Tells those who watch what it is doing now. */

@@ -48,6 +48,8 @@ export class Sessions extends Context.Service<
     readonly open: Effect.Effect<void>
     /** Automatic resume of cut-off turns is held, or goes on. New work is not concerned. */
     readonly pause: (paused: boolean) => Effect.Effect<void>
+    /** How many cut-off turns wait for that pause to end. */
+    readonly heldBack: Effect.Effect<number>
     /** Agents or channels were exchanged: what was held looks again. */
     readonly reloaded: Effect.Effect<void>
 

@@ -132,7 +132,10 @@ describe("C7: the pause of automatic resume", () => {
         const current = yield* boot(place, { agent })
         const { problems, ready } = yield* current.gateway.readiness
         assert.isFalse(ready)
-        assert.match(problems.join(), /automatic resume is paused after 3 unclean boots in a row/)
+        assert.match(
+          problems.join(),
+          /^2 cut-off turns wait: automatic resume is paused after 3 unclean boots in a row/
+        )
 
         // Somebody new is answered at once.
         yield* current.say("new", "hello")
@@ -148,12 +151,39 @@ describe("C7: the pause of automatic resume", () => {
         yield* run.finish("yes")
         yield* TestClock.adjust("1 minute")
         assert.strictEqual(agent.runs.length, 2)
+        assert.match((yield* current.gateway.readiness).problems.join(), /^1 cut-off turn waits: /)
 
         // Five healthy minutes end it for everybody.
         yield* TestClock.adjust("4 minutes")
         assert.strictEqual((yield* agent.run(3)).turn.text, "cut off too")
         assert.deepStrictEqual(yield* current.gateway.readiness, { ready: true, problems: [] })
       })
+  )
+
+  it.effect("D14: a pause that holds nothing back is no problem: the gateway is ready", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      for (let n = 1; n <= 3; n++) {
+        const agent = TestAgent.make()
+        const current = yield* boot(place, { agent })
+        if (n === 1) yield* current.say("kim", "a")
+        if (n === 1) yield* finishing(agent, 1, "done")
+        yield* rest(current, "chat/kim")
+        yield* current.crash
+      }
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      assert.deepStrictEqual(yield* current.gateway.readiness, { ready: true, problems: [] })
+      yield* current.say("kim", "b")
+      yield* finishing(agent, 1, "done")
+      yield* rest(current, "chat/kim")
+      // What this boot leaves behind is what the next one holds back: the chain has not ended.
+      yield* current.say("kim", "c")
+      yield* agent.run(2)
+      yield* current.crash
+      const next = yield* manual(place)
+      assert.match((yield* next.gateway.readiness).problems.join(), /^1 cut-off turn waits: .* after 4 unclean boots/)
+    })
   )
 
   it.effect("D14: a command of the session, or a resume by hand, ends the pause at once", () =>

@@ -23,7 +23,7 @@ import { drop } from "./drop.ts"
 import { decided, optionOf } from "./events.ts"
 import { Gate } from "./Gate.ts"
 import { Live } from "./Live.ts"
-import { dispatchable } from "./next.ts"
+import { dispatchable, waitsForResume } from "./next.ts"
 import type { LiveSession } from "./records.ts"
 import { Watchers } from "./Watchers.ts"
 
@@ -253,7 +253,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
       age: now() - session.running.startedAt,
       quietFor: now() - session.running.pulse.at
     },
-    waitsFor: session.waitsFor()
+    waitsFor: session.waitsFor(),
+    ...session.retry()
   })
 
   const withSession = (id: number, f: (session: Session) => void) =>
@@ -325,6 +326,9 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
         paused = value
         wakeAll()
       }),
+    heldBack: Effect.sync(
+      () => [...sessions.values()].filter((session) => session.held === undefined && waitsForResume(session)).length
+    ),
     reloaded: Effect.sync(() => {
       for (const session of sessions.values()) session.toldHeld = false
       wakeAll()

@@ -27,13 +27,17 @@ const heldBy = (session: Session): string | undefined => {
     : `channel "${row.address.channel}", which is not configured`
 }
 
+/** It has a cut-off turn that would go on if automatic resume were not paused. */
+export const waitsForResume = ({ env, line, open, unpaused }: Session): boolean =>
+  open !== undefined && open.fromBoot && env.paused() && !unpaused && line.size === 0
+
 const openTurn = (session: Session): Next => {
   const { open, env } = session
   if (open === undefined) return end
   if (env.gate.draining) return end
   // A burst is arriving that may take the cut-off turn along: one owner, decided when it closes.
   if (open.fromBoot && !open.awaited && session.backlog === 0 && session.arriving > 0) return untilRung
-  if (open.fromBoot && env.paused() && !session.unpaused && session.line.size === 0) return end
+  if (waitsForResume(session)) return end
   const left = open.notBefore - env.now()
   return left > 0 ? { _tag: "Wait", millis: left, ends: false } : ready
 }

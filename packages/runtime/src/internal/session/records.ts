@@ -18,6 +18,8 @@ export interface LiveSession {
     | undefined
   /** What it waits for, in words. */
   readonly waitsFor: string
+  /** Until the next try of a turn that failed. */
+  readonly retryIn?: number
 }
 
 /** What a boot found for one session. */
