@@ -32,6 +32,7 @@ import * as Signals from "./Signals.ts"
 import * as Notifier from "./Notifier.ts"
 import * as Setup from "./Setup.ts"
 import { fileIn, writeWhole } from "./StateFolder.ts"
+import * as Words from "./tools/Words.ts"
 import { version } from "./version.ts"
 import * as Watchdog from "./Watchdog.ts"
 import { patienceOf } from "./watchdogVerdict.ts"
@@ -124,9 +125,13 @@ const announce = Effect.fnUntraced(function* (setup: Setup.Setup, start: Lines.S
 })
 
 /** SIGQUIT: what every session waits for, a line each. */
-const dump = (gateway: typeof Gateway.Service) =>
+const dump = (gateway: typeof Gateway.Service, setup: Setup.Setup) =>
   Effect.gen(function* () {
     const live = yield* gateway.live
+    if (setup.format === "pretty") {
+      yield* Effect.logInfo(`${Words.count(live.length, "session")} in memory`)
+      return yield* Effect.forEach(live, (session) => Console.log(`  ${Words.session(session)}`), { discard: true })
+    }
     yield* Effect.logInfo("Sessions in memory").pipe(Effect.annotateLogs({ count: live.length }))
     yield* Effect.forEach(
       live,
@@ -232,7 +237,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const orders = {
     stop: gateway.stop,
     reload: Effect.ignore(reload),
-    dump: dump(gateway),
+    dump: dump(gateway, setup),
     exitNow: exitNow(setup, stop)
   }
   yield* Effect.forkScoped(Signals.obey(signals, orders))

@@ -209,7 +209,7 @@ describe("what is shown", () => {
         assert.deepStrictEqual(lines, [
           "  main, idle, main, 0 waiting, active 5 min ago",
           "  plan, live, planner/coder, 1 waiting, active just now",
-          "* broken, suspended, planner/coder, 0 waiting, active just now"
+          "* broken, next try in 2 s, planner/coder, 0 waiting, active just now"
         ])
       })
   )

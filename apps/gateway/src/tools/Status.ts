@@ -118,7 +118,7 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
     ...(answer.live ?? [])
       .filter((session) => session.state.name !== "idle")
       .slice(0, 20)
-      .map((session) => `session    ${escape(session.key)}: ${session.state.name}, ${escape(session.waitsFor)}`),
+      .map((session) => `session    ${Words.session(session)}`),
     ...note(source)
   ]
 }
@@ -136,8 +136,9 @@ export const status = Effect.fnUntraced(function* (place: Place, json: boolean):
 
 type SessionLine = SessionSummary & { readonly live?: LiveSession | undefined }
 
+/** Without a gateway nothing runs, whatever the store says a turn was doing when it was written. */
 const stateOf = (session: SessionLine): string =>
-  session.live === undefined ? (session.turn === undefined ? "idle" : session.turn.state) : session.live.state.name
+  session.live !== undefined ? Words.doing(session.live) : session.turn === undefined ? "idle" : "waiting to resume"
 
 /** `sluice sessions`. */
 export const sessions = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {

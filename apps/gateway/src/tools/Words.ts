@@ -2,6 +2,7 @@
  * How the tools print: tables, ages and durations for people, one JSON document
  * for programs. Everything that was written by somebody else passes the encoder.
  */
+import type { LiveSession } from "@sluice/runtime/Gateway"
 import * as Console from "effect/Console"
 import type * as Effect from "effect/Effect"
 import { escape, escapeJson, shorten } from "../LogEncoder.ts"
@@ -48,3 +49,33 @@ export const table = (
 
 /** A count with its noun: `1 message`, `3 messages`. */
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
+
+/** What a session is doing. A turn between two tries is not called suspended, which is the name of an end. */
+export const doing = ({ retryIn, state }: Pick<LiveSession, "retryIn" | "state">): string => {
+  switch (state.name) {
+    case "suspended":
+      return retryIn === undefined ? "waiting to resume" : `next try in ${span(Math.ceil(retryIn / 1000) * 1000)}`
+    case "tool":
+      return `running ${state.tool}`
+    case "waiting":
+      return "waiting for a decision"
+    default:
+      return state.name
+  }
+}
+
+/** Silence of an agent that is worth saying. */
+const silence = 5000
+
+/** A session in memory on one line: what it does, for how long, and what it waits for. */
+export const session = (live: LiveSession): string => {
+  const { key, retryIn, state, turn, waiting, waitsFor } = live
+  const self = state.name === "tool" || state.name === "waiting" || retryIn !== undefined || waitsFor === "nothing"
+  return [
+    `${escape(key)}: ${escape(doing(live))}${turn === undefined ? "" : ` for ${span(turn.age)}`}`,
+    ...(turn === undefined ? [] : [`turn ${turn.id}, attempt ${turn.attempt}`]),
+    ...(turn === undefined || turn.quietFor < silence ? [] : [`silent for ${span(turn.quietFor)}`]),
+    ...(self ? [] : [`waits for ${escape(waitsFor)}`]),
+    ...(waiting === 0 ? [] : [`${count(waiting, "message")} behind it`])
+  ].join(", ")
+}

@@ -19,9 +19,14 @@ export const help = [
   "/allow <number> <choice>  answer a question of mine"
 ].join("\n")
 
+/** A turn that neither runs nor has its end. Not "suspended": that is the name of an end. */
+const resting = (live: LiveSession | undefined): string =>
+  live?.retryIn === undefined ? "waiting to resume" : `next try in ${span(Math.ceil(live.retryIn / 1000) * 1000)}`
+
 const doing = (live: LiveSession | undefined): string => {
   if (live === undefined) return "idle"
   const { state, turn } = live
+  if (state.name === "suspended") return resting(live)
   const what =
     state.name === "tool" ? `running ${state.tool}` : state.name === "waiting" ? "waiting for you" : state.name
   return turn === undefined
@@ -38,7 +43,9 @@ export const status = (
   return [
     `${row.name}: ${doing(live)}`,
     waiting === 0 ? "nothing waits" : `${waiting} ${waiting === 1 ? "message waits" : "messages wait"}`,
-    ...(live !== undefined && live.waitsFor !== "nothing" ? [`waits for ${live.waitsFor}`] : []),
+    ...(live === undefined || live.waitsFor === "nothing" || live.retryIn !== undefined
+      ? []
+      : [`waits for ${live.waitsFor}`]),
     ...(row.agent === "" ? [] : [`agent ${row.agent}`])
   ].join("\n")
 }
@@ -48,10 +55,10 @@ const line = (row: SessionSummary, live: LiveSession | undefined, now: number): 
     ? "archived"
     : live !== undefined && (live.turn !== undefined || live.state.name !== "idle")
       ? live.state.name === "suspended"
-        ? "suspended"
+        ? resting(live)
         : "live"
       : row.turn !== undefined
-        ? "suspended"
+        ? resting(undefined)
         : "idle"
   const who = [row.persona, row.agent].filter((name) => name !== "").join("/")
   return [
