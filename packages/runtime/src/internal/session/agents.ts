@@ -67,7 +67,8 @@ export const around = <A, E, R>(
 /** The first line of progress when the agent comes back after a while: it may take longer than usual. */
 const resuming = (session: Session, running: Running): Effect.Effect<void> => {
   const { idleFor = 0 } = running
-  if (idleFor <= longPause) return Effect.void
+  // A further try is no coming back.
+  if (idleFor <= longPause || running.claimed.turn.errors > 0) return Effect.void
   const { parts } = session.env.outbox.sentence(running.claimed.session.address, "resuming", { idle: idleFor })
   return showLine(session, running, parts.join(""))
 }
