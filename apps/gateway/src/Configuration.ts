@@ -257,7 +257,7 @@ const Command = Schema.Struct({
     )
   ),
   maxAnswer: Schema.optionalKey(
-    Setting.size(1024, 64 * 1024 ** 2, {
+    Setting.size(1024, 1024 ** 2, {
       meaning: "The longest answer, 1 MiB unless set; there it is cut and says so."
     })
   ),

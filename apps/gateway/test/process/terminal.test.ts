@@ -161,6 +161,11 @@ describe("a configuration that is hostile", () => {
     ["doubles itself a billion times", bomb, /sluice\.yaml/],
     ["names one key twice", "http: { port: 1 }\nhttp: { port: 2 }\n", /sluice\.yaml:2\): Map keys must be unique/],
     ["names an agent that reaches for paths", 'agents: { "../etc": { kind: demo } }\n', /agents/],
+    [
+      "wants longer answers than can be passed on",
+      "agents: { a: { kind: command, argv: [x], maxAnswer: 2 MiB } }\n",
+      /maxAnswer.*from 1 KiB to 1 MiB/
+    ],
     ["has an empty program", "agents: { a: { kind: command, argv: [] } }\n", /argv/],
     [
       "names a persona without its agent",
