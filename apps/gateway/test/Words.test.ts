@@ -44,6 +44,6 @@ describe("a session on one line", () => {
     ["W4: has a hostile name", { key: "http/\u001b[2J", state: { name: "idle" } }, "http/\\u001b[2J: idle"]
   ]
   for (const [what, change, line] of lines) {
-    it(what, () => assert.strictEqual(Words.session(session(change)), line))
+    it(`that ${what}`, () => assert.strictEqual(Words.session(session(change)), line))
   }
 })

@@ -44,7 +44,10 @@ const report = new Report({
   drains: [{ name: "pool", millis: 2100, outcome: "done", counts: { drained: 3, aborted: 1 } }],
   ledger: { accepted: 7, open: 3, ends: { replied: 4 }, balanced: true },
   exitCode: 80,
-  reasons: [{ code: 80, why: "1 turn interrupted" }]
+  reasons: [
+    { code: 80, why: "1 turn interrupted" },
+    { code: 80, why: "drain timed out: still waiting for: sessions" }
+  ]
 })
 
 const metrics = Metrics.text(

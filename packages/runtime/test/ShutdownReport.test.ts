@@ -76,11 +76,14 @@ describe("the timetable", () => {
     [moment, millis, millis],
     ([at, timeout, later]) => {
       const timetable = plan(at, timeout, undefined)
-      const once = hasten(timetable, at + later)
+      const once = hasten(timetable, at + later, "SIGINT")
       assert.strictEqual(once.deadline, Math.min(timetable.deadline, at + later + hurry))
       assert.isAtMost(once.drainUntil, Math.max(at + later, timetable.drainUntil))
-      const twice = hasten(once, at + later + 100)
+      const twice = hasten(once, at + later + 100, "SIGINT")
       assert.isAtMost(twice.deadline, once.deadline)
+      const moved = once.deadline < timetable.deadline
+      assert.strictEqual(once.source.startsWith("hurried by SIGINT; before that "), moved)
+      if (!moved) assert.strictEqual(once.source, "drain.timeout")
       for (const name of phaseNames) assert.isAtMost(limitOf(once, name, at + later), once.deadline)
     }
   )
@@ -228,17 +231,43 @@ describe("the report", () => {
       "  because   to be started again (75)",
       "  because   1 turn interrupted (80)",
       "  deadline  30.0 s, drain.timeout",
-      "  phases    pre-mark 2 ms, intake 0 ms, flush 0 ms, drain 27.0 s, interrupt 1.3 s, outbox 80 ms, channels 14 ms, close 11 ms",
+      "  phases    pre-mark 2 ms, intake 0 ms, flush 0 ms (died), drain 27.0 s (timed out), interrupt 1.3 s, outbox 80 ms, channels 14 ms, close 11 ms",
       "            flush died: Error: no such timer [31m",
-      "            drain timed out: still waiting for: sessions",
       "  turns     1 killed, 1 asked, 1 finished",
       "            http/kim: turn 12, attempt 2, killed (pid 4711, SIGKILL) after 2 min 5 s, tool",
       "            http/bob#work: turn 13, attempt 1, asked after 27.5 s, processing",
-      "  drains    pool timed out, 3 drained, 1 aborted, 2.0 s: it did not end within its budget",
+      "  drains    pool: timed out, 3 drained, 1 aborted, 2.0 s: it did not end within its budget",
       "  queued    11 messages for the next boot: http/kim 3, http/bob 2, http/a 1, others 5",
       "  replies   5 sent, 1 pending, 0 unknown",
       "  ledger    balanced: 120 accepted, 108 ended, 12 open"
     ])
+  })
+
+  it("a cut at the deadline is told once, by the turns that were cut", () => {
+    const why = "drain timed out: still waiting for: sessions"
+    const reasons = [
+      { code: 80, why: "1 turn interrupted" },
+      { code: 80, why }
+    ]
+    const text = Shutdown.Report.text(new Shutdown.Report({ ...report, reasons, exitCode: 80 }))
+    assert.notInclude(text, "still waiting for")
+    assert.strictEqual(text.split("\n").filter((line) => line.includes("because")).length, 1)
+    // With no turn to name it is said what was waited for.
+    const idle = Shutdown.Report.text(
+      new Shutdown.Report({ ...report, sessions: [], reasons: [{ code: 80, why }], exitCode: 80 })
+    )
+    assert.include(idle, `  because   ${why} (80)`)
+  })
+
+  it("a full disk that several parts notice is one reason, and the phase that stores the report is under way", () => {
+    const full = { code: 74, why: "the gateway could not go on: JournalError: disk full" }
+    const close = { name: "close", millis: 3, outcome: "running" } as const
+    const text = Shutdown.Report.text(
+      new Shutdown.Report({ ...report, reasons: [full, full], exitCode: 74, phases: [close] })
+    )
+    assert.strictEqual(text.split("\n").filter((line) => line.includes("because")).length, 1)
+    assert.include(text, "  phases    close under way\n")
+    assert.notInclude(text, "close running")
   })
 
   it("survives JSON, so that it can be stored, served and read back", () => {

@@ -31,6 +31,10 @@ describe("hurry", () => {
       assert.strictEqual(report.exitCode, 81)
       assert.strictEqual(report.forced, 1)
       assert.deepStrictEqual(report.by, ["SIGINT", "SIGINT"])
+      assert.deepStrictEqual(report.deadline, {
+        millis: 5000,
+        source: "hurried by SIGINT; before that 30 s, drain.timeout"
+      })
       assert.deepStrictEqual(
         report.reasons.map((reason) => reason.code),
         [81, 80, 80, 80]
@@ -268,9 +272,13 @@ describe("who asks", () => {
       const { parts } = yield* makeParts()
       const shutdown = yield* Shutdown.make(parts)
       const cause = new JournalError({ reason: "Storage", detail: "I/O error" })
-      const report = yield* shutdown.stop({ reason: "failure", by: "journal", cause })
+      // Whoever needs the journal notices it: one failure, told once.
+      const noticed = shutdown.stop({ reason: "failure", by: "the gateway itself", cause })
+      const [report] = yield* Effect.all([noticed, noticed], { concurrency: "unbounded" })
       assert.strictEqual(report.exitCode, 74)
       assert.match(report.reasons[0]?.why ?? "", /I\/O error/)
+      assert.lengthOf(report.reasons, 1)
+      assert.deepStrictEqual(report.by, ["the gateway itself"])
     })
   )
 

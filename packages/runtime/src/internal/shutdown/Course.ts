@@ -101,7 +101,7 @@ export class Course {
   /** Interrupts what runs at once and leaves a second for the rest. Only the first time; returns whether it was. */
   hurry(by: string): boolean {
     if (this.isHurried) return false
-    this.timetable = hasten(this.timetable, this.now())
+    this.timetable = hasten(this.timetable, this.now(), by)
     this.reasons.push({ code: forced, why: `forced by ${by}` })
     Deferred.doneUnsafe(this.hurried, Exit.void)
     return true

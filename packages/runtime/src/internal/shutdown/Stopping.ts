@@ -80,13 +80,15 @@ export class Stopping {
   /** One more wish: a stop wins over a restart that drains, an error adds its code, force hurries. */
   wish(request: { readonly reason: Reason; readonly by?: string; readonly force?: 1; readonly cause?: unknown }): void {
     const by = request.by ?? request.reason
-    if (this.#by.length < maxWishes) this.#by.push(by)
+    // A failure that several parts notice is one wish.
+    const again = request.reason === "failure" && this.#by.includes(by)
+    if (!again && this.#by.length < maxWishes) this.#by.push(by)
     if (this.reason === "restart") this.reason = request.reason
     if (request.reason === "failure" && this.#reasons.length < maxWishes) {
-      this.#reasons.push({
-        code: codeOf(request.cause),
-        why: `the gateway could not go on: ${request.cause === undefined ? by : inOneLine(Cause.fail(request.cause))}`
-      })
+      const code = codeOf(request.cause)
+      const why = `the gateway could not go on: ${request.cause === undefined ? by : inOneLine(Cause.fail(request.cause))}`
+      const known = this.#reasons.some((reason) => reason.code === code && reason.why === why)
+      if (!known) this.#reasons.push({ code, why })
     }
     if (request.force === undefined || !this.course.hurry(by)) return
     this.#watch({ _tag: "Hurried", by, deadline: this.course.timetable.deadline })

@@ -57,11 +57,16 @@ export const plan = (at: number, timeout: number, budget: Allowance | undefined)
 }
 
 /** The same stop in a hurry: nothing is waited for any more, a second is left. Never later than it was. */
-export const hasten = (timetable: Timetable, now: number): Timetable => ({
-  ...timetable,
-  drainUntil: Math.min(timetable.drainUntil, now),
-  deadline: Math.min(timetable.deadline, now + hurry)
-})
+export const hasten = (timetable: Timetable, now: number, by: string): Timetable => {
+  const { deadline, source, startedAt } = timetable
+  const nearer = now + hurry < deadline
+  return {
+    ...timetable,
+    drainUntil: Math.min(timetable.drainUntil, now),
+    deadline: nearer ? now + hurry : deadline,
+    source: nearer ? `hurried by ${by}; before that ${seconds(deadline - startedAt)}, ${source}` : source
+  }
+}
 
 /** How much of the tail is over when a phase must be: a child that has to be killed takes the most, the disk comes last. */
 const share: Partial<Record<PhaseName, number>> = { interrupt: 0.45, outbox: 0.65, channels: 0.8, close: 1 }

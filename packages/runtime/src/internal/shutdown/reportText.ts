@@ -3,7 +3,7 @@
  * that the end of a terminal or a log shows what matters.
  */
 import { verdict } from "./exitCode.ts"
-import type { DrainRow, Report, SessionRow } from "./Report.ts"
+import type { DrainRow, PhaseRow, Report, SessionRow } from "./Report.ts"
 
 /** The most lines that a report has for people. */
 export const maxTextLines = 25
@@ -57,7 +57,7 @@ const drainText = (line: DrainRow): string => {
   const counts = Object.entries(line.counts).map(([name, n]) => `${n} ${oneLine(name, 20)}`)
   const how = line.outcome === "done" ? [] : [line.outcome]
   const detail = line.detail === undefined ? "" : `: ${oneLine(line.detail, 100)}`
-  return row("drains", `${oneLine(line.name, 40)} ${[...how, ...counts, inWords(line.millis)].join(", ")}${detail}`)
+  return row("drains", `${oneLine(line.name, 40)}: ${[...how, ...counts, inWords(line.millis)].join(", ")}${detail}`)
 }
 
 const queued = (report: Report): ReadonlyArray<string> => {
@@ -85,25 +85,50 @@ const ledger = (report: Report): string => {
   )
 }
 
+const isCut = (line: SessionRow): boolean =>
+  line.turn !== undefined && (line.outcome === "interrupted" || line.outcome === "killed")
+
+const inPhase = ({ detail, name, outcome }: PhaseRow): string =>
+  `${name} ${outcome}${detail === undefined ? "" : `: ${detail}`}`
+
+/** The turns that it waited for are named in lines of their own. */
+const isToldByTurns = (phase: PhaseRow, report: Report): boolean =>
+  phase.name === "drain" && phase.detail === "still waiting for: sessions" && report.sessions.some(isCut)
+
+const because = (report: Report): ReadonlyArray<string> => {
+  const told = new Set(report.phases.filter((phase) => isToldByTurns(phase, report)).map(inPhase))
+  const reasons = report.reasons.filter(({ code, why }) => code !== 0 && !told.has(why))
+  return atMost(
+    [...new Set(reasons.map(({ code, why }) => `${oneLine(why)} (${code})`))].map((text) => row("because", text)),
+    3
+  )
+}
+
+const phaseText = ({ millis, name, outcome }: PhaseRow): string => {
+  // The report is stored in the last phase, so that one is never over in it.
+  if (outcome === "running") return `${name} under way`
+  return `${name} ${inWords(millis)}${outcome === "done" ? "" : ` (${outcome})`}`
+}
+
+const phases = (report: Report): ReadonlyArray<string> => {
+  const said = new Set(report.reasons.map(({ why }) => why))
+  const details = report.phases.filter(
+    (phase) => phase.detail !== undefined && !said.has(inPhase(phase)) && !isToldByTurns(phase, report)
+  )
+  return [
+    row("phases", report.phases.map(phaseText).join(", ")),
+    ...details.slice(0, 4).map((phase) => row("", oneLine(inPhase(phase))))
+  ]
+}
+
 /** The report for people. */
 export const reportText = (report: Report): string => {
   const by = report.by.length === 0 ? "" : ` (${oneLine(report.by.join(", "), 60)})`
-  const problems = report.phases.filter((phase) => phase.outcome !== "done")
   const lines = [
     `Stopped in ${inWords(report.millis)}${by}: ${verdict(report.exitCode)}, exit ${report.exitCode}`,
-    ...atMost(
-      report.reasons
-        .filter((reason) => reason.code !== 0)
-        .map((reason) => row("because", `${oneLine(reason.why)} (${reason.code})`)),
-      3
-    ),
+    ...because(report),
     row("deadline", `${inWords(report.deadline.millis)}, ${oneLine(report.deadline.source, 100)}`),
-    row("phases", report.phases.map((phase) => `${phase.name} ${inWords(phase.millis)}`).join(", ")),
-    ...problems
-      .slice(0, 4)
-      .map((phase) =>
-        row("", `${phase.name} ${phase.outcome}${phase.detail === undefined ? "" : `: ${oneLine(phase.detail)}`}`)
-      ),
+    ...phases(report),
     ...turns(report),
     ...atMost(report.drains.map(drainText), 2),
     ...queued(report),
