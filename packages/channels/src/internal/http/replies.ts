@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { replyJson } from "./messages.ts"
@@ -120,19 +121,22 @@ const eventStream = (serving: Serving, conversation: string, after: number, late
   const { handle, settings } = serving
   const late = serving.isStopping
   let sent = after
-  const replies: Stream.Stream<Piece, Transient> = Stream.map(handle.replies(peer(conversation), after), replyPiece)
+  // One by one: a page is encoded as it is taken, not whole for a reader that takes nothing.
+  const replies: Stream.Stream<Piece, Transient> = handle
+    .replies(peer(conversation), after)
+    .pipe(Stream.rechunk(1), Stream.map(replyPiece))
   const progress = Stream.map(handle.progress(peer(conversation)), (happened): Piece => ({
     text: progressEvent(happened)
   }))
   const beats = Stream.map(Stream.tick(settings.heartbeat), (): Piece => ({ text: ": \n\n" }))
   // what the drain's last turn said was committed a moment before the listener goes
-  const rest = Stream.unwrap(
-    Effect.map(
-      Effect.suspend(() => handle.page(peer(conversation), { after: sent, limit: pages.max })),
-      (page) => Stream.map(Stream.fromIterable(page.replies), replyPiece)
-    )
+  const rest = Stream.paginate(undefined, () =>
+    Effect.map(handle.page(peer(conversation), { after: sent, limit: pages.max }), ({ latest, replies }) => {
+      sent = replies.at(-1)?.number ?? latest
+      return [replies.map(replyPiece), sent < latest ? Option.some(undefined) : Option.none()] as const
+    })
   )
-  const live = Stream.mergeAll([replies, progress, beats], { concurrency: "unbounded", bufferSize: 16 }).pipe(
+  const live = Stream.mergeAll([replies, progress, beats], { concurrency: "unbounded", bufferSize: 4 }).pipe(
     Stream.interruptWhen(Deferred.await(late ? serving.closing : serving.stopping)),
     Stream.map(({ number, text }) => {
       sent = number ?? sent

@@ -13,7 +13,7 @@ import type { Query } from "./database.ts"
 import { loadInbound, loadOpenTurns, loadReplies, loadTurns } from "./load.ts"
 import { type BootRecord, bootColumns, postMortemOf } from "./opening.ts"
 import type { ReplyRow, Row, RowKey } from "./records.ts"
-import type { DeadLetter, Figures, Ledger, Opening, Page, SessionSummary } from "./reports.ts"
+import type { DeadLetter, Figures, Ledger, Opening, SessionSummary } from "./reports.ts"
 import {
   inboundColumns,
   type InboundRecord,
@@ -337,27 +337,6 @@ export const throttles = (query: Query, now: number) =>
         }))
         .filter(({ left }) => left > 0)
   )
-
-/** A page of a conversation's replies, by number. */
-export const page = Effect.fnUntraced(function* (
-  query: Query,
-  store: Store,
-  key: string,
-  after: number,
-  limit: number
-): Effect.fn.Return<Page, SqlError> {
-  const [found] = yield* query<{ readonly id: number; readonly number: number }>(
-    `select id, number from sluice_conversations where key = ?`,
-    [key]
-  )
-  if (found === undefined || found.number <= after) return { replies: [], latest: found?.number ?? 0 }
-  const rows = yield* query<ReplyRecord>(
-    `select ${replyColumns} from sluice_replies r join sluice_conversations c on c.id = r.conversation
-     where r.conversation = ? and r.number > ? order by r.number limit ?`,
-    [found.id, after, limit]
-  )
-  return { replies: rows.map((row) => replyOf(row, store).reply), latest: found.number }
-})
 
 /** How one message stands. */
 export const standing = Effect.fnUntraced(function* (

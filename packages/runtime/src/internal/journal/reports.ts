@@ -140,7 +140,7 @@ export interface JournalOptions {
   readonly lock?: Layer.Layer<never, JournalError>
 }
 
-/** One page of a conversation's replies. */
+/** One page of a conversation's replies: as many as were asked for, or fewer when they have more than 1 MiB together. */
 export interface Page {
   readonly replies: ReadonlyArray<Reply>
   readonly latest: number

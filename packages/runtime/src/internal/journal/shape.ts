@@ -10,6 +10,7 @@ import type { StoreFiles } from "../node/storeFiles.ts"
 import type { Database } from "./database.ts"
 import { faultText } from "./faults.ts"
 import { permissionColumns } from "./permissions.ts"
+import * as Pages from "./pages.ts"
 import * as Reads from "./reads.ts"
 import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
@@ -109,7 +110,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     conversation: (key) => ask(Reads.conversation(query, key)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),
-    page: (key, after, limit) => ask(Reads.page(query, opening, key, after, limit)),
+    page: (key, after, limit) => ask(Pages.page(query, opening, key, after, limit)),
     standing: (seq) => ask(Reads.standing(query, opening, seq)),
     attachments: ask(Reads.attachments(query)),
     reads: readsOf(parts)

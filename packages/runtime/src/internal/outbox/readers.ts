@@ -14,10 +14,13 @@ import * as Doorbell from "../Doorbell.ts"
 /** Most replies in a reader's box, and in a page. */
 const boxSize = 64
 const pageSize = 256
+/** Most UTF-16 units of text in a box, unless its first reply alone has more. */
+const boxLength = 262_144
 
 interface Reader {
   after: number
   box: Array<Reply>
+  length: number
   /** There may be replies that the box doesn't have. */
   behind: boolean
   wake: Deferred.Deferred<void> | undefined
@@ -33,10 +36,12 @@ export interface Readers {
 
 const put = (reader: Reader, reply: Reply) => {
   if (reply.number <= reader.after || reader.behind) return
-  if (reader.box.length < boxSize) {
+  reader.length += reply.text.length
+  if (reader.box.length === 0 || (reader.box.length < boxSize && reader.length <= boxLength)) {
     reader.box.push(reply)
   } else {
     reader.box = []
+    reader.length = 0
     reader.behind = true
   }
 }
@@ -45,6 +50,7 @@ const put = (reader: Reader, reply: Reply) => {
 const fromBox = (reader: Reader): ReadonlyArray<Reply> => {
   const replies = reader.box.filter((reply) => reply.number > reader.after).sort((a, b) => a.number - b.number)
   reader.box = []
+  reader.length = 0
   const next = replies.filter((reply, index) => index === 0 || reply.number !== replies[index - 1]?.number)
   if (next.every((reply, index) => reply.number === reader.after + 1 + index)) return next
   reader.behind = true
@@ -74,7 +80,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const enter = (key: string, after: number): Reader => {
-    const reader: Reader = { after, box: [], behind: true, wake: undefined }
+    const reader: Reader = { after, box: [], length: 0, behind: true, wake: undefined }
     const all = readers.get(key)
     if (all === undefined) readers.set(key, new Set([reader]))
     else all.add(reader)
@@ -89,10 +95,13 @@ export const make = Effect.fnUntraced(function* (
     while (true) {
       if (reader.behind) {
         reader.behind = false
-        const { replies } = yield* page(key, reader.after, pageSize)
-        reader.behind = reader.behind || replies.length === pageSize
+        const { latest, replies } = yield* page(key, reader.after, pageSize)
         reader.after = replies.at(-1)?.number ?? reader.after
-        if (replies.length > 0) return replies
+        if (replies.length > 0) {
+          // A page ends early where replies are long: its length does not say that it was the last one.
+          reader.behind = reader.behind || latest > reader.after
+          return replies
+        }
       }
       const replies = fromBox(reader)
       reader.after = replies.at(-1)?.number ?? reader.after
