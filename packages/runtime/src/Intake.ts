@@ -78,6 +78,32 @@ const storage = (error: JournalError): Transient =>
 /** The same receipt, saying that the answer comes after the restart. */
 const heldBack = ({ duplicate, id, seq }: Accepted) => new Accepted({ seq, id, duplicate, held: true })
 
+/** How a message stands, as soon as it has its end. */
+const endOf = (journal: Journal["Service"], receipts: Receipts) => {
+  const standing = (seq: number) =>
+    Effect.mapError(
+      Effect.map(
+        journal.standing(seq),
+        (found): Standing | undefined => found && { seq, id: found.row.id, ended: found.ended, replies: found.replies }
+      ),
+      storage
+    )
+
+  return (seq: number): Effect.Effect<Standing | undefined, Transient> =>
+    Effect.gen(function* () {
+      // Registered before the look, so that an end in between is not missed.
+      const ring = receipts.await(seq)
+      const now = yield* Effect.onExit(standing(seq), (exit) =>
+        Effect.sync(() => {
+          if (exit._tag === "Failure" || exit.value === undefined || exit.value.ended !== undefined) ring.leave()
+        })
+      )
+      if (now === undefined || now.ended !== undefined) return now
+      yield* Effect.ensuring(ring.rung, Effect.sync(ring.leave))
+      return yield* standing(seq)
+    })
+}
+
 const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const journal = yield* Journal
   const outbox = yield* Outbox
@@ -190,33 +216,10 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       return journal.post({ address, id: entry.id, parts: parts(channel, entry.text), route: routeOf(channel) })
     })
 
-  const standing = (seq: number) =>
-    Effect.mapError(
-      Effect.map(
-        journal.standing(seq),
-        (found): Standing | undefined => found && { seq, id: found.row.id, ended: found.ended, replies: found.replies }
-      ),
-      storage
-    )
-
-  const ended = (seq: number) =>
-    Effect.gen(function* () {
-      // Registered before the look, so that an end in between is not missed.
-      const ring = receipts.await(seq)
-      const now = yield* Effect.onExit(standing(seq), (exit) =>
-        Effect.sync(() => {
-          if (exit._tag === "Failure" || exit.value === undefined || exit.value.ended !== undefined) ring.leave()
-        })
-      )
-      if (now === undefined || now.ended !== undefined) return now
-      yield* Effect.ensuring(ring.rung, Effect.sync(ring.leave))
-      return yield* standing(seq)
-    })
-
   return Intake.of({
     accept,
     post,
-    ended,
+    ended: endOf(journal, receipts),
     receiving: (key) =>
       Effect.suspend(() => {
         const session = journal.currentUnsafe(key)

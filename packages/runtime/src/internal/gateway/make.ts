@@ -103,19 +103,94 @@ const keeping = (before: Entries, next: Entries, same: (name: string) => boolean
   agents: new Map([...next.agents].map(([name, agent]) => [name, (same(name) && before.agents.get(name)) || agent]))
 })
 
+/** Takes over a new registry, one after the other; what stays as it was is not touched. */
+const exchanger = (first: Registry<unknown>, surroundings: Parameters<typeof reload>[0], isStopping: () => boolean) => {
+  const one = Semaphore.makeUnsafe(1)
+  let registry = first
+  const exchange = Effect.fnUntraced(function* (next: Registry) {
+    if (isStopping()) {
+      return yield* new GatewayError({ field: "reload", value: "is too late", remedy: "the gateway is stopping" })
+    }
+    const before = registry
+    const entries = keeping(
+      surroundings.registered.entries,
+      yield* entriesOf(next),
+      (name) => before.agents[name] === next.agents[name]
+    )
+    const same = (name: string) =>
+      name === hostChannel || (before.channels?.[name] !== undefined && before.channels[name] === next.channels?.[name])
+    const lines = yield* reload(surroundings, entries, same)
+    registry = next
+    return lines
+  })
+  return (next: Registry) => one.withPermits(1)(exchange(next))
+}
+
+/** What tools and metrics ask for. */
+const viewOf = Effect.gen(function* () {
+  const journal = yield* Journal
+  const outbox = yield* Outbox
+  const { live } = yield* Sessions
+  const { epoch, instance, postMortem } = journal.opening
+  return {
+    sessions: Effect.gen(function* () {
+      const byId = new Map((yield* live).map((session) => [session.id, session]))
+      return (yield* journal.reads.sessions({})).map((row) => ({ ...row, live: byId.get(row.id) }))
+    }),
+    live,
+    audit: journal.reads.ledger,
+    figures: journal.reads.figures,
+    deadLetters: {
+      list: journal.reads.deadLetters({ limit: 1000 }),
+      replay: outbox.replay,
+      discard: outbox.discard
+    },
+    boot: { epoch, instance, postMortem: Shutdown.lastStop(postMortem) }
+  }
+})
+
+/** What is not as it should be. */
+const readinessOf = Effect.gen(function* () {
+  const outbox = yield* Outbox
+  const recovery = yield* Recovery
+  return (state: { readonly ready: boolean; readonly stopping: boolean }, running: Running) =>
+    Effect.gen(function* () {
+      const problems = [...running.problems()]
+      if (state.stopping) problems.unshift("the gateway is stopping")
+      for (const held of yield* outbox.held) problems.push(`channel "${held.channel}" is ${held.why}: ${held.reason}`)
+      const paused = yield* recovery.paused
+      if (paused !== undefined) problems.push(paused)
+      return { ready: state.ready && problems.length === 0, problems } satisfies Readiness
+    })
+})
+
+/** Completes when a conversation owes nothing that could go on now. */
+const settledOf = Effect.gen(function* () {
+  const commands = yield* Commands
+  const sessions = yield* Sessions
+  const outbox = yield* Outbox
+  return (key: string) =>
+    commands.drain.pipe(
+      Effect.andThen(sessions.quiet(key)),
+      Effect.andThen(outbox.settled(key)),
+      // A reply may have been waiting for a turn that an earlier look saw end.
+      Effect.andThen(sessions.quiet(key))
+    )
+})
+
 /** The gateway of these options. */
 export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<unknown>) {
   const journal = yield* Journal
   const outbox = yield* Outbox
   const sessions = yield* Sessions
   const intake = yield* Intake
-  const commands = yield* Commands
   const recovery = yield* Recovery
   const registered = yield* Registered
+  const readiness = yield* readinessOf
+  const settled = yield* settledOf
+  const view = yield* viewOf
   const fork = yield* forking
   const state = { ready: false, stopping: false }
-  const exchanging = Semaphore.makeUnsafe(1)
-  let registry: Registry<unknown> = options
 
   const running = new Running(
     {
@@ -153,72 +228,20 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   const isChannel = (name: string) => registered.entries.channels.has(name)
   const keyOf = (text: string) => conversationKey(addressOf(text, isChannel))
 
-  const readiness = Effect.gen(function* () {
-    const problems = [...running.problems()]
-    if (state.stopping) problems.unshift("the gateway is stopping")
-    for (const held of yield* outbox.held) problems.push(`channel "${held.channel}" is ${held.why}: ${held.reason}`)
-    const paused = yield* recovery.paused
-    if (paused !== undefined) problems.push(paused)
-    return { ready: state.ready && problems.length === 0, problems } satisfies Readiness
-  })
-
-  const exchange = Effect.fnUntraced(function* (next: Registry) {
-    if (state.stopping) {
-      return yield* new GatewayError({ field: "reload", value: "is too late", remedy: "the gateway is stopping" })
-    }
-    const before = registry
-    const entries = keeping(
-      registered.entries,
-      yield* entriesOf(next),
-      (name) => before.agents[name] === next.agents[name]
-    )
-    const lines = yield* reload(
-      { registered, running, outbox, sessions },
-      entries,
-      (name) =>
-        name === hostChannel ||
-        (before.channels?.[name] !== undefined && before.channels[name] === next.channels?.[name])
-    )
-    registry = next
-    return lines
-  })
-
-  const settled = (conversation: string) =>
-    commands.drain.pipe(
-      Effect.andThen(sessions.quiet(keyOf(conversation))),
-      Effect.andThen(outbox.settled(keyOf(conversation))),
-      // A reply may have been waiting for a turn that an earlier look saw end.
-      Effect.andThen(sessions.quiet(keyOf(conversation)))
-    )
+  const exchange = exchanger(options, { registered, running, outbox, sessions }, () => state.stopping)
 
   return {
     accept: (inbound) => intake.accept(hostChannel, inbound),
     post: (conversation, post) => intake.post(addressOf(conversation, isChannel), post),
     replies: (conversation, after = 0) => Stream.mapError(outbox.replies(keyOf(conversation), after), transient),
     progress: (conversation) => sessions.watch(keyOf(conversation)),
-    sessions: Effect.gen(function* () {
-      const live = new Map((yield* sessions.live).map((session) => [session.id, session]))
-      return (yield* journal.reads.sessions({})).map((row) => ({ ...row, live: live.get(row.id) }))
-    }),
-    live: sessions.live,
-    audit: journal.reads.ledger,
-    figures: journal.reads.figures,
-    readiness,
-    deadLetters: {
-      list: journal.reads.deadLetters({ limit: 1000 }),
-      replay: outbox.replay,
-      discard: outbox.discard
-    },
+    ...view,
+    readiness: readiness(state, running),
     // In a fiber of its own: it may end the very server whose request asked for it.
-    reload: (next) => Effect.suspend(() => Fiber.join(fork(exchanging.withPermits(1)(exchange(next))))),
+    reload: (next) => Effect.suspend(() => Fiber.join(fork(exchange(next)))),
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,
-    settled,
-    boot: {
-      epoch: journal.opening.epoch,
-      instance: journal.opening.instance,
-      postMortem: Shutdown.lastStop(journal.opening.postMortem)
-    }
+    settled: (conversation) => settled(keyOf(conversation))
   } satisfies Gateway["Service"]
 })
