@@ -1,0 +1,61 @@
+/**
+ * How messages come to a session: announced when they are committed, handed over
+ * when their burst closes. Behind a running turn they wait, cut it off, or fall at
+ * the cap. Synchronous, because the journal's hand-over waits for nobody.
+ */
+import type { RowKey } from "../../Journal.ts"
+import type { Session } from "../../Session.ts"
+import { drop } from "./drop.ts"
+import { optionOf } from "./events.ts"
+import type { Roster } from "./Roster.ts"
+
+/** The messages came while a turn runs. */
+const behind = (roster: Roster, session: Session) => {
+  const { outbox } = roster.env
+  const { line, row } = session
+  if (line.mode === "interrupt") session.cutOff({ _tag: "Cancelled", by: "interrupt" })
+  const fallen = line.overflow()
+  if (fallen.length > 0) roster.background(drop(session, fallen))
+  if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || line.mode === "interrupt") return
+  session.toldWaiting = true
+  roster.background(outbox.notify({ conversation: row.conversation, address: row.address }, "waiting", {}))
+}
+
+/** The doorbells and questions of the intake. */
+export const coming = (roster: Roster) => ({
+  arrivingUnsafe: (id: number) => {
+    const session = roster.of(id)
+    session.arriving++
+    session.tellState()
+  },
+  withdrawnUnsafe: (id: number, count: number) => {
+    const session = roster.of(id)
+    session.arriving = Math.max(0, session.arriving - count)
+    roster.wake(session)
+  },
+  sendUnsafe: (id: number, rows: ReadonlyArray<RowKey>) => {
+    const session = roster.of(id)
+    session.arriving = Math.max(0, session.arriving - rows.length)
+    // A burst that finds nobody at work waits behind nothing, however many turns it takes; nor does what a boot brings.
+    session.exempt = session.running === undefined && (session.line.size === 0 || !roster.env.gate.isOpen)
+    for (const row of rows) session.line.push(row)
+    if (session.running !== undefined) behind(roster, session)
+    roster.wake(session)
+  },
+  fullUnsafe: (id: number) => roster.get(id)?.isFull ?? false,
+  mindfulUnsafe: () => roster.some((session) => session.questions.size > 0 || session.isFull),
+  answerUnsafe: (id: number, text: string) => {
+    const questions = [...(roster.get(id)?.questions.values() ?? [])]
+    // With more than one question open a bare number names none of them.
+    if (questions.length > 1 && /^\s*\d+\s*$/.test(text)) return undefined
+    for (const { row } of questions) {
+      const option = optionOf(row, text)
+      if (option !== undefined) return option
+    }
+    return undefined
+  },
+  questionUnsafe: (id: number, number: number) => {
+    for (const { row } of roster.get(id)?.questions.values() ?? []) if (row.number === number) return row
+    return undefined
+  }
+})
