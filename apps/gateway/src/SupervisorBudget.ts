@@ -87,11 +87,11 @@ export const find = (here: Surroundings): Effect.Effect<Budget | undefined, Conf
     if (here.pid === 1) {
       return Effect.succeed({
         limit: assumed,
-        source: `assumed, as this is the first process of a container (${variable} says it)`
+        source: `assumed for the first process of a container, as ${variable} is not set`
       })
     }
     if (here.container && !here.terminal) {
-      return Effect.succeed({ limit: assumed, source: `assumed, as this is a container (${variable} says it)` })
+      return Effect.succeed({ limit: assumed, source: `assumed in a container, as ${variable} is not set` })
     }
     return none
   })

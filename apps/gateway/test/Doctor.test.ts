@@ -168,10 +168,11 @@ describe("sluice doctor", () => {
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       writeFileSync(join(folder, "sluice.yaml"), "agents: { a: { kind: command, argv: [no-such-program-4711] } }\n")
-      const { code, out } = yield* tool(folder, ["doctor"])
+      const { code, out } = yield* tool(folder, ["doctor"], { SLUICE_STOP_BUDGET: "5s" })
       assert.strictEqual(code, 1)
       assert.match(out, /fail {2}agent a .*"no-such-program-4711" is not found\n.*install it/)
-      assert.match(out, /1 thing to put right$/)
+      assert.match(out, /warn {2}deadline .* at most 3\.8 s .*drain\.timeout is 30 seconds\n/)
+      assert.match(out, /1 thing to put right, 1 warning to look at$/)
       assert.deepStrictEqual(readdirSync(folder), ["sluice.yaml"])
     }).pipe(Effect.scoped)
   )

@@ -163,7 +163,7 @@ describe("the roll", () => {
   })
 })
 
-const report = new Shutdown.Report({
+const fields: ConstructorParameters<typeof Shutdown.Report>[0] = {
   reason: "restart",
   by: ["SIGUSR1", "SIGTERM"],
   epoch: 4,
@@ -221,7 +221,8 @@ const report = new Shutdown.Report({
     { code: 75, why: "to be started again" },
     { code: 80, why: "1 turn interrupted" }
   ]
-})
+}
+const report = new Shutdown.Report(fields)
 
 describe("the report", () => {
   it("reads like this", () => {
@@ -249,12 +250,12 @@ describe("the report", () => {
       { code: 80, why: "1 turn interrupted" },
       { code: 80, why }
     ]
-    const text = Shutdown.Report.text(new Shutdown.Report({ ...report, reasons, exitCode: 80 }))
+    const text = Shutdown.Report.text(new Shutdown.Report({ ...fields, reasons, exitCode: 80 }))
     assert.notInclude(text, "still waiting for")
     assert.strictEqual(text.split("\n").filter((line) => line.includes("because")).length, 1)
     // With no turn to name it is said what was waited for.
     const idle = Shutdown.Report.text(
-      new Shutdown.Report({ ...report, sessions: [], reasons: [{ code: 80, why }], exitCode: 80 })
+      new Shutdown.Report({ ...fields, sessions: [], reasons: [{ code: 80, why }], exitCode: 80 })
     )
     assert.include(idle, `  because   ${why} (80)`)
   })
@@ -263,7 +264,7 @@ describe("the report", () => {
     const full = { code: 74, why: "the gateway could not go on: JournalError: disk full" }
     const close = { name: "close", millis: 3, outcome: "running" } as const
     const text = Shutdown.Report.text(
-      new Shutdown.Report({ ...report, reasons: [full, full], exitCode: 74, phases: [close] })
+      new Shutdown.Report({ ...fields, reasons: [full, full], exitCode: 74, phases: [close] })
     )
     assert.strictEqual(text.split("\n").filter((line) => line.includes("because")).length, 1)
     assert.include(text, "  phases    close under way\n")

@@ -60,6 +60,13 @@ const examine = Effect.fnUntraced(function* (sources: Sources) {
   ]
 })
 
+/** The last line: what must be put right, and what is worth a look. */
+const verdict = (failed: number, warned: number): string =>
+  [
+    failed === 0 ? "nothing has to be put right" : `${Words.count(failed, "thing")} to put right`,
+    ...(warned === 0 ? [] : [`${Words.count(warned, "warning")} to look at`])
+  ].join(", ")
+
 /** `sluice doctor`: 0 when nothing has to be put right, else 1. */
 export const doctor = Effect.fnUntraced(function* (sources: Sources, json: boolean): Effect.fn.Return<void, Ending> {
   const findings = yield* examine(sources)
@@ -71,7 +78,7 @@ export const doctor = Effect.fnUntraced(function* (sources: Sources, json: boole
         `${state.padEnd(4)}  ${name.padEnd(16)} ${escape(detail)}`,
         ...(remedy === undefined ? [] : [`${" ".repeat(23)}${escape(remedy)}`])
       ]),
-      failed === 0 ? "nothing has to be put right" : `${Words.count(failed, "thing")} to put right`
+      verdict(failed, findings.filter(({ state }) => state === "warn").length)
     ])
   }
   if (failed > 0) return yield* new Ending({ code: codes.failed, lines: [] })

@@ -20,7 +20,6 @@ import { surroundings } from "../Supervisor.ts"
 import * as SupervisorBudget from "../SupervisorBudget.ts"
 import * as Tokens from "../Tokens.ts"
 import { ask } from "./Ask.ts"
-import * as Words from "./Words.ts"
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -212,7 +211,7 @@ export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place |
   const holds = Option.isSome(theirs)
     ? theirs.value.deadline
     : deadlineOf({ timeout: input(timeout), ...(budget === undefined ? {} : { budget }) })
-  const detail = `a stop takes at most ${Words.span(holds.millis)} (${holds.source})`
+  const detail = `a stop takes at most ${holds.millis / 1000} s (${holds.source})`
   return holds.millis >= wanted
     ? { name: "deadline", state: "ok", detail }
     : {
@@ -220,7 +219,7 @@ export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place |
         state: "warn",
         detail: `${detail}, drain.timeout is ${timeout}`,
         remedy:
-          "give the supervisor more time (TimeoutStopSec, terminationGracePeriodSeconds, docker stop -t), or lower drain.timeout"
+          "give the supervisor more time (TimeoutStopSec, terminationGracePeriodSeconds, docker stop -t) and say so in SLUICE_STOP_BUDGET where it can't be asked, or lower drain.timeout"
       }
 })
 
@@ -235,7 +234,11 @@ export const port = (http: Loaded["configuration"]["http"]): Effect.Effect<Findi
       resume(Effect.succeed({ name: "port", state: "fail", detail, remedy }))
     })
     server.listen(http.port, http.host, () =>
-      say({ name: "port", state: "ok", detail: `${http.host}:${http.port} is free` })
+      say({
+        name: "port",
+        state: "ok",
+        detail: http.port === 0 ? `any free one on ${http.host}` : `${http.host}:${http.port} is free`
+      })
     )
   })
 
