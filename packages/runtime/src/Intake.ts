@@ -104,6 +104,46 @@ const endOf = (journal: Journal["Service"], receipts: Receipts) => {
     })
 }
 
+/** Where committed rows go: commands to be run, the rest into bursts. */
+const routing = (
+  to: {
+    readonly journal: Journal["Service"]
+    readonly outbox: Outbox["Service"]
+    readonly sessions: Sessions["Service"]
+    readonly bursts: Bursts["Service"]
+    readonly commands: Commands["Service"]
+  },
+  receipts: Receipts,
+  switches: Switches
+) => {
+  let lastSeq = 0
+
+  const push = (command: Row) => {
+    if (switchesSession(command.text)) switches.stored(command.seq, command.conversationKey)
+    to.commands.pushUnsafe(command)
+  }
+
+  const route = (row: Row) => {
+    lastSeq = row.seq
+    if (row.command) return push(row)
+    to.sessions.arrivingUnsafe(row.session)
+    to.bursts.pushUnsafe(row.session, burstRow(row))
+  }
+
+  to.journal.listen({
+    rows: (rows) => {
+      for (const row of rows) route(row)
+    },
+    replies: to.outbox.repliesUnsafe,
+    ended: (seqs) => {
+      switches.ended(seqs)
+      receipts.ended(seqs)
+    }
+  })
+
+  return { push, lastSeq: () => (lastSeq === 0 ? to.journal.opening.lastSeq : lastSeq) }
+}
+
 const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const journal = yield* Journal
   const outbox = yield* Outbox
@@ -115,30 +155,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const switches = new Switches()
   let held = false
   let refused = false
-  let lastSeq = 0
-
-  const push = (command: Row) => {
-    if (switchesSession(command.text)) switches.stored(command.seq, command.conversationKey)
-    commands.pushUnsafe(command)
-  }
-
-  const route = (row: Row) => {
-    lastSeq = row.seq
-    if (row.command) return push(row)
-    sessions.arrivingUnsafe(row.session)
-    bursts.pushUnsafe(row.session, burstRow(row))
-  }
-
-  journal.listen({
-    rows: (rows) => {
-      for (const row of rows) route(row)
-    },
-    replies: outbox.repliesUnsafe,
-    ended: (seqs) => {
-      switches.ended(seqs)
-      receipts.ended(seqs)
-    }
-  })
+  const routed = routing({ journal, outbox, sessions, bursts, commands }, receipts, switches)
 
   const debounce = (channel: string) => {
     const quiet = registered.entries.channels.get(channel)?.quiet ?? options.quiet
@@ -225,12 +242,12 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         const session = journal.currentUnsafe(key)
         return session === undefined ? Effect.void : bursts.hold(session)
       }),
-    recover: (rows) => Effect.sync(() => rows.forEach(push)),
+    recover: (rows) => Effect.sync(() => rows.forEach(routed.push)),
     hold: Effect.sync(() => {
       held = true
     }),
     flush: Effect.suspend(() => {
-      const last = lastSeq === 0 ? journal.opening.lastSeq : lastSeq
+      const last = routed.lastSeq()
       // Now, and not when the flush is through: what is committed meanwhile must not start either.
       sessions.narrowUnsafe(last)
       return Effect.as(bursts.flushAll, { lastSeq: last })
