@@ -44,7 +44,7 @@ const memoryOf = (records: Records, name: string): Memory => {
   return known
 }
 
-const pause = Effect.sleep("15 millis")
+const pause = Effect.sleep("30 millis")
 
 /** One request to whoever is there. */
 const ask = (place: Place, path: string, request?: Request): Effect.Effect<Answer, Unanswered> =>

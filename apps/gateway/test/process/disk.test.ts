@@ -1,10 +1,11 @@
 // D11: disks that are full, that can't be written, or whose store somebody else has locked. Nobody is told that a message
 // is stored when it is not; the sender's retry is answered once; the process says what is wrong, and ends by 74 rather
 // than going on with a broken handle. A full disk is a small file system of its own, which only root can mount.
-import { assert, describe, it } from "@effect/vitest"
+import { assert, beforeEach, describe, it } from "@effect/vitest"
+import type { TestContext } from "vitest"
 import * as Effect from "effect/Effect"
 import { execFileSync, spawnSync } from "node:child_process"
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -48,57 +49,62 @@ const fill = (folder: string) =>
 const post = (gateway: Running, key: string, text: string) =>
   Effect.option(gateway.client.call(messages, { body: { text }, key }))
 
+/** Said once for each test that needs a file system of its own where none can be mounted. */
+const needsMount = (context: TestContext) => {
+  if (!canMount) context.skip("no file system can be mounted here")
+}
+
 describe("D11: a full disk", () => {
-  it.live.skipIf(!canMount)(
-    "acknowledges nothing that is not stored, ends by 74 and says why, and the retry is answered once",
-    () =>
-      Effect.gen(function* () {
-        const disk = yield* smallDisk(8)
-        const environment = { SLUICE_STATE_DIR: join(disk, "state"), SLUICE_DRAIN_TIMEOUT: "3s" }
-        const folder = yield* temporaryFolder
-        const gateway = yield* start({ folder, environment })
-        const before = yield* gateway.client.send("kim", "while there was room")
-        yield* gateway.client.repliesUntil("kim", 1)
-        const empty = yield* fill(disk)
-        const acknowledged: Array<string> = []
-        let turnedAway = 0
-        for (let n = 0; n < 400 && turnedAway < 3; n++) {
-          const answer = yield* post(gateway, `full-${n}`, `${n} ${"x".repeat(20_000)}`)
-          if (answer._tag === "Some" && answer.value.status === 202) acknowledged.push(`full-${n}`)
-          else {
-            turnedAway++
-            if (answer._tag === "Some") {
-              assert.strictEqual(answer.value.status, 503)
-              assert.isNotNull(answer.value.headers.get("retry-after"))
-            }
+  beforeEach(needsMount)
+
+  it.live("acknowledges nothing that is not stored, ends by 74 and says why, and the retry is answered once", () =>
+    Effect.gen(function* () {
+      const disk = yield* smallDisk(8)
+      const environment = { SLUICE_STATE_DIR: join(disk, "state"), SLUICE_DRAIN_TIMEOUT: "3s" }
+      const folder = yield* temporaryFolder
+      const gateway = yield* start({ folder, environment })
+      const before = yield* gateway.client.send("kim", "while there was room")
+      yield* gateway.client.repliesUntil("kim", 1)
+      const empty = yield* fill(disk)
+      const acknowledged: Array<string> = []
+      let turnedAway = 0
+      for (let n = 0; n < 400 && turnedAway < 3; n++) {
+        const answer = yield* post(gateway, `full-${n}`, `${n} ${"x".repeat(20_000)}`)
+        if (answer._tag === "Some" && answer.value.status === 202) acknowledged.push(`full-${n}`)
+        else {
+          turnedAway++
+          if (answer._tag === "Some") {
+            assert.strictEqual(answer.value.status, 503)
+            assert.isNotNull(answer.value.headers.get("retry-after"))
           }
         }
-        assert.strictEqual(turnedAway, 3)
-        const { code } = yield* gateway.exited
-        assert.strictEqual(code, 74, gateway.output().out.slice(-3).join("\n"))
-        assert.match(gateway.output().out.join("\n"), /full/)
-        empty()
-        const next = yield* start({ folder, environment })
-        assert.match(next.facts.lastStop, /stor|disk|74/i)
-        const rows = store(next, "select id from sluice_inbound where id like 'full-%' order by seq")
-        assert.includeMembers(
-          rows.map(({ id }) => id),
-          acknowledged
-        )
-        const again = yield* next.client.send("kim", "while there was room", { id: before.id })
-        assert.strictEqual(again.seq, before.seq)
-        yield* next.client.send("kim", "and now there is again", { id: "later", wait: "20s" })
-        yield* until("all is answered", Effect.orDie(next.client.call("/v1/audit")), ({ body }) => body["open"] === 0)
-        const turns = store(next, "select max(crashes) as crashes from sluice_turns")
-        assert.strictEqual(turns[0]?.["crashes"], 0)
-        const { body } = yield* Effect.orDie(next.client.call("/v1/conversations/kim/replies?limit=1000"))
-        const named = (body.replies ?? []).flatMap(({ inReplyTo }) => inReplyTo)
-        assert.strictEqual(new Set(named).size, named.length)
-        assert.includeMembers(named, acknowledged)
-      }).pipe(Effect.scoped)
+      }
+      assert.strictEqual(turnedAway, 3)
+      const { code } = yield* gateway.exited
+      assert.strictEqual(code, 74, gateway.output().out.slice(-3).join("\n"))
+      assert.match(gateway.output().out.join("\n"), /full/)
+      empty()
+      const next = yield* start({ folder, environment })
+      assert.match(next.facts.lastStop, /stor|disk|74/i)
+      const rows = store(next, "select id from sluice_inbound where id like 'full-%' order by seq")
+      assert.includeMembers(
+        rows.map(({ id }) => id),
+        acknowledged
+      )
+      const again = yield* next.client.send("kim", "while there was room", { id: before.id })
+      assert.strictEqual(again.seq, before.seq)
+      yield* next.client.send("kim", "and now there is again", { id: "later", wait: "20s" })
+      yield* until("all is answered", Effect.orDie(next.client.call("/v1/audit")), ({ body }) => body["open"] === 0)
+      const turns = store(next, "select max(crashes) as crashes from sluice_turns")
+      assert.strictEqual(turns[0]?.["crashes"], 0)
+      const { body } = yield* Effect.orDie(next.client.call("/v1/conversations/kim/replies?limit=1000"))
+      const named = (body.replies ?? []).flatMap(({ inReplyTo }) => inReplyTo)
+      assert.strictEqual(new Set(named).size, named.length)
+      assert.includeMembers(named, acknowledged)
+    }).pipe(Effect.scoped)
   )
 
-  it.live.skipIf(!canMount)("lets a stop write its mark and its end: the next boot knows what was planned", () =>
+  it.live("lets a stop write its mark and its end: the next boot knows what was planned", () =>
     Effect.gen(function* () {
       const disk = yield* smallDisk(8)
       const environment = { SLUICE_STATE_DIR: join(disk, "state"), SLUICE_DRAIN_TIMEOUT: "2s" }
@@ -120,7 +126,7 @@ describe("D11: a full disk", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live.skipIf(!canMount)("that is full at the start: it says so and leaves no half of a store", () =>
+  it.live("that is full at the start: it says so and leaves no half of a store", () =>
     Effect.gen(function* () {
       const disk = yield* smallDisk(1)
       const empty = yield* fill(disk)
@@ -135,8 +141,10 @@ describe("D11: a full disk", () => {
   )
 })
 
-describe("D11: a store that can't be written", () => {
-  it.live.skipIf(!canMount)("a read-only file system: refused at the start with the reason", () =>
+describe("D11: a disk that can't be written", () => {
+  beforeEach(needsMount)
+
+  it.live("a read-only file system: refused at the start with the reason", () =>
     Effect.gen(function* () {
       const disk = yield* smallDisk(8)
       const environment = { SLUICE_STATE_DIR: join(disk, "state") }
@@ -153,7 +161,9 @@ describe("D11: a store that can't be written", () => {
       assert.match(looked.err, /check that its folder exists and is writable/)
     }).pipe(Effect.scoped)
   )
+})
 
+describe("D11: a store that somebody else writes", () => {
   it.live("somebody holds its write lock: 503 with Retry-After in time, and all goes on when it is free again", () =>
     Effect.gen(function* () {
       const gateway = yield* start()
@@ -172,19 +182,5 @@ describe("D11: a store that can't be written", () => {
       assert.strictEqual(ended, "replied")
       assert.lengthOf(yield* Effect.orDie(gateway.client.replies("kim")), 2)
     }).pipe(Effect.scoped)
-  )
-
-  it.live.skipIf(process.getuid?.() === 0)(
-    "a state directory that is a read-only folder of a user without rights: 78 with the remedy",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* temporaryFolder
-        mkdirSync(join(folder, ".sluice"), { mode: 0o500 })
-        chmodSync(join(folder, ".sluice"), 0o500)
-        const gateway = yield* launch({ folder })
-        assert.strictEqual((yield* gateway.exited).code, 78)
-        assert.match(gateway.output().err.join("\n"), /permission denied/)
-        assert.isFalse(existsSync(join(folder, ".sluice", "journal.db")))
-      }).pipe(Effect.scoped)
   )
 })

@@ -1,6 +1,6 @@
 // `npm start` on a real terminal: a shell's prompt, npm, the program, and one Ctrl-C for all of them. The terminal is a
 // pseudo terminal of script(1); what comes back after the gateway has ended is the shell's prompt, and not before.
-import { assert, describe, it } from "@effect/vitest"
+import { assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
@@ -50,7 +50,11 @@ const shellIn = (folder: string) =>
     ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
   )
 
-describe.skipIf(!canScript)("npm start on a terminal", () => {
+describe("npm start on a terminal", () => {
+  beforeEach((context) => {
+    if (!canScript) context.skip("there is no script(1) here to make a terminal")
+  })
+
   it.live("one Ctrl-C drains once: the turn that runs is finished, then the prompt comes back", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
