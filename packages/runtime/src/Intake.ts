@@ -180,23 +180,34 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
       // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
       const hears = registered.entries.channels.get(channel)?.kind === "server"
-      if (!command && hears && session !== undefined && sessions.fullUnsafe(session)) {
-        return Effect.fail(new RateLimited({ retryAfter, scope: "queue" }))
-      }
-      const admitted = journal.admit({
-        address,
-        id: inbound.id,
-        sender: inbound.sender,
-        text: inbound.text,
-        attachments: inbound.attachments ?? [],
-        closes: inbound.closes ?? false,
-        command,
-        ...debounce(channel),
-        asking: inbound.asking
-      })
-      // Looked at after the commit: a stop may have begun meanwhile.
-      return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
+      const full = !command && hears && session !== undefined && sessions.fullUnsafe(session)
+      const admitted = admitting(channel, inbound, address, command)
+      return full ? Effect.andThen(isRepeat(address, inbound.id), admitted) : admitted
     })
+
+  /** A full queue refuses what is new; a repeat gets its first receipt all the same. */
+  const isRepeat = (address: Conversation, id: string | undefined): Effect.Effect<void, AcceptError> => {
+    const refusal = Effect.fail(new RateLimited({ retryAfter, scope: "queue" }))
+    if (id === undefined) return refusal
+    const known = Effect.mapError(journal.seqOf(conversationKey(address), id), storage)
+    return Effect.flatMap(known, (seq) => (seq === undefined ? refusal : Effect.void))
+  }
+
+  const admitting = (channel: string, inbound: Inbound, address: Conversation, command: boolean) => {
+    const admitted = journal.admit({
+      address,
+      id: inbound.id,
+      sender: inbound.sender,
+      text: inbound.text,
+      attachments: inbound.attachments ?? [],
+      closes: inbound.closes ?? false,
+      command,
+      ...debounce(channel),
+      asking: inbound.asking
+    })
+    // Looked at after the commit: a stop may have begun meanwhile.
+    return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
+  }
 
   const accept = (channel: string, inbound: Inbound): Effect.Effect<Accepted, AcceptError> =>
     Effect.suspend(() => {

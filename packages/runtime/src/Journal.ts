@@ -157,6 +157,8 @@ export class Journal extends Context.Service<
     readonly conversation: (
       key: string
     ) => Effect.Effect<{ readonly id: number; readonly session: number } | undefined, JournalError>
+    /** The message that a conversation knows by this id; `undefined` when it has none. */
+    readonly seqOf: (conversationKey: string, id: string) => Effect.Effect<number | undefined, JournalError>
     /** Replies that the outbox owes, above the row `after`, by row: of everybody, or of one conversation (a lane that reads on). */
     readonly owed: (
       after: number,

@@ -127,7 +127,8 @@ export const boot = Effect.fnUntraced(function* (options: {
       return Effect.asVoid(Effect.orDie(journal.post({ address, id, parts, route: outbox.route(address) })))
     },
     claim,
-    turn: (channel, peer) => Effect.flatMap(claim(channel, peer), (turn) => Effect.fromNullishOr(turn)).pipe(Effect.orDie),
+    turn: (channel, peer) =>
+      Effect.flatMap(claim(channel, peer), (turn) => Effect.fromNullishOr(turn)).pipe(Effect.orDie),
     answer: ({ id, attempt }, to, ...answers) =>
       Effect.asVoid(
         Effect.orDie(

@@ -78,6 +78,7 @@ type Questions =
   | "rows"
   | "session"
   | "conversation"
+  | "seqOf"
   | "owed"
   | "throttles"
   | "page"
@@ -108,6 +109,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     rows: (seqs) => ask(Reads.rows(query, seqs)),
     session: (id) => Effect.map(ask(Reads.session(query, id)), (row) => (row === undefined ? undefined : active(row))),
     conversation: (key) => ask(Reads.conversation(query, key)),
+    seqOf: (key, id) => ask(Reads.seqOf(query, key, id)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),
     page: (key, after, limit) => ask(Pages.page(query, opening, key, after, limit)),
