@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Sources from "./ConfigurationSources.ts"
-import type { Recorder } from "./SignalRecorder.ts"
+import type { Name, Recorder } from "./SignalRecorder.ts"
 
 /** The signals that have come since the first line of the program. */
 export class Recorded extends Context.Service<Recorded, Recorder>()("@sluice/gateway/Recorded") {}
@@ -50,12 +50,14 @@ const sourcesOf = (given: Everywhere, flags: ReadonlyArray<Sources.Flag> = []): 
   flags: [...flag(["stateDirectory"], "--state-dir", given.stateDir), ...flags]
 })
 
-/** Everything but `run` ends by a signal as any program does. */
-const release = Effect.flatMap(Recorded, (recorder) => Effect.sync(() => recorder.release()))
+/** Everything but `run` ends by a signal as any program does; but for one that is used otherwise. */
+const releaseBut = (but: Name | undefined) =>
+  Effect.flatMap(Recorded, (recorder) => Effect.sync(() => recorder.release(but)))
+const release = releaseBut(undefined)
 
-const placeOf = (given: Everywhere) =>
+const placeOf = (given: Everywhere, but?: Name) =>
   Effect.gen(function* () {
-    yield* release
+    yield* releaseBut(but)
     const { place } = yield* Effect.promise(() => import("./ConfigurationSources.ts"))
     return yield* place(sourcesOf(given))
   })
@@ -168,13 +170,17 @@ const doctor = Command.make("doctor", { ...settings, json }, (given) =>
 
 const stop = Command.make("stop", { ...everywhere, json, noWait }, (given) =>
   Effect.gen(function* () {
-    yield* (yield* requests).stop(yield* placeOf(given), { json: given.json, wait: !given.noWait })
+    const { json, noWait } = given
+    const place = yield* placeOf(given, noWait ? undefined : "SIGINT")
+    yield* (yield* requests).stop(place, { json, wait: !noWait, recorder: yield* Recorded })
   })
-).pipe(Command.withDescription("Stop the gateway and print the report"))
+).pipe(Command.withDescription("Stop the gateway and print the report; Ctrl-C hurries it"))
 
 const restart = Command.make("restart", { ...everywhere, json, noWait }, (given) =>
   Effect.gen(function* () {
-    yield* (yield* requests).restart(yield* placeOf(given), { json: given.json, wait: !given.noWait })
+    const { json, noWait } = given
+    const place = yield* placeOf(given, noWait ? undefined : "SIGINT")
+    yield* (yield* requests).restart(place, { json, wait: !noWait, recorder: yield* Recorded })
   })
 ).pipe(Command.withDescription("Restart the gateway and wait until it is back"))
 

@@ -122,7 +122,11 @@ export const status = Effect.fnUntraced(function* ({ gateway, parts, uptime, ver
 })
 
 const AdminBody = Schema.fromJsonString(
-  Schema.Struct({ asking: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024))) })
+  Schema.Struct({
+    asking: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024))),
+    /** In a hurry: what runs is interrupted at once. */
+    force: Schema.optionalKey(Schema.Boolean)
+  })
 )
 const decodeAdmin = Schema.decodeUnknownEffect(AdminBody, { onExcessProperty: "error" })
 
@@ -130,14 +134,19 @@ const stop = (running: Running, reason: "stop" | "restart") =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const text = yield* request.text
-    const { asking } = yield* decodeAdmin(text === "" ? "{}" : text)
-    const by = `POST /v1/admin/${reason}`
-    const answer = yield* running.stop({ reason, by, ...(asking === undefined ? {} : { asking }) })
+    const { asking, force = false } = yield* decodeAdmin(text === "" ? "{}" : text)
+    const by = `POST /v1/admin/${reason}${force ? " with force" : ""}`
+    const asked = asking === undefined ? {} : { asking }
+    const answer = yield* running.stop({ reason, by, ...asked, ...(force ? { force: 1 } : {}) })
     const over = "report" in answer
     return json({ epoch: running.gateway.boot.epoch, pid: process.pid, within: 0, ...answer }, over ? 200 : 202)
   }).pipe(
     Effect.orElseSucceed(() =>
-      problem(400, "invalid", 'body: send nothing, or {"asking": "<marker of the asking process>"}')
+      problem(
+        400,
+        "invalid",
+        'body: send nothing, or any of {"force": true, "asking": "<marker of the asking process>"}'
+      )
     )
   )
 

@@ -32,11 +32,12 @@ export interface Recorder {
   readonly listen: (heard: (signal: Signal) => void) => void
   /** Requests to stop so far; above 0 nothing should be begun any more. */
   readonly stops: () => number
-  /** For programs that signals may just end: they do again, also by those that came meanwhile. */
-  readonly release: () => void
+  /** For programs that signals may just end: they do again, also by those that came meanwhile. One kind can go on being taken. */
+  readonly release: (but?: Name) => void
 }
 
-type Name = "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGQUIT"
+/** The signals that are taken. */
+export type Name = "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGQUIT"
 
 const names: ReadonlyArray<Name> = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"]
 
@@ -59,6 +60,7 @@ export const record = (): Recorder => {
   const waiting: Array<Signal> = []
   const raw = new Set<Name>()
   let released = false
+  let kept: Name | undefined
   let heard: ((signal: Signal) => void) | undefined
   let stops = 0
   let lastStop = -Infinity
@@ -91,7 +93,7 @@ export const record = (): Recorder => {
   }
 
   const take = (name: Name) => {
-    if (released) return raise(name)
+    if (released && name !== kept) return raise(name)
     const at = now()
     raw.add(name)
     switch (name) {
@@ -125,9 +127,10 @@ export const record = (): Recorder => {
       for (const signal of waiting.splice(0)) next(signal)
     },
     stops: () => stops,
-    release: () => {
+    release: (but) => {
       // The listeners stay and raise the signal again: one that has arrived and was not told yet would be lost with them.
       released = true
+      kept = but
       for (const name of raw) raise(name)
     }
   }

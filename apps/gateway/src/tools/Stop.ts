@@ -5,7 +5,10 @@
  * waited for longer than the gateway's own deadline allows.
  */
 import { markerVariable } from "@sluice/runtime/Agent"
+import * as Console from "effect/Console"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Address from "../Address.ts"
@@ -13,6 +16,7 @@ import type { Place } from "../ConfigurationSources.ts"
 import { codes, Ending } from "../Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../Problem.ts"
+import type { Recorder } from "../SignalRecorder.ts"
 import { fileIn, readJson } from "../StateFolder.ts"
 import { ask, lives, type Refused, type Silent } from "./Ask.ts"
 import { epochOf, print } from "./Report.ts"
@@ -49,20 +53,24 @@ const watch = Effect.fnUntraced(function* <A>(look: () => A | undefined, within:
 interface Options {
   readonly json: boolean
   readonly wait: boolean
+  readonly recorder: Recorder
 }
 
 /** Over the deadline the watchdog ends the process; this is for a machine that is slow at that. */
 const slack = 10_000
 
+type Kind = "stop" | "restart"
+
 const request = Effect.fnUntraced(function* (
   place: Place,
-  kind: "stop" | "restart"
+  kind: Kind,
+  force = false
 ): Effect.fn.Return<typeof Accepted.Type, Failure> {
   const asking = place.environment[markerVariable]
   const { body } = yield* ask(place, {
     method: "POST",
     path: `/v1/admin/${kind}`,
-    body: asking === undefined ? {} : { asking },
+    body: { ...(asking === undefined ? {} : { asking }), ...(force ? { force } : {}) },
     patience: 10_000
   })
   return yield* Schema.decodeUnknownEffect(Accepted)(body).pipe(
@@ -72,8 +80,35 @@ const request = Effect.fnUntraced(function* (
   )
 })
 
+/** Ctrl-C while a stop is waited for: the first hurries the gateway, the second ends this program. */
+const impatience = ({ json, recorder, wait }: Options) => {
+  const came = Deferred.makeUnsafe<void>()
+  if (wait) {
+    recorder.listen(() => {
+      if (Deferred.isDoneUnsafe(came)) recorder.release()
+      else Deferred.doneUnsafe(came, Exit.void)
+    })
+  }
+  /** Waits for something, and hurries the gateway when somebody has had enough of it. */
+  return <A>(place: Place, kind: Kind, within: number, waiting: Effect.Effect<A>): Effect.Effect<A> => {
+    const hurry = Effect.gen(function* () {
+      if (!json && process.stderr.isTTY) {
+        yield* Console.error(`waiting for the end, within ${Words.span(within)}; Ctrl-C hurries it`)
+      }
+      yield* Deferred.await(came)
+      yield* Console.error("hurrying the gateway; Ctrl-C again leaves it to itself")
+      yield* Effect.catch(request(place, kind, true), (error) =>
+        Console.error(`the gateway could not be hurried: ${escape(error.message)}`)
+      )
+      return yield* Effect.never
+    })
+    return Effect.raceFirst(waiting, hurry)
+  }
+}
+
 /** `sluice stop`: asks, waits for the end of the process and prints its report. */
 export const stop = Effect.fnUntraced(function* (place: Place, options: Options): Effect.fn.Return<void, Failure> {
+  const patiently = impatience(options)
   const { epoch, pid, report, within } = yield* request(place, "stop")
   if (report !== undefined) return yield* print(report, options.json)
   if (!options.wait) {
@@ -81,10 +116,8 @@ export const stop = Effect.fnUntraced(function* (place: Place, options: Options)
       ? Words.json({ stopping: true, epoch, pid, within })
       : Words.lines([`stopping, within ${Words.span(within)}`])
   }
-  const ended = yield* watch(
-    () => (lives(pid) && Address.read(place.stateDirectory)?.epoch === epoch ? undefined : true),
-    within + slack
-  )
+  const isOver = () => (lives(pid) && Address.read(place.stateDirectory)?.epoch === epoch ? undefined : true)
+  const ended = yield* patiently(place, "stop", within, watch(isOver, within + slack))
   const found = reportOf(place, epoch)
   if (found !== undefined) return yield* print(found, options.json)
   const line =
@@ -96,6 +129,7 @@ export const stop = Effect.fnUntraced(function* (place: Place, options: Options)
 
 /** `sluice restart`: asks, waits until the next boot listens, and prints the report of the stop. */
 export const restart = Effect.fnUntraced(function* (place: Place, options: Options): Effect.fn.Return<void, Failure> {
+  const patiently = impatience(options)
   const { epoch, pid, report, within } = yield* request(place, "restart")
   if (report !== undefined) return yield* print(report, options.json)
   if (!options.wait) {
@@ -103,13 +137,11 @@ export const restart = Effect.fnUntraced(function* (place: Place, options: Optio
       ? Words.json({ restarting: true, epoch, pid, within })
       : Words.lines([`restarting, within ${Words.span(within)}`])
   }
-  const next = yield* watch(
-    () => {
-      const address = Address.read(place.stateDirectory)
-      return address !== undefined && address.epoch > epoch && lives(address.pid) ? address : undefined
-    },
-    within + slack + startTime
-  )
+  const isBack = () => {
+    const address = Address.read(place.stateDirectory)
+    return address !== undefined && address.epoch > epoch && lives(address.pid) ? address : undefined
+  }
+  const next = yield* patiently(place, "restart", within, watch(isBack, within + slack + startTime))
   const found = reportOf(place, epoch)
   if (found !== undefined) yield* print(found, options.json)
   if (next === undefined) {
