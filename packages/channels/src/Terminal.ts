@@ -31,6 +31,8 @@ export interface Conversation {
   readonly streaming?: boolean
   /** The number of the last reply that is known here, or `latest` to see only new ones (the default). */
   readonly after?: number | "latest"
+  /** A line to begin with, once there is a connection. None by default. */
+  readonly opening?: string
   /** Makes the id of the next message; a random UUID by default. */
   readonly nextId?: Effect.Effect<string>
 }
@@ -39,7 +41,8 @@ export interface Conversation {
 export interface ChatOptions extends Conversation {
   /** As an effect it is asked for with every connection; `undefined` says that nobody is there now. */
   readonly url: string | Effect.Effect<string | undefined>
-  readonly token: Redacted.Redacted
+  /** As an effect it is asked for with every connection; several are tried in their order, as in a rotation. */
+  readonly token: Redacted.Redacted | Effect.Effect<ReadonlyArray<Redacted.Redacted>>
   readonly conversation: string
   /** Who is writing; the conversation's name by default. */
   readonly sender?: string
@@ -53,7 +56,8 @@ const parts = (options: Conversation) => ({
   interrupts: options.interrupts ?? Stream.never,
   nextId: options.nextId ?? randomId,
   whenInputEnds: options.whenInputEnds ?? ("leave" as const),
-  streaming: options.streaming ?? true
+  streaming: options.streaming ?? true,
+  opening: options.opening
 })
 
 /**
@@ -65,7 +69,7 @@ export const chat = (options: ChatOptions): Effect.Effect<Farewell, ChatError, H
   Effect.flatMap(
     httpLine({
       url: Effect.isEffect(options.url) ? options.url : Effect.succeed(options.url),
-      token: options.token,
+      tokens: Effect.isEffect(options.token) ? options.token : Effect.succeed([options.token]),
       conversation: options.conversation,
       sender: options.sender ?? options.conversation
     }),

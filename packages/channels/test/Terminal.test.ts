@@ -17,10 +17,7 @@ import * as Terminal from "../src/Terminal.ts"
 import { screen } from "./screen.ts"
 import { serve, type Server, token } from "./serve.ts"
 
-const sit = Effect.fnUntraced(function* (
-  server: Pick<Server, "url">,
-  options: Partial<Terminal.ChatOptions> & { readonly token?: Redacted.Redacted } = {}
-) {
+const sit = Effect.fnUntraced(function* (server: Pick<Server, "url">, options: Partial<Terminal.ChatOptions> = {}) {
   const typed = yield* Queue.unbounded<string, Cause.Done>()
   const keys = yield* Queue.unbounded<void>()
   const shown = yield* screen
@@ -143,6 +140,33 @@ describe("chat", () => {
       yield* memory.answer(1, "here")
       yield* desk.until("here")
       assert.deepStrictEqual(yield* texts(memory), ["where are you?"])
+    })
+  )
+
+  it.live("begins with the opening line once, when there is a connection", () =>
+    Effect.gen(function* () {
+      const first = yield* serve()
+      const desk = yield* sit(first, { opening: "(connected)" })
+      yield* desk.until("[(connected)]\n")
+      yield* first.close
+      const memory = yield* first.memory.restarted
+      yield* serve({ port: first.port, memory })
+      yield* desk.until("(connected again)")
+      assert.strictEqual((yield* desk.shown).split("[(connected)]").length, 2)
+    })
+  )
+
+  it.live("in a rotation it finds the token that is valid, and goes on when the other one becomes it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const tokens = yield* SubscriptionRef.make(["a-token-of-tomorrow-4711", token].map((text) => Redacted.make(text)))
+      const desk = yield* sit(server, { token: SubscriptionRef.get(tokens) })
+      yield* desk.type("hello")
+      yield* server.memory.message(1)
+      yield* SubscriptionRef.set(tokens, [Redacted.make(token), Redacted.make("a-token-of-yesterday-4711")])
+      yield* desk.type("still here")
+      yield* server.memory.message(2)
+      assert.deepStrictEqual(yield* texts(server.memory), ["hello", "still here"])
     })
   )
 

@@ -75,6 +75,17 @@ describe("a terminal", () => {
     })
   )
 
+  it.live("what the gateway says begins with a mark at a terminal, and with none in a pipe", () =>
+    Effect.gen(function* () {
+      const { keyboard, text } = yield* desk()
+      yield* keyboard.screen.begin ?? Effect.die("no mark")
+      yield* keyboard.screen.write("an answer\n")
+      assert.include(text(), "< an answer\n")
+      const { output } = recording()
+      assert.isUndefined(piped({ input: new PassThrough(), output, notes: output }).screen.begin)
+    })
+  )
+
   it.live("an answer that comes in pieces grows in its line and is there once", () =>
     Effect.gen(function* () {
       const { keyboard, text } = yield* desk()

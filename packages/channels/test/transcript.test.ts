@@ -150,6 +150,32 @@ describe("transcript", () => {
     })
   )
 
+  it.effect(
+    "who speaks is said where an answer begins and where one goes on after something else, not on each line",
+    () =>
+      Effect.gen(function* () {
+        const shown = yield* screen
+        const begin = shown.write("< ")
+        const transcript = new Transcript({ ...shown, begin }, true)
+        yield* Effect.all(
+          [
+            transcript.happened(text("one\ntwo ")),
+            transcript.happened({ _tag: "ToolStarted", session: "s", turn: "t1", id: "1", name: "grep" }),
+            transcript.happened(text("three")),
+            transcript.reply({ number: 1, kind: "command", text: "status: fine", inReplyTo: [] }),
+            transcript.reply(reply("one\ntwo three four")),
+            transcript.happened(over),
+            transcript.reply({ number: 3, kind: "notice", text: "a notice\nof two lines", inReplyTo: [] })
+          ],
+          { discard: true }
+        )
+        assert.strictEqual(
+          yield* shown.shown,
+          "< one\ntwo \n[- grep ...]\n< three\n< status: fine\n<  four\n< a notice\nof two lines\n"
+        )
+      })
+  )
+
   it.effect("a turn with two replies shows each once", () =>
     Effect.gen(function* () {
       const shown = yield* recorded((transcript) => [

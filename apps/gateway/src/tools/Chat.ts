@@ -10,9 +10,12 @@ import type { Place } from "../ConfigurationSources.ts"
 import { codes, Ending } from "../Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../Problem.ts"
-import * as Tokens from "../Tokens.ts"
-import { running, Silent } from "./Ask.ts"
+import { running, Silent, tokensOf, unknownToken } from "./Ask.ts"
 import * as Words from "./Words.ts"
+
+/** Where one is and what can be done; only for a person at a terminal. */
+const opening = (url: string, name: string): string =>
+  `(connected to ${url} as ${name}; /help lists commands, Ctrl-C stops what runs, Ctrl-D leaves)`
 
 /** Talks until the person leaves. */
 export const chat = Effect.fnUntraced(function* (
@@ -24,12 +27,30 @@ export const chat = Effect.fnUntraced(function* (
     const detail = `no gateway runs on ${escape(place.stateDirectory)}; start one in another terminal with: sluice run`
     return yield* new Silent({ why: "none", detail })
   }
-  const [token] = yield* Tokens.read({ ...place, origin: "" }, { create: false })
+  let known = yield* tokensOf(place)
+  // A file that is being replaced right now: what was read before is as good as nothing, and better.
+  const token = tokensOf(place).pipe(
+    Effect.tap((tokens) => Effect.sync(() => (known = tokens))),
+    Effect.orElseSucceed(() => known)
+  )
+  // Looked up with every connection: with port 0 a gateway comes back somewhere else.
+  const url = Effect.sync(() => running(place)?.url)
   const farewell = yield* Terminal.keyboard.pipe(
-    Effect.flatMap((keyboard) => Terminal.chat({ ...keyboard, url: address.url, token, conversation: name })),
+    Effect.flatMap((keyboard) =>
+      Terminal.chat({
+        ...keyboard,
+        url,
+        token,
+        conversation: name,
+        ...(keyboard.streaming ? { opening: opening(address.url, name) } : {})
+      })
+    ),
     Effect.scoped,
     Effect.provide(FetchHttpClient.layer),
-    Effect.mapError((error) => new Ending({ code: codes.failed, lines: [`sluice: ${error.message}`] }))
+    Effect.mapError(({ message, reason }) => {
+      const remedy = reason === "Denied" ? `; ${unknownToken(address.pid)}` : ""
+      return new Ending({ code: codes.failed, lines: [`sluice: ${message}${remedy}`] })
+    })
   )
   const { refused, unsent } = farewell
   if (unsent.length > 0 || refused > 0) {

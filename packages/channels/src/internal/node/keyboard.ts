@@ -107,6 +107,9 @@ class Above {
   }
 }
 
+/** Stands before what the gateway says, as the prompt stands before what is typed. */
+const speaks = "< "
+
 const bracketedPaste = { on: "\u001b[?2004h", off: "\u001b[?2004l" }
 
 /** A terminal with a person at it. */
@@ -159,6 +162,7 @@ export const interactive = Effect.fnUntraced(function* (options: {
     input: Stream.fromQueue(typed),
     interrupts: Stream.fromQueue(interrupts),
     screen: {
+      begin: Effect.sync(() => above.write(speaks)),
       write: (text) => Effect.sync(() => above.write(text)),
       note: (line) => Effect.sync(() => above.write(`${line}\n`))
     },

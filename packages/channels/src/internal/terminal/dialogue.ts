@@ -44,6 +44,8 @@ export interface Options {
   readonly whenInputEnds: "leave" | "wait"
   /** Whether answers are shown while they are being written. */
   readonly streaming: boolean
+  /** A line that is shown once it is connected. */
+  readonly opening?: string | undefined
   /** Learns the number of the last reply that was shown. */
   readonly remember?: (cursor: number) => void
 }
@@ -104,7 +106,8 @@ const show = Effect.fnUntraced(function* (dialogue: Dialogue, event: LineEvent) 
     case "Ready": {
       dialogue.position = event.after
       yield* SubscriptionRef.set(dialogue.cursor, event.after)
-      yield* Deferred.succeed(dialogue.connected, undefined)
+      const first = yield* Deferred.succeed(dialogue.connected, undefined)
+      if (first && dialogue.options.opening !== undefined) yield* transcript.note(dialogue.options.opening)
       if (dialogue.away === "no" || event.stopping) return
       dialogue.away = "no"
       return yield* transcript.note("(connected again)")

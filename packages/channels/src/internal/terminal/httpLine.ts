@@ -20,7 +20,8 @@ import { Away, Declined, type Line, type LineEvent, type Outgoing } from "./line
 export interface Reach {
   /** Asked for with every connection: a gateway may come back on another port. `undefined`: nobody there now. */
   readonly url: Effect.Effect<string | undefined>
-  readonly token: Redacted.Redacted
+  /** Those that may be valid now: one more while one is exchanged. */
+  readonly tokens: Effect.Effect<ReadonlyArray<Redacted.Redacted>>
   readonly conversation: string
   readonly sender: string
 }
@@ -131,8 +132,17 @@ export const httpLine = Effect.fnUntraced(function* (reach: Reach) {
     const url = yield* reach.url
     if (url === undefined) return yield* new Away({ reason: "no gateway is running" })
     const here = HttpClientRequest.prependUrl(request, url.replace(/\/$/, ""))
-    const sent = client.execute(HttpClientRequest.bearerToken(here, Redacted.value(reach.token)))
-    return yield* Effect.mapError(sent, lost)
+    const [token = Redacted.make(""), ...others] = yield* reach.tokens
+    const send = (token: Redacted.Redacted) =>
+      Effect.mapError(client.execute(HttpClientRequest.bearerToken(here, Redacted.value(token))), lost)
+    let response = yield* send(token)
+    for (const other of others) {
+      if (response.status !== 401) break
+      // Read, so that its connection is free; a 401 has done nothing.
+      yield* Effect.mapError(response.text, lost)
+      response = yield* send(other)
+    }
+    return response
   })
 
   const post = Effect.fnUntraced(function* (message: Outgoing, query: string) {

@@ -11,6 +11,8 @@ import type { Incoming } from "./line.ts"
 
 /** Where a conversation is shown. What it is given is safe to show. */
 export interface Screen {
+  /** The gateway begins to speak: what is written next is its, until a note comes or somebody else's turn. */
+  readonly begin?: Effect.Effect<void>
   /** Text of an answer, as it comes: perhaps a part of a line, perhaps several lines. */
   readonly write: (text: string) => Effect.Effect<void>
   /** A line of its own beside the answers: a state, a tool, a notice. */
@@ -44,6 +46,8 @@ export class Transcript {
   /** The first half of a character whose other half is in the next piece. */
   private half = ""
   private midLine = false
+  /** Whoever reads knows already who speaks. */
+  private marked = false
 
   constructor(screen: Screen, streaming: boolean) {
     this.screen = screen
@@ -53,19 +57,27 @@ export class Transcript {
   private write(text: string): Effect.Effect<void> {
     if (text === "") return Effect.void
     this.midLine = !text.endsWith("\n")
-    return this.screen.write(visibleLines(text))
+    const written = this.screen.write(visibleLines(text))
+    if (this.marked || this.screen.begin === undefined) return written
+    this.marked = true
+    return Effect.andThen(this.screen.begin, written)
   }
 
   /** Ends a line that is not finished, so that what follows stands alone. */
-  private readonly freshLine: Effect.Effect<void> = Effect.suspend(() =>
-    this.midLine ? this.write("\n") : Effect.void
-  )
+  private readonly freshLine: Effect.Effect<void> = Effect.suspend(() => {
+    if (!this.midLine) return Effect.void
+    this.midLine = false
+    return this.screen.write("\n")
+  })
 
   /** A line of its own. */
   note(line: string): Effect.Effect<void> {
     return Effect.andThen(
       this.freshLine,
-      Effect.suspend(() => this.screen.note(visible(line, 2000)))
+      Effect.suspend(() => {
+        this.marked = false
+        return this.screen.note(visible(line, 2000))
+      })
     )
   }
 
@@ -80,6 +92,7 @@ export class Transcript {
     else if (this.turn !== undefined && this.turn !== turn && this.shown !== "") this.keep(this.turn, this.shown)
     this.shown = ""
     this.half = ""
+    this.marked = false
     this.turn = turn
     this.turnOver = turn === undefined
   }
@@ -142,7 +155,14 @@ export class Transcript {
       if (running) this.shown = ""
       return Effect.andThen(
         this.freshLine,
-        Effect.suspend(() => this.write(`${reply.text}\n`))
+        Effect.suspend(() => {
+          this.marked = false
+          return Effect.andThen(
+            this.write(`${reply.text}\n`),
+            // what goes on after it is the running answer
+            Effect.sync(() => (this.marked = false))
+          )
+        })
       )
     })
   }
