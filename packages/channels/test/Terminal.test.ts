@@ -248,15 +248,19 @@ describe("chat", () => {
     })
   )
 
-  it.live("Q19: a permission request has numbered options, and the number is sent as the option", () =>
+  it.live("Q19: a permission request is shown once, as it is stored, and a number is sent as the option", () =>
     Effect.gen(function* () {
       const { memory, ...server } = yield* serve()
       const desk = yield* sit(server)
       yield* memory.watchers(1)
       const options = ["Allow once", "Deny"]
       yield* memory.emit("kim", { _tag: "Permission", ...turn, number: 1, question: "Run rm -r build?", options })
-      yield* desk.until("2) Deny")
-      assert.strictEqual(yield* desk.shown, "[Run rm -r build?]\n[  1) Allow once]\n[  2) Deny]\n")
+      yield* memory.reply("kim", { text: "Run rm -r build?\n1. Allow once\n2. Deny", kind: "notice" })
+      yield* desk.until("2. Deny\n")
+      // events come in their order: this one is shown after the question was heard
+      yield* memory.emit("kim", { _tag: "Line", ...turn, text: "waiting" })
+      yield* desk.until("[waiting]")
+      assert.strictEqual(yield* desk.shown, "Run rm -r build?\n1. Allow once\n2. Deny\n[waiting]\n")
       yield* desk.type("1")
       assert.strictEqual((yield* memory.message(1)).text, "Allow once")
       yield* desk.type("1")

@@ -177,16 +177,12 @@ export class Transcript {
           return this.note(`- ${progress.name} ...`)
         case "Line":
           return this.note(progress.text)
-        case "Permission":
-          return Effect.forEach(
-            [progress.question, ...progress.options.map((option, index) => `  ${index + 1}) ${option}`)],
-            (line) => this.note(line),
-            { discard: true }
-          )
         case "TurnEnded":
           // a later attempt of the same turn begins its answer anew
           this.turnOver = true
           return this.freshLine
+        case "Permission":
+        // the question with its options comes as a reply, so that it is there after a reconnect too
         case "State":
         case "ToolFinished":
           return Effect.void
