@@ -4,6 +4,7 @@
  * and the program waits for the report of the stop. It ends with that report's
  * exit code after the store is closed and its lock is free.
  */
+import { markerVariable } from "@sluice/runtime/Agent"
 import type { Channel } from "@sluice/runtime/Channel"
 import { Gateway } from "@sluice/runtime/Gateway"
 import { Journal } from "@sluice/runtime/Journal"
@@ -56,18 +57,34 @@ const keep = (stateDirectory: string, report: Report): Effect.Effect<void> =>
     Effect.catchCause((cause) => Effect.logWarning("The report could not be written beside the store", cause))
   )
 
+const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
 /** Takes the news of a stop to who waits for them. Synchronous. */
 const watching =
-  (stop: Stop, dog: Watchdog.Watchdog, notifier: Notifier.Notifier) =>
+  (stop: Stop, dog: Watchdog.Watchdog, notifier: Notifier.Notifier, patience: (open: number) => void) =>
   (news: StopNews): void => {
     dog.watch(news)
+    if (news._tag === "Phase" && news.name === "drain" && news.open > 0) patience(news.open)
     if (news._tag !== "Began") return
     notifier.stopping(`stopping (${news.reason})`)
     stop.soFar = news.soFar
     Deferred.doneUnsafe(stop.began, Effect.succeed(news))
   }
 
-const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+/** A stop that has to wait says for what and how long, and how to get out of it. */
+const patience = Effect.fnUntraced(function* (setup: Setup.Setup, stop: Stop, open: number) {
+  const { deadline } = yield* Deferred.await(stop.began)
+  const within = Math.max(0, deadline - (yield* monotonic))
+  const by = stop.soFar?.().by ?? []
+  if (setup.format !== "pretty") {
+    return yield* Effect.logInfo("stopping").pipe(Effect.annotateLogs({ by, turns: open, within: Math.round(within) }))
+  }
+  const [first] = by
+  // The terminal has just shown ^C, and the cursor is behind it.
+  const line = first === "SIGINT" && process.stdout.isTTY ? "\n" : ""
+  const way = first === "SIGINT" ? "; Ctrl-C again does not wait" : ""
+  yield* Console.log(`${line}waiting for ${Words.count(open, "turn")}, at most ${Words.span(within)}${way}`)
+})
 
 /** Begins a stop and says how long it may take; a turn that asks again gets the report of the stop that it had asked for. */
 const stopping = (gateway: typeof Gateway.Service, stop: Stop) =>
@@ -202,7 +219,9 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const choices = Pipeline.drainOptions(setup)
   const dog = yield* guarded(setup, choices)
   const notifier = yield* Notifier.make(setup.sources.environment)
-  const drain: DrainOptions = { ...choices, watch: watching(stop, dog, notifier) }
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const patient = (open: number) => void runFork(patience(setup, stop, open))
+  const drain: DrainOptions = { ...choices, watch: watching(stop, dog, notifier, patient) }
   // Before the gateway is built, so that it runs after its release: who sees the address gone finds the store free.
   yield* Effect.addFinalizer(() => Effect.sync(() => Address.remove(stateDirectory, process.pid)))
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
@@ -249,6 +268,8 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
 
 /** Runs the gateway; ends with the exit code of its stop. */
 export const run = Effect.fnUntraced(function* (sources: Sources, recorder: Recorder) {
+  // Of the agent whose turn started this gateway, if one did: its helpers are none of that agent's.
+  yield* Effect.sync(() => delete process.env[markerVariable])
   const setup = yield* Setup.make(sources)
   const { level } = setup.current.loaded.configuration.log
   const report = yield* Effect.scoped(Effect.flatMap(Signals.make(recorder), (signals) => serve(setup, signals))).pipe(
