@@ -74,11 +74,13 @@ const cut = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, JournalError> {
   const { claimed } = running
   if (by._tag === "Interrupted") {
-    yield* settle(session, claimed, {
+    const still = yield* settle(session, claimed, {
       _tag: "Interrupted",
       reason: by.reason,
       asked: session.env.stop.roll?.isAsking(claimed.turn.id) === true
     })
+    // It is the next boot's, and comes first: a drain that still starts turns must start none of this session behind it.
+    if (still) session.open = { turn: claimed.turn, fromBoot: false, awaited: false, notBefore: session.env.now() }
     return
   }
   // A command has ended the turn already, in its own transaction; a newer message ends it here.
