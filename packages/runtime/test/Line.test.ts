@@ -24,6 +24,15 @@ describe("next", () => {
     assert.strictEqual(line.size, 0)
   })
 
+  it("begins with the head, which what falls is never", () => {
+    const line = lineOf([1, 2, 3], { cap: 2, drop: "old" })
+    assert.strictEqual(line.head, 1)
+    assert.deepStrictEqual(line.overflow(), [1])
+    assert.strictEqual(line.head, 2)
+    assert.strictEqual(line.next()?.[0], 2)
+    assert.isUndefined(line.head)
+  })
+
   it("takes at most 64 items, the rest waits", () => {
     const line = lineOf(upTo(130))
     assert.deepStrictEqual([line.next()?.length, line.next()?.length, line.next()?.length], [64, 64, 2])

@@ -23,7 +23,10 @@ export abstract class Lane<R> {
   cut = false
   /** A place is free. False: there is nothing to run after all, and the lane is at rest. */
   abstract granted(): boolean
-  /** The work itself, chosen now: in the turn after `granted`. Nothing is left to do: `Effect.void`. */
+  /**
+   * The work itself, chosen now: in the turn after `granted`. What is through when this returns (it is an `Exit`, as
+   * `Effect.void` is) needs no fiber.
+   */
   abstract begin(): Effect.Effect<unknown, never, R>
   /** The run is over, its finalizers too. The lane is at rest again and may be woken. */
   abstract ended(exit: Exit.Exit<unknown>): void
@@ -76,9 +79,19 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
     fill()
   }
 
+  const begin = (lane: Lane<R>): Effect.Effect<unknown, never, R> => {
+    try {
+      return lane.begin()
+    } catch (defect) {
+      return Exit.die(defect)
+    }
+  }
+
   const start = (lane: Lane<R>) => {
     lane.state = "running"
-    const fiber = runFork(Effect.suspend(() => lane.begin()))
+    const work = begin(lane)
+    if (Exit.isExit(work)) return end(lane, work)
+    const fiber = runFork(work)
     lane.fiber = fiber
     fiber.addObserver((exit) => end(lane, exit))
     if (lane.cut) fiber.interruptUnsafe()

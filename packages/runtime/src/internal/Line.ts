@@ -69,6 +69,8 @@ export interface Line<in out A> {
   readonly forget: (items: ReadonlyArray<A>) => void
   /** The drop of these fallen items did not succeed: they wait again, in their old places. */
   readonly keep: (items: ReadonlyArray<A>) => void
+  /** The first of what `next` would return. */
+  readonly head: A | undefined
   /** What `next` would return, left in place. */
   readonly peek: () => Arr.NonEmptyReadonlyArray<A> | undefined
   /** Takes the next batch by mode; `undefined` if nothing waits. */
@@ -152,6 +154,10 @@ class ArrayLine<A> implements Line<A> {
       entry.fallen = false
       this.#tally(entry, 1)
     }
+  }
+
+  get head() {
+    return this.#waiting.find((entry) => !entry.fallen)?.item
   }
 
   peek() {

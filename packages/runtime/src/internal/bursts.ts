@@ -41,7 +41,11 @@ export const burstsLayer = (options: { readonly quiet: number; readonly maxKeys:
         quiet: options.quiet,
         maxKeys: options.maxKeys,
         windowOf: (row) => row,
-        flush: (session, rows) => Effect.sync(() => sessions.sendUnsafe(session, rows))
+        // Through when it returns: a fiber for each burst would cost more than what it does.
+        flush: (session, rows) => {
+          sessions.sendUnsafe(session, rows)
+          return Effect.void
+        }
       })
     )
   )

@@ -50,7 +50,7 @@ export const dispatchable = (session: Session): Next => {
   if (session.held !== undefined) return end
   if (session.open !== undefined) return openTurn(session)
   if (session.backlog > 0) return env.gate.draining && !env.gate.admits(session.backlogFrom) ? end : ready
-  const head = session.line.peek()?.[0]
+  const { head } = session.line
   if (head !== undefined) return env.gate.admits(head.seq) ? ready : end
   if (env.gate.draining || session.evicted || session.agent === undefined) return end
   // Counted from its last turn: being woken for anything else keeps no agent any longer.
