@@ -90,7 +90,7 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
   const start = (lane: Lane<R>) => {
     lane.state = "running"
     const work = begin(lane)
-    if (Exit.isExit(work)) return end(lane, work)
+    if (isThrough(work)) return end(lane, work)
     const fiber = runFork(work)
     lane.fiber = fiber
     fiber.addObserver((exit) => end(lane, exit))
@@ -118,6 +118,9 @@ export const make = Effect.fnUntraced(function* <R>(name: string, limit: number)
     }
   }
 })
+
+/** Whether nothing is left to run. */
+const isThrough = <R>(work: Effect.Effect<unknown, never, R>): work is Exit.Exit<unknown> => Exit.isExit(work)
 
 /** Takes the first of a list that has one. */
 const first = <A>(list: MutableList.MutableList<A>): A => {
