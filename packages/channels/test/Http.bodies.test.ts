@@ -56,6 +56,29 @@ describe("bodies", () => {
       "attachments[0].type"
     ]
   ]
+  const sentences: ReadonlyArray<readonly [body: string, detail: string]> = [
+    ["{}", "text is missing: add it"],
+    ['{"text": 5}', "text 5: has to be a string"],
+    ['{"text": "hi", "attachments": {}}', "attachments {}: has to be an array"],
+    ['"hi"', 'body "hi": send one JSON object, for example {"text": "hello"}'],
+    ["{'text': 'hi'}", `body "{'text': 'hi'}": send one JSON object, for example {"text": "hello"}`],
+    ["", 'body is empty: send one JSON object, for example {"text": "hello"}'],
+    ['{"text": "hi", "sendr": "u1"}', 'sendr "u1": is not a known field; leave it out or correct its name']
+  ]
+  for (const [body, detail] of sentences) {
+    it.live(`a body that is ${body === "" ? "empty" : body} is answered with a sentence that one can read`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const answer = yield* server.fetch("/v1/conversations/kim/messages", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body
+        })
+        assert.deepStrictEqual([answer.status, answer.body.detail], [400, detail])
+      })
+    )
+  }
+
   for (const [what, body, field] of bodies) {
     it.live(`W4: a body with ${what} is a 400 that names ${field}`, () =>
       Effect.gen(function* () {

@@ -60,7 +60,8 @@ const refusedToken = (what: string) =>
     headers: { "www-authenticate": 'Bearer realm="sluice"' }
   })
 const missingToken = refusedToken("is missing")
-const wrongToken = refusedToken("is not valid")
+const noToken = refusedToken("has another form")
+const wrongToken = refusedToken("has a token that is not valid here")
 
 /** Takes as long for every text of this length, whatever is expected: the time tells nothing. */
 const equal = (given: string, expected: string): boolean => {
@@ -77,7 +78,7 @@ const bearer = /^Bearer ([!-~]+)$/i
 const tokenCheck = (header: string | undefined, tokens: Tokens): HttpServerResponse.HttpServerResponse | undefined => {
   if (header === undefined) return missingToken
   const presented = bearer.exec(header)?.[1]
-  if (presented === undefined) return wrongToken
+  if (presented === undefined) return noToken
   let valid = false
   for (const token of tokens) {
     const expected = Redacted.value(token)

@@ -82,6 +82,7 @@ export const announced = (request: HttpServerRequest.HttpServerRequest, limit: n
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true })
+const anObject = 'send one JSON object, for example {"text": "hello"}'
 
 const parse = (bytes: ArrayBuffer): Effect.Effect<unknown, Invalid> => {
   let text: string
@@ -93,9 +94,10 @@ const parse = (bytes: ArrayBuffer): Effect.Effect<unknown, Invalid> => {
   try {
     return Effect.succeed(JSON.parse(text))
   } catch {
-    const remedy = 'send one JSON object, for example {"text": "hello"}'
     return Effect.fail(
-      text === "" ? new Invalid({ field: "body", value: "is empty", remedy }) : invalid("body", text, remedy)
+      text === ""
+        ? new Invalid({ field: "body", value: "is empty", remedy: anObject })
+        : invalid("body", text, anObject)
     )
   }
 }
@@ -145,13 +147,17 @@ export const Message = Schema.Struct({
 /** A post as it comes over the wire. */
 export const Post = Schema.Struct({ text: Schema.String })
 
+const missing = "is missing"
+
 const format = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) =>
     issue._tag === "UnexpectedKey"
       ? "is not a known field; leave it out or correct its name"
       : issue._tag === "MissingKey"
-        ? "is required"
-        : SchemaIssue.defaultLeafHook(issue).replace(/^Expected/, "expected")
+        ? missing
+        : SchemaIssue.defaultLeafHook(issue).replace(/^Expected (?=([aeiou])?)/, (_, vowel?: string) =>
+            vowel === undefined ? "has to be a " : "has to be an "
+          )
 })
 
 const pathText = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): string => {
@@ -182,12 +188,16 @@ export const decoder = <A>(schema: Schema.ConstraintCodec<A, unknown, never, nev
     const [issue] = format(result.failure.issue).issues
     const path = issue?.path ?? []
     const value = at(input, path)
+    const field = pathText(path)
+    const message = issue?.message ?? "is not valid"
     return Effect.fail(
-      new Invalid({
-        field: pathText(path),
-        value: value === undefined ? "" : visible(JSON.stringify(value)),
-        remedy: issue?.message ?? "is not valid"
-      })
+      message === missing
+        ? new Invalid({ field, value: missing, remedy: "add it" })
+        : new Invalid({
+            field,
+            value: value === undefined ? "" : visible(JSON.stringify(value)),
+            remedy: path.length === 0 ? anObject : message
+          })
     )
   }
 }
