@@ -30,6 +30,7 @@ export const exists = (path: string): boolean => existsSync(join(root, path))
 
 /** The manifest of the project (`.`), a package or an app. */
 export interface Manifest {
+  readonly files?: ReadonlyArray<string>
   readonly name: string
   readonly version: string
   readonly private?: boolean

@@ -58,4 +58,14 @@ describe("manifests", () => {
     )
     expect(silent).toEqual([])
   })
+
+  it("the patch of the SQLite driver is published with the runtime as it is applied here, under the name that the docs give", () => {
+    const [name = ""] = matching(/^patches\/@effect__sql-sqlite-node@.*\.patch$/)
+    expect(read(`packages/runtime/${name}`)).toBe(read(name))
+    expect(manifest("packages/runtime/package.json").files).toContain("patches")
+    const page = read("docs/embedding.md")
+    expect(page).toContain(`/node_modules/@sluice/runtime/${name}`.slice(1))
+    const version = manifest("packages/runtime/package.json").devDependencies?.["@effect/sql-sqlite-node"]
+    expect(page).toContain(`"@effect/sql-sqlite-node@${version}": ${name}`)
+  })
 })
