@@ -37,6 +37,7 @@ import * as Words from "./tools/Words.ts"
 import { version } from "./version.ts"
 import * as Watchdog from "./Watchdog.ts"
 import { patienceOf } from "./watchdogVerdict.ts"
+import * as YoungGeneration from "./YoungGeneration.ts"
 
 type Began = Extract<StopNews, { readonly _tag: "Began" }>
 
@@ -253,6 +254,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const channels = { http: channel }
   yield* announce(setup, { version, url, loaded, channels, epoch, postMortem, deadline: deadlineOf(drain) })
   notifier.ready(status)
+  YoungGeneration.release()
   const orders = {
     stop: gateway.stop,
     reload: Effect.ignore(reload),

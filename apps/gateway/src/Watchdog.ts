@@ -33,7 +33,7 @@ export const start = (options: {
 }): Watchdog => {
   const board = new Board()
   const charge: Charge = { memory: board.memory, patience: options.patience, file: options.file }
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "cjs"
   const worker = new Worker(new URL(`./watchdogWorker.${extension}`, import.meta.url), {
     workerData: charge,
     name: "watchdog",

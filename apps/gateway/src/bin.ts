@@ -7,9 +7,11 @@
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { record } from "./SignalRecorder.ts"
+import * as YoungGeneration from "./YoungGeneration.ts"
 
 const recorder = record()
 const cache = fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url))
 process.getBuiltinModule("node:module").enableCompileCache(cache)
+YoungGeneration.keep()
 const { main } = await import("./main.ts")
 main(recorder)

@@ -40,13 +40,13 @@ const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.m
 /** The program that crashes, bundled as the shipped one is, so that a hundred boots are quick. */
 const bundled = Effect.flatMap(temporaryFolder, (folder) =>
   Effect.promise(async () => {
-    const bundle = await rolldown({
-      input: { crashing: source("test/programs/crashing.ts"), watchdogWorker: source("src/watchdogWorker.ts") },
-      platform: "node",
-      tsconfig: false
-    })
-    await bundle.write({ dir: folder, format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name].js" })
-    await bundle.close()
+    const write = async (path: string, format: "esm" | "cjs", extension: string) => {
+      const bundle = await rolldown({ input: source(path), platform: "node", tsconfig: false })
+      await bundle.write({ dir: folder, format, entryFileNames: `[name].${extension}`, chunkFileNames: "[name].js" })
+      await bundle.close()
+    }
+    await write("src/watchdogWorker.ts", "cjs", "cjs")
+    await write("test/programs/crashing.ts", "esm", "js")
     return join(folder, "crashing.js")
   })
 )
