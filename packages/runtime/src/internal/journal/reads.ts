@@ -90,9 +90,10 @@ export const figures = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Omit<Figures, "walBytes" | "writer">, SqlError> {
   const boot = yield* latestBoot(query)
   const counters = decode(boot?.counters ?? "{}")
+  // `+seq`: for the least of a primary key SQLite walks through the whole history instead of the small index of what waits.
   const [oldest] = yield* query<{ readonly at: number }>(
     `select accepted_at as at from sluice_inbound where seq = (select min(seq) from (
-       select min(seq) as seq from sluice_inbound where turn is null and ending is null
+       select min(+seq) as seq from sluice_inbound where turn is null and ending is null
        union all select min(first_seq) from sluice_turns where ended_at is null
        union all select min(first_seq) from sluice_turns where undelivered > 0))`
   )
