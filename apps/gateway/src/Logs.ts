@@ -79,6 +79,12 @@ const json = (event: Event): string => {
 
 const colors: { readonly [level: string]: number } = { error: 31, fatal: 31, warn: 33, debug: 90, trace: 90 }
 
+/** Values of a structure as values of their own: JSON within quotes is nothing to read. */
+const plain = ([key, value]: readonly [string, unknown]): ReadonlyArray<readonly [string, unknown]> =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Error)
+    ? Object.entries(value).map(([inner, one]): readonly [string, unknown] => [`${key}.${inner}`, one])
+    : [[key, value]]
+
 const pretty = (options: Options) => {
   const clock = new Intl.DateTimeFormat("sv-SE", {
     hour: "2-digit",
@@ -90,10 +96,12 @@ const pretty = (options: Options) => {
   return ({ annotations, cause, date, level, message }: Event): string => {
     const color = options.colors === true ? colors[level] : undefined
     const name = level.toUpperCase().padEnd(5)
-    const values = Object.entries(annotations).map(([key, value]) => {
-      const text = textOf(value)
-      return ` ${escape(key)}=${/^[^\s"=]+$/u.test(text) ? escape(shorten(text, 1024)) : escape(JSON.stringify(shorten(text, 1024)))}`
-    })
+    const values = Object.entries(annotations)
+      .flatMap(plain)
+      .map(([key, value]) => {
+        const text = Array.isArray(value) ? value.map(textOf).join("; ") : textOf(value)
+        return ` ${escape(key)}=${/^[^\s"=]+$/u.test(text) ? escape(shorten(text, 1024)) : escape(JSON.stringify(shorten(text, 1024)))}`
+      })
     const lines = (cause ?? "")
       .split("\n")
       .filter((line) => line !== "")

@@ -57,6 +57,15 @@ describe("the log", () => {
     })
   )
 
+  it.effect("shows lists and structures to people without JSON in quotes", () =>
+    Effect.gen(function* () {
+      const { lines, run } = record({ format: "pretty" })
+      const annotations = { changes: ["agent is new", "token has changed"], turn: { id: 7, age: 1.5 } }
+      yield* run(Effect.logInfo("seen").pipe(Effect.annotateLogs(annotations)))
+      assert.match(lines[0] ?? "", / seen changes="agent is new; token has changed" turn\.id=7 turn\.age=1\.5$/)
+    })
+  )
+
   it.effect("W4: a message with line feeds and escape sequences stays on one line in both formats", () =>
     Effect.gen(function* () {
       for (const format of ["json", "pretty"] as const) {
