@@ -260,6 +260,21 @@ describe("the report", () => {
     assert.include(idle, `  because   ${why} (80)`)
   })
 
+  it("a restart says so once, and is not called clean when it had to cut a turn", () => {
+    const again = { code: 75, why: "to be started again" }
+    const cut = { code: 80, why: "1 turn interrupted" }
+    const text = (reasons: (typeof fields)["reasons"]) =>
+      Shutdown.Report.text(new Shutdown.Report({ ...fields, phases: [], reasons, exitCode: 75 })).split("\n")
+    assert.deepStrictEqual(text([again]).slice(0, 2), [
+      "Stopped in 28.4 s (SIGUSR1, SIGTERM): clean, to be started again, exit 75",
+      "  deadline  30.0 s, drain.timeout"
+    ])
+    assert.deepStrictEqual(text([again, cut]).slice(0, 2), [
+      "Stopped in 28.4 s (SIGUSR1, SIGTERM): the deadline was reached, to be started again, exit 75",
+      "  because   1 turn interrupted (80)"
+    ])
+  })
+
   it("a full disk that several parts notice is one reason, and the phase that stores the report is under way", () => {
     const full = { code: 74, why: "the gateway could not go on: JournalError: disk full" }
     const close = { name: "close", millis: 3, outcome: "running" } as const

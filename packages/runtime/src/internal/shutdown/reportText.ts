@@ -2,7 +2,7 @@
  * A report and the last stop in words. At most 25 lines, the verdict first, then what was cut, then what is left, so
  * that the end of a terminal or a log shows what matters.
  */
-import { verdict } from "./exitCode.ts"
+import { overdue, restart, verdict } from "./exitCode.ts"
 import type { DrainRow, PhaseRow, Report, SessionRow } from "./Report.ts"
 
 /** The most lines that a report has for people. */
@@ -97,7 +97,9 @@ const isToldByTurns = (phase: PhaseRow, report: Report): boolean =>
 
 const because = (report: Report): ReadonlyArray<string> => {
   const told = new Set(report.phases.filter((phase) => isToldByTurns(phase, report)).map(inPhase))
-  const reasons = report.reasons.filter(({ code, why }) => code !== 0 && !told.has(why))
+  // That it is to be started again stands in the first line.
+  const isTold = (code: number) => code === 0 || (code === restart && report.exitCode === restart)
+  const reasons = report.reasons.filter(({ code, why }) => !isTold(code) && !told.has(why))
   return atMost(
     [...new Set(reasons.map(({ code, why }) => `${oneLine(why)} (${code})`))].map((text) => row("because", text)),
     3
@@ -121,11 +123,17 @@ const phases = (report: Report): ReadonlyArray<string> => {
   ]
 }
 
+/** A restart that had to cut turns was not clean, whatever its code. */
+const how = ({ exitCode, reasons }: Report): string =>
+  exitCode === restart && reasons.some(({ code }) => code === overdue)
+    ? `${verdict(overdue)}, to be started again`
+    : verdict(exitCode)
+
 /** The report for people. */
 export const reportText = (report: Report): string => {
   const by = report.by.length === 0 ? "" : ` (${oneLine(report.by.join(", "), 60)})`
   const lines = [
-    `Stopped in ${inWords(report.millis)}${by}: ${verdict(report.exitCode)}, exit ${report.exitCode}`,
+    `Stopped in ${inWords(report.millis)}${by}: ${how(report)}, exit ${report.exitCode}`,
     ...because(report),
     row("deadline", `${inWords(report.deadline.millis)}, ${oneLine(report.deadline.source, 100)}`),
     ...phases(report),
