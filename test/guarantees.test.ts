@@ -92,7 +92,7 @@ describe("guarantees", () => {
         ? [`${id} has no test`]
         : files.flatMap((file) => (exists(file) && proofs.get(id)?.has(file) ? [] : [`${id} is not in ${file}`]))
     )
-    expect(wrong, hint).toEqual([])
+    expect({ wrong, hint }).toEqual({ wrong: [], hint })
   })
 
   it("the README links each promise that is one to tests that exist and name the promise or a scenario of it", () => {
@@ -108,7 +108,7 @@ describe("guarantees", () => {
         return exists(file) && names ? [] : [`${id} is not proved in ${file}`]
       })
     })
-    expect(wrong, hint).toEqual([])
+    expect({ wrong, hint }).toEqual({ wrong: [], hint })
   })
 
   it("there is a section for each of C1 to C10", () => {

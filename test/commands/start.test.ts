@@ -55,6 +55,9 @@ describe("npm start", () => {
   it("hands on its arguments and the exit code", () => {
     const args = ["start", "--silent", "--", "check", "--config", join(folder, "bad.yaml")]
     const { status, stderr, stdout } = spawnSync("npm", args, { cwd: root, env, encoding: "utf8" })
-    expect({ status, output: `${stdout}${stderr}` }).toEqual({ status: 78, output: expect.stringContaining("drain.timeout") })
+    expect({ status, output: `${stdout}${stderr}` }).toEqual({
+      status: 78,
+      output: expect.stringContaining("drain.timeout")
+    })
   })
 })

@@ -80,17 +80,15 @@ const Handlers = HttpApiBuilder.group(
     return handlers.handleAll({
       // Returns = committed.
       say: ({ params, payload }) =>
-        gateway
-          .accept({ conversation: params.chat, id: payload.id, sender: payload.user, text: payload.text })
-          .pipe(
-            Effect.catchTags({
-              RateLimited: unavailable,
-              Full: unavailable,
-              Busy: unavailable,
-              ShuttingDown: unavailable,
-              Storage: unavailable
-            })
-          ),
+        gateway.accept({ conversation: params.chat, id: payload.id, sender: payload.user, text: payload.text }).pipe(
+          Effect.catchTags({
+            RateLimited: unavailable,
+            Full: unavailable,
+            Busy: unavailable,
+            ShuttingDown: unavailable,
+            Storage: unavailable
+          })
+        ),
       // The reply above a number: at once, or as soon as it is there.
       next: ({ params }) =>
         gateway

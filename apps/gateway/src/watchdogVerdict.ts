@@ -43,7 +43,8 @@ export class Watch {
     const since = sight.now - this.#last.now
     const late = since - tick > pause ? since - tick : 0
     if (this.#last.deadline !== sight.deadline) this.#paused = 0
-    if (sight.deadline !== 0) this.#paused += late
+    // The whole of it: what comes after a pause has to be found in memory and on disk again.
+    if (sight.deadline !== 0 && late > 0) this.#paused += since
     this.#blocked = sight.beats === this.#last.beats ? this.#blocked + since - late : 0
     this.#last = sight
     if (sight.deadline !== 0) {

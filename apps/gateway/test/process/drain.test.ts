@@ -297,6 +297,9 @@ describe("S12: a process that is stopped and goes on", () => {
           environment: { SLUICE_DRAIN_TIMEOUT: "1s", NODE_OPTIONS: "--import ./block.mjs" },
           ...(yield* blocking)
         })
+        // A turn that holds the stop in its drain until the loop is blocked.
+        yield* gateway.client.send("kim", "work 30s slow")
+        yield* turnRuns(gateway, "kim")
         const sent = yield* gateway.signal("SIGTERM")
         const exit = yield* gateway.exited
         assert.strictEqual(exit.signal, "SIGKILL")

@@ -23,10 +23,7 @@ export const provideAgent = <R>(agent: Agent<R>, context: Context.Context<R>): A
   const { orphans } = agent
   const opened = ({ answer }: OpenAgent<R>): OpenAgent => ({
     answer: (turn) =>
-      Stream.updateContext(
-        answer(turn),
-        (current: Context.Context<never>) => Context.merge<R, never>(context, current)
-      )
+      Stream.updateContext(answer(turn), (current: Context.Context<never>) => Context.merge<R, never>(context, current))
   })
   return {
     ...(agent as Omit<Agent<never>, "open" | "orphans">),
