@@ -11,6 +11,8 @@ const maxBytes = 16 * 1024 * 1024
 /** See the header. */
 export class WaitingRows {
   readonly #rows = new Map<number, Row>()
+  // Stands behind what was taken out: a new walk would begin with everything that is gone already.
+  #oldest = this.#rows.values()
   #bytes = 0
 
   get(seq: number): Row | undefined {
@@ -24,10 +26,10 @@ export class WaitingRows {
       this.#rows.set(row.seq, row)
       this.#bytes += row.bytes
     }
-    if (this.#rows.size <= maxRows && this.#bytes <= maxBytes) return
-    for (const row of this.#rows.values()) {
-      if (this.#rows.size <= maxRows && this.#bytes <= maxBytes) return
-      this.#remove(row)
+    while (this.#rows.size > maxRows || this.#bytes > maxBytes) {
+      const { done, value } = this.#oldest.next()
+      if (done === true) this.#oldest = this.#rows.values()
+      else this.#remove(value)
     }
   }
 
