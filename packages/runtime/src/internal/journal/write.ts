@@ -79,6 +79,10 @@ const writerOf = (kind: Kind) => writers[kind] as unknown as Writes<Kind>
 
 /** The entries of a round by kind, in the order in which they are written. */
 export const byKind = (entries: ReadonlyArray<Entry>): ReadonlyArray<readonly [Kind, ReadonlyArray<Entry>]> => {
+  const [first] = entries
+  if (first === undefined) return []
+  // Most rounds are of one kind.
+  if (entries.every(({ kind }) => kind === first.kind)) return [[first.kind, entries]]
   const groups = new Map<Kind, Array<Entry>>()
   for (const entry of entries) {
     const group = groups.get(entry.kind)
