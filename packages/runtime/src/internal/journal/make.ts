@@ -27,6 +27,7 @@ import type { JournalOptions } from "./reports.ts"
 import { retentionOf } from "./retention.ts"
 import { migrations } from "./schema.ts"
 import { shape } from "./shape.ts"
+import { type Died, moved } from "./trouble.ts"
 import { Writer } from "./writer.ts"
 
 /** Opens the connection under the lock, so that it is closed before the lock is freed. */
@@ -96,6 +97,13 @@ const opened = Effect.fnUntraced(function* (
   return { ...found, clock, boundary, version }
 })
 
+/** Asked after each commit, before anybody is told of it. */
+const inPlace = (files: StoreFiles | undefined): Effect.Effect<void, Died> => {
+  if (files === undefined) return Effect.void
+  const isInPlace = files.watchPlace()
+  return Effect.suspend(() => (isInPlace() ? Effect.void : Effect.fail(moved)))
+}
+
 // A boot in which nobody writes loses at most so much of its uptime in a crash.
 const uptimeEvery = "1 hour"
 
@@ -137,6 +145,7 @@ export const makeJournal = <E, R>(
         laneEntries: options.laneEntries ?? 4096,
         laneBytes: options.laneBytes ?? 64 * 1024 * 1024,
         boundary,
+        inPlace: inPlace(files),
         freeReserve: beside("Freeing the reserve", files?.freeReserve),
         leaveWord: beside("Noting the failure", files === undefined ? undefined : () => files.leaveWord(opening.epoch))
       })

@@ -9,6 +9,7 @@ import type { Label } from "../boundary.ts"
 import type { Counters } from "./counters.ts"
 import type { Database } from "./database.ts"
 import type { RetentionMillis } from "./retention.ts"
+import type { Died } from "./trouble.ts"
 import type { TurnRecord } from "./rows.ts"
 
 /** What the writer is made with. */
@@ -29,6 +30,8 @@ export interface WriterOptions {
   readonly laneEntries: number
   readonly laneBytes: number
   readonly boundary: ((label: Label) => Effect.Effect<void>) | undefined
+  /** Fails when the store's file is not where it was. */
+  readonly inPlace: Effect.Effect<void, Died>
   /** Frees the space that is kept for a full disk. */
   readonly freeReserve: Effect.Effect<void>
   /** Leaves word beside the store that this epoch ended in a storage failure. */

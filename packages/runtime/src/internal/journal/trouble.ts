@@ -2,7 +2,7 @@
  * The words and the bounds of a writer in trouble: how long what is waited for,
  * and which writes a full disk still tries.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import type { Kind } from "./entries.ts"
 import { JournalError } from "./records.ts"
 
@@ -18,10 +18,18 @@ export const trialMillis = 300_000
 /** A boundary did not let the round pass: as if the process had died there. */
 export class Died {
   readonly cause: Cause.Cause<never>
-  constructor(cause: Cause.Cause<never>) {
+  readonly detail: string
+  constructor(cause: Cause.Cause<never>, detail = "the process was stopped") {
     this.cause = cause
+    this.detail = detail
   }
 }
+
+/** What is written to a file that nobody can open any more dies with the process: it must not be called stored. */
+export const moved = new Died(
+  Cause.empty,
+  "its file was moved or deleted while it was in use; put it back, or restore a backup, and start again"
+)
 
 /** Another epoch opened the store. */
 export const fencedDetail = "another gateway opened this store; it owns it now"

@@ -186,7 +186,7 @@ export class Writer {
       }
       this.#takeBack(round)
       if (error === undefined) return this.#oneByOne(entries, cause)
-      if (error instanceof Died) return this.#abort(entries, ended("Storage", "the process was stopped", error))
+      if (error instanceof Died) return this.#abort(entries, ended("Storage", error.detail, error))
       if (error instanceof FencedOff) return this.#abort(entries, ended("Fenced", fencedDetail, error))
       switch (classify(error)) {
         case "busy":
@@ -215,8 +215,9 @@ export class Writer {
   #attempt(round: Round, entries: ReadonlyArray<Entry>, number: number): Effect.Effect<void, RoundFailure> {
     const groups = byKind(entries)
     const body = fill(round, groups, number)
-    const { boundary, database } = this.#options
-    if (boundary === undefined) return database.transaction(body)
+    const { boundary, database, inPlace } = this.#options
+    const stored = <E>(body: Effect.Effect<void, E>) => Effect.andThen(database.transaction(body), inPlace)
+    if (boundary === undefined) return stored(body)
     const kinds = new Set(groups.map(([kind]) => boundaryOf[kind]).filter((kind) => kind !== undefined))
     const cross = (when: "before" | "inside" | "after") =>
       Effect.forEach(kinds, (kind) => Effect.interruptible(boundary(`${when}:${kind}`)), { discard: true }).pipe(
@@ -224,7 +225,7 @@ export class Writer {
       )
     return Effect.andThen(
       cross("before"),
-      Effect.andThen(database.transaction(Effect.andThen(body, cross("inside"))), cross("after"))
+      Effect.andThen(stored(Effect.andThen(body, cross("inside"))), cross("after"))
     )
   }
 

@@ -22,6 +22,8 @@ export interface StoreFiles {
   readonly clearWord: () => void
   /** Bytes of the write-ahead log. */
   readonly walBytes: () => number
+  /** Remembers which file it is; the answer says whether that one still has this name. */
+  readonly watchPlace: () => () => boolean
 }
 
 const reserveBytes = 1024 * 1024
@@ -75,6 +77,14 @@ export const storeFiles = (file: string): StoreFiles => {
     clearWord: () => {
       fs.rmSync(word, { force: true })
     },
-    walBytes: () => sizeOf(`${file}-wal`)
+    walBytes: () => sizeOf(`${file}-wal`),
+    watchPlace: () => {
+      const look = () => fs.statSync(file, { throwIfNoEntry: false })
+      const first = look()
+      return () => {
+        const now = look()
+        return now !== undefined && now.ino === first?.ino && now.dev === first.dev
+      }
+    }
   }
 }
