@@ -21,9 +21,12 @@ export class Live {
   readonly #rested: (session: Session) => void
   readonly #failed: (cause: Cause.Cause<JournalError>) => void
   readonly #fibers = new Map<Session, Fiber.Fiber<void, JournalError>>()
-  /** Idle ones, least recently used first, and those that wait for a place. */
+  /** Those whose turn runs, idle ones (least recently used first), and those that wait for a place. */
+  readonly #busy = new Set<Session>()
   readonly #idle = new Set<Session>()
   readonly #waiting = new Set<Session>()
+  // Stands behind those that got their place: a new walk would pass everybody who is gone already.
+  #next = this.#waiting.values()
   readonly #whenEmpty = new Set<() => void>()
   #closed = false
   /** Small tasks that belong to no session's fiber. */
@@ -49,10 +52,18 @@ export class Live {
   /** A turn of the session begins. */
   busy(session: Session) {
     this.#idle.delete(session)
+    this.#busy.add(session)
+  }
+
+  /** Whether it is true of a session whose turn runs. */
+  someBusy(isTrue: (session: Session) => boolean) {
+    for (const session of this.#busy) if (isTrue(session)) return true
+    return false
   }
 
   /** A turn of the session has ended. With nothing more to do it makes room for those that wait. */
   rested(session: Session) {
+    this.#busy.delete(session)
     if (this.#waiting.size > 0 && !session.hasWork) session.evicted = true
     else this.#idle.add(session)
   }
@@ -88,6 +99,7 @@ export class Live {
 
   #end(session: Session, exit: Exit.Exit<void, JournalError>) {
     this.#fibers.delete(session)
+    this.#busy.delete(session)
     this.#idle.delete(session)
     if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
       // The journal failed, or this program has a mistake: one session must not end unseen.
@@ -96,14 +108,26 @@ export class Live {
       // What came while it was closing.
       this.start(session)
     }
-    for (const next of this.#waiting) {
-      if (this.#fibers.size >= this.#most) break
-      this.#waiting.delete(next)
+    while (this.#fibers.size < this.#most) {
+      const next = this.#first()
+      if (next === undefined) break
       if (dispatchable(next)._tag !== "End") this.#begin(next)
       else this.#rested(next)
     }
     if (!this.has(session)) this.#rested(session)
     if (this.#fibers.size === 0) for (const told of [...this.#whenEmpty]) told()
+  }
+
+  /** Takes out the one that has waited longest. */
+  #first(): Session | undefined {
+    if (this.#waiting.size === 0) return undefined
+    let next = this.#next.next()
+    if (next.done === true) {
+      this.#next = this.#waiting.values()
+      next = this.#next.next()
+    }
+    if (next.value !== undefined) this.#waiting.delete(next.value)
+    return next.value
   }
 
   /** Completes when no session has a fiber. */
