@@ -14,6 +14,7 @@ import { Bursts, burstRow } from "./internal/bursts.ts"
 import { checkInbound, checkPost } from "./internal/intake/check.ts"
 import { Receipts } from "./internal/intake/Receipts.ts"
 import { Switches } from "./internal/intake/Switches.ts"
+import { UnderWay } from "./internal/intake/UnderWay.ts"
 import { Registered } from "./internal/registry.ts"
 import { Journal, type JournalError, type Row } from "./Journal.ts"
 import {
@@ -153,6 +154,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const registered = yield* Registered
   const receipts = new Receipts()
   const switches = new Switches()
+  const underWay = new UnderWay()
   let held = false
   let refused = false
   const routed = routing({ journal, outbox, sessions, bursts, commands }, receipts, switches)
@@ -180,9 +182,12 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
       // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
       const hears = registered.entries.channels.get(channel)?.kind === "server"
-      const full = !command && hears && session !== undefined && sessions.fullUnsafe(session)
+      const room = command || !hears || session === undefined ? Infinity : sessions.roomUnsafe(session)
       const admitted = admitting(channel, inbound, address, command)
-      return full ? Effect.andThen(isRepeat(address, inbound.id), admitted) : admitted
+      if (session === undefined || room === Infinity) return admitted
+      return underWay.of(session) < room
+        ? underWay.counted(session, admitted)
+        : Effect.andThen(isRepeat(address, inbound.id), admitted)
     })
 
   /** A full queue refuses what is new; a repeat gets its first receipt all the same. */

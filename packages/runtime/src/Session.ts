@@ -131,9 +131,9 @@ export class Session {
     return !this.hasWork && this.arriving === 0 && this.orphan === undefined
   }
 
-  /** The next message would fall. With those of the burst that is still open: who can be refused is not told so after the commit. */
-  get isFull(): boolean {
-    return this.running !== undefined && this.line.drop === "new" && this.line.room <= this.arriving
+  /** How many more messages may come before one would fall: with those of the burst that is still open. Infinite where the older ones fall. */
+  get room(): number {
+    return this.running !== undefined && this.line.drop === "new" ? this.line.room - this.arriving : Infinity
   }
 
   /** Something changed: look again. Synchronous; harmless at any time. */

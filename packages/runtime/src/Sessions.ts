@@ -30,8 +30,8 @@ export class Sessions extends Context.Service<
     readonly withdrawnUnsafe: (session: number, count: number) => void
     /** A burst closed: its messages wait for the session. Synchronous, in seq order; never loses any. */
     readonly sendUnsafe: (session: number, rows: ReadonlyArray<RowKey>) => void
-    /** Whether the next message would fall at once (`drop` `new` at the cap): refuse it before it is committed. */
-    readonly fullUnsafe: (session: number) => boolean
+    /** How many more messages may come before one would fall at once (`drop` `new`): refuse others before they are committed. */
+    readonly roomUnsafe: (session: number) => number
     /** Whether any session has an open question or a full line: then it matters which session a message is of. */
     readonly mindfulUnsafe: () => boolean
     /** The option of an open question that a text names, by its words or (with one question open) its place; else `undefined`. */

@@ -42,8 +42,9 @@ export const coming = (roster: Roster) => ({
     if (session.running !== undefined) behind(roster, session)
     roster.wake(session)
   },
-  fullUnsafe: (id: number) => roster.get(id)?.isFull ?? false,
-  mindfulUnsafe: () => roster.some((session) => session.questions.size > 0 || session.isFull),
+  roomUnsafe: (id: number) => roster.get(id)?.room ?? Infinity,
+  // Both only while a turn runs: thousands may wait, but few run.
+  mindfulUnsafe: () => roster.live.someBusy((session) => session.questions.size > 0 || session.room <= 0),
   answerUnsafe: (id: number, text: string) => {
     const questions = [...(roster.get(id)?.questions.values() ?? [])]
     // With more than one question open a bare number names none of them.
