@@ -67,8 +67,9 @@ export interface Piece {
   readonly next: Place | undefined
 }
 
-// Rows that one round looks at.
+// Rows that one round looks at, and bytes of the messages among them, whose texts it may have to read.
 const window = 2000
+const windowBytes = 8 * 1024 * 1024
 
 /** What the rules of a round are measured against. */
 interface Limits {
@@ -194,12 +195,14 @@ export const compact = Effect.fnUntraced(function* (round: Round, place: Place):
   const table = tables[place.table]
   const rule = rules[place.table]
   if (table === undefined || rule === undefined) return { rows: 0, next: undefined }
-  const key = place.table === 0 ? "seq" : "id"
-  const [row] = yield* query<{ readonly upTo: number | null }>(
-    `select max(${key}) as upTo from (select ${key} from ${table} where ${key} > ? order by ${key} limit ?)`,
+  const columns = place.table === 0 ? "seq as id, bytes" : "id, 0 as bytes"
+  const found = yield* query<{ readonly id: number; readonly bytes: number }>(
+    `select ${columns} from ${table} where ${place.table === 0 ? "seq" : "id"} > ? order by 1 limit ?`,
     [place.after, window]
   )
-  const upTo = row?.upTo ?? undefined
+  let room = windowBytes
+  const over = found.findIndex(({ bytes }, index) => (room -= bytes) < 0 && index > 0)
+  const upTo = found.at(over === -1 ? -1 : over - 1)?.id
   if (upTo === undefined) return { rows: 0, next: { table: place.table + 1, after: 0 } }
   const rows = yield* rule(query, {
     after: place.after,
