@@ -14,7 +14,7 @@ import * as FollowupQueue from "./FollowupQueue.ts"
 import { around, bound, closeAgent, type Kept, openAgent } from "./internal/session/agents.ts"
 import { attempt, type Cut, type Outcome, type Pulse } from "./internal/session/attempt.ts"
 import { claimNext, toTurn } from "./internal/session/claiming.ts"
-import type { Environment } from "./internal/session/Environment.ts"
+import { Alarm, type Environment } from "./internal/session/Environment.ts"
 import { endPermissions, onEvent } from "./internal/session/events.ts"
 import { finish } from "./internal/session/finish.ts"
 import { dispatchable, waitsForResume } from "./internal/session/next.ts"
@@ -239,15 +239,21 @@ export class Session {
 
   /** `true` when it was rung, `false` when the time was over. */
   #park(millis: number | undefined): Effect.Effect<boolean> {
-    const rung = Effect.callback<boolean>((resume) => {
-      this.#parked = () => resume(Effect.succeed(true))
+    return Effect.callback<boolean>((resume) => {
+      const { alarms } = this.env
+      const over = new Alarm(() => leave(false))
+      const leave = (rung: boolean) => {
+        this.#parked = undefined
+        alarms.disarm(over)
+        resume(Effect.succeed(rung))
+      }
+      this.#parked = () => leave(true)
+      if (millis !== undefined) alarms.arm(over, alarms.now() + millis)
       return Effect.sync(() => {
         this.#parked = undefined
+        alarms.disarm(over)
       })
     })
-    return millis === undefined
-      ? rung
-      : Effect.map(Effect.timeoutOption(rung, millis), (option) => option._tag === "Some")
   }
 
   /** Waits for what the work needs, then chooses it: what waited may have changed meanwhile. */

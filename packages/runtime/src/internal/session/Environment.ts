@@ -6,6 +6,7 @@ import type { Journal } from "../../Journal.ts"
 import type { Outbox } from "../../Outbox.ts"
 import type { Running, Session } from "../../Session.ts"
 import type { Drop, Mode } from "../../FollowupQueue.ts"
+import { Deadline, type Deadlines } from "../Deadlines.ts"
 import type { Registered } from "../registry.ts"
 import type { Roll } from "../shutdown/Roll.ts"
 import type { Outcome } from "./attempt.ts"
@@ -22,6 +23,16 @@ export interface SessionOptions {
   readonly backoff: ReadonlyArray<number>
 }
 
+/** A time that a session waits for. All of them share one timer: a sleeping fiber each would be most of what an idle session weighs. */
+export class Alarm extends Deadline {
+  readonly ring: () => void
+
+  constructor(ring: () => void) {
+    super()
+    this.ring = ring
+  }
+}
+
 /** The surroundings of a session. */
 export interface Environment {
   readonly journal: Journal["Service"]
@@ -33,6 +44,7 @@ export interface Environment {
   /** Monotonic and wall milliseconds. */
   readonly now: () => number
   readonly wallNow: () => number
+  readonly alarms: Deadlines<Alarm>
   readonly gate: Gate
   /** Turns in whose runs the process died twice are tried one at a time. */
   readonly suspects: Gate

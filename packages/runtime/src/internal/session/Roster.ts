@@ -23,7 +23,7 @@ import { Watchers } from "./Watchers.ts"
 type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
 /** What a roster is given; the rest of the environment is its own. */
-export type Given = Pick<Environment, "journal" | "outbox" | "registered" | "options">
+export type Given = Pick<Environment, "journal" | "outbox" | "registered" | "options" | "alarms">
 
 const named = (outcome: Outcome): string =>
   outcome._tag === "Cut" ? outcome.cut._tag.toLowerCase() : outcome._tag.toLowerCase()

@@ -8,9 +8,10 @@ import * as Effect from "effect/Effect"
 import { Journal } from "../../Journal.ts"
 import { Outbox } from "../../Outbox.ts"
 import type { Sessions } from "../../Sessions.ts"
+import * as Deadlines from "../Deadlines.ts"
 import { Registered } from "../registry.ts"
 import { coming } from "./coming.ts"
-import type { SessionOptions } from "./Environment.ts"
+import type { Alarm, SessionOptions } from "./Environment.ts"
 import { following } from "./following.ts"
 import { Roster } from "./Roster.ts"
 import { end, stopping } from "./stopping.ts"
@@ -21,7 +22,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
   const outbox = yield* Outbox
   const registered = yield* Registered
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const roster = new Roster({ journal, outbox, registered, options }, yield* Clock.Clock, runFork)
+  const alarms = yield* Deadlines.make<Alarm>((alarm) => alarm.ring())
+  const roster = new Roster({ journal, outbox, registered, options, alarms }, yield* Clock.Clock, runFork)
   yield* Effect.addFinalizer(() => end(roster))
   return {
     ...coming(roster),
