@@ -1,4 +1,7 @@
-/** T12: HTTP intake with a durable accept over the bare router, 64 keep-alive clients in this process. */
+/**
+ * T12: HTTP intake with a durable accept over the bare router. Both servers are processes of their own and stay up for
+ * all rounds; the 64 keep-alive clients are this process and load both alike.
+ */
 import { spawn } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { Agent, request } from "node:http"

@@ -1,4 +1,7 @@
-/** T1, T2, T8: what the journal's intake costs over the driver alone, and the mark of a stop. */
+/**
+ * T1, T2, T8: what the journal's intake costs over the driver alone, and the mark of
+ * a stop. Each round has a new store on the same disk as its limit.
+ */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { type Figure, interleave, median, ms, now, perSecond, quantile, thousands } from "./figure.ts"
@@ -38,7 +41,7 @@ export const T1 = (): Promise<Figure> =>
       db.close()
       return perSecond(count, took)
     }
-    const { a, b, ratio } = await interleave(5, ours, limit)
+    const { a, b, ratio } = await interleave(7, ours, limit)
     return {
       id: "T1",
       what: "durable accepts/s, 64 clients, FULL, over raw transactions of 64 rows",

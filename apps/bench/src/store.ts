@@ -30,11 +30,22 @@ export const withJournal = <A>(
   use: (journal: Journal["Service"]) => Effect.Effect<A, unknown>
 ): Promise<A> => Effect.runPromise(Effect.provide(Effect.flatMap(Journal, use), journal(filename)))
 
-/** The same schema by the driver alone, with the same durability. */
+// The journal's own: a limit with SQLite's defaults would checkpoint four times as often.
+const settings = [
+  "journal_mode = wal",
+  "synchronous = full",
+  "journal_size_limit = 67108864",
+  "temp_store = memory",
+  "wal_autocheckpoint = 4000",
+  "cache_size = -8000",
+  "foreign_keys = off"
+]
+
+/** The same schema by the driver alone: same indexes, same durability, same settings. */
 export const raw = async (filename: string): Promise<DatabaseSync> => {
   await withJournal(filename, () => Effect.void)
   const db = new DatabaseSync(filename)
-  db.exec("pragma journal_mode = wal; pragma synchronous = full")
+  for (const setting of settings) db.exec(`pragma ${setting}`)
   return db
 }
 
