@@ -151,3 +151,15 @@ export const load = Effect.fnUntraced(function* (
   if (!isTree(tree)) return yield* syntax(name, 1, "the file must hold keys and values, such as `http: { port: 4747 }`")
   return { path, folder: dirname(path), tree, place }
 })
+
+/** The same for who needs only some keys: a file that can't be parsed counts as none unless its text names one of them. */
+export const loadFor = Effect.fnUntraced(function* (
+  path: string,
+  origin: string,
+  keys: ReadonlyArray<string>
+): Effect.fn.Return<File | undefined, ConfigurationError> {
+  const text = yield* read(path, origin)
+  return yield* Effect.catch(load(path, origin), (error) =>
+    keys.some((key) => text.includes(key)) ? Effect.fail(error) : Effect.undefined
+  )
+})

@@ -221,13 +221,18 @@ export interface Place {
   readonly environment: Sources["environment"]
 }
 
-/** Finds the state directory. A gateway can be asked and stopped also while somebody is editing its configuration. */
+/**
+ * Finds the state directory. A gateway can be asked and stopped also while somebody is editing its configuration; but a
+ * file that can't be parsed and may name another directory is no reason to stop the gateway of the default one.
+ */
 export const place = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Return<Place, ConfigurationError> {
   const given = givenFile(sources)
   const path = ConfigurationFile.find(given.path, sources.folder)
-  const file = path === undefined ? undefined : yield* ConfigurationFile.load(path, given.origin)
-  const written = normalize(file?.tree ?? {}, file?.folder ?? sources.folder)
   const [variables, flags] = [fromVariables(sources).tree, fromFlags(sources).tree]
+  const named = [variables, flags].some((tree) => Setting.get(tree, ["stateDirectory"]) !== undefined)
+  const needed = named ? [] : ["stateDirectory"]
+  const file = path === undefined ? undefined : yield* ConfigurationFile.loadFor(path, given.origin, needed)
+  const written = normalize(file?.tree ?? {}, file?.folder ?? sources.folder)
   const all = [normalize(Configuration.builtIn, sources.folder), written, variables, flags].reduce(Setting.merge)
   const text = (key: ReadonlyArray<string>) => {
     const value = Setting.get(all, key)

@@ -8,7 +8,8 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { readFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Recorded, sluice } from "../src/Cli.ts"
 import { codes, Ending, exitCodeOf, lastWords } from "../src/Exit.ts"
@@ -87,6 +88,27 @@ describe("tools without a gateway", () => {
           assert.strictEqual(released, 1)
         }
       })
+    )
+  )
+
+  it.live("look for it also while its configuration can't be parsed, unless that may name another directory", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const file = join(folder, "sluice.yaml")
+        const own = ["--config", file, "--state-dir", folder]
+        writeFileSync(file, "stateDirectory: there\na: [")
+        for (const name of ["stop", "reload", "status"]) {
+          assert.strictEqual((yield* type(name, ...own)).code, codes.notRunning, name)
+        }
+        assert.strictEqual((yield* type("report", ...own)).code, codes.failed)
+        const unsure = yield* type("stop", "--config", file)
+        assert.strictEqual(unsure.code, codes.configuration)
+        assert.match(unsure.words.join("\n"), /configuration file \(sluice\.yaml:2\)/)
+        const { place } = yield* Effect.promise(() => import("../src/ConfigurationSources.ts"))
+        writeFileSync(file, "a: [")
+        const found = yield* place({ environment: {}, folder })
+        assert.strictEqual(found.stateDirectory, join(folder, ".sluice"))
+      }).pipe(Effect.orDie)
     )
   )
 
