@@ -78,5 +78,6 @@ export const problem = (
   if (found !== undefined) return fileProblem(program, found)
   const plain = files.find((file) => kind(file) === "plain")
   if (plain !== undefined) return fileProblem(program, plain)
-  return `program "${program}" was not found on PATH (${folders.join(path.delimiter)}): install it or give its whole path in argv[0]`
+  const shown = folders.length > 3 ? [...folders.slice(0, 3), "..."] : folders
+  return `program "${program}" was not found on PATH (${shown.join(path.delimiter)}): install it or give its whole path in argv[0]`
 }
