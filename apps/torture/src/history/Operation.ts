@@ -1,0 +1,148 @@
+/**
+ * What a history is made of: everything that clients, the far sides of channels,
+ * agents and whoever starts, stops and kills the gateway did and saw, each in its
+ * own words and none of them the gateway's. A history is a file of lines of JSON;
+ * the checker reads nothing else. An operation begins with `invoke` and ends with
+ * `ok` (it happened), `fail` (it did not happen) or `info` (nobody knows).
+ */
+
+/** A moment in milliseconds of the machine's monotonic clock: comparable between processes, with fractions. */
+export type Moment = number
+
+/** How far an operation is. */
+export type Phase = "invoke" | "ok" | "fail" | "info"
+
+/** What the channel promises of its deliveries. */
+export type DeliveryClass = "pull" | "keyed" | "edit" | "resend-once" | "hold"
+
+interface Told {
+  readonly at: Moment
+  /** Who says it: a client, a far side, an agent, the supervisor. */
+  readonly by: string
+}
+
+/** A client hands in a message. `ok` is the acknowledgement, `fail` a refusal for good, `info` a lost answer. */
+export interface Send extends Told {
+  readonly op: "send"
+  readonly phase: Phase
+  readonly channel: string
+  readonly conversation: string
+  /** The client's own id of the message, the same in each repeat; unique in the whole history. */
+  readonly id: string
+  /** Place among what this client sent in this conversation, from 1; the client sends n+1 after n is acknowledged. */
+  readonly n: number
+  /** The number of the acknowledgement, with `ok`. */
+  readonly seq?: number
+  readonly duplicate?: boolean
+  /** A command or a message that may end without an answer of an agent: only its end counts, not its order. */
+  readonly command?: boolean
+  readonly why?: string
+}
+
+/** An agent's program begins a run (`invoke`) and ends it: `ok` answered, `fail` was told to stop. No end: it died. */
+export interface Run extends Told {
+  readonly op: "run"
+  readonly phase: Phase
+  readonly conversation: string
+  /** Which run it is: unique in the whole history. */
+  readonly run: string
+  readonly pid: number
+  /** Ids of the messages that it was given, in order. */
+  readonly ids: ReadonlyArray<string>
+}
+
+/** What a far side shows: `new` a message of its own, `edit` an earlier one has this text now, `pull` a reader got it. */
+export interface Deliver extends Told {
+  readonly op: "deliver"
+  readonly phase: "invoke" | "ok" | "info"
+  readonly channel: string
+  readonly class: DeliveryClass
+  readonly conversation: string
+  readonly kind: "new" | "edit" | "pull"
+  /** The far side's id of what is shown (its number, for a pull). */
+  readonly remoteId: string
+  /** The key that came with it, for classes that have one. */
+  readonly key?: string
+  /** `answer` of an agent, `notice` of the gateway, `command`'s reply, `placeholder`, or a `copy` that says so. */
+  readonly what: "answer" | "notice" | "command" | "placeholder" | "copy"
+  /** The messages that it answers, in order, as its text (or `inReplyTo`) says. */
+  readonly ids: ReadonlyArray<string>
+  /** The run that wrote it, as its text says. */
+  readonly run?: string
+}
+
+/** A gateway is started (`invoke`), is ready (`ok`), or ended before (`fail`). */
+export interface Boot extends Told {
+  readonly op: "boot"
+  readonly phase: Phase
+  readonly boot: number
+  readonly pid: number
+  /** Messages without an end when it was started, as the clients know. */
+  readonly open?: number
+}
+
+/** The gateway's process is killed by the harness, with no chance to say anything. */
+export interface Kill extends Told {
+  readonly op: "kill"
+  readonly phase: "ok"
+  readonly boot: number
+  readonly pid: number
+  /** What it was doing: a label of a boundary, `load`, `boot`, `stop`, `reload`, or the fault. */
+  readonly during: string
+}
+
+/** A stop is asked for (`invoke`) and over (`ok`). */
+export interface Stop extends Told {
+  readonly op: "stop"
+  readonly phase: Phase
+  readonly boot: number
+  /** The deadline in milliseconds that it was given, with `invoke`. */
+  readonly deadline?: number
+  readonly exitCode?: number
+  /** The report that the gateway gave, with `ok`. */
+  readonly report?: unknown
+  /** What the agents did that it had to wait for, for the table of stop times. */
+  readonly behaviour?: string
+}
+
+/** The process of a gateway is gone. */
+export interface Exit extends Told {
+  readonly op: "exit"
+  readonly phase: "ok"
+  readonly boot: number
+  readonly pid: number
+  readonly code: number | null
+  readonly signal: string | null
+  /** Processes with the mark of this gateway's agents that are alive after a planned exit. */
+  readonly left?: ReadonlyArray<number>
+}
+
+/** The configuration is read again. */
+export interface Reload extends Told {
+  readonly op: "reload"
+  readonly phase: Phase
+  readonly boot: number
+}
+
+/** Something outside was broken on purpose, or mended: a disk, a clock, a network, a neighbour. */
+export interface Fault extends Told {
+  readonly op: "fault"
+  readonly phase: "invoke" | "ok"
+  readonly what: string
+}
+
+/** The gateway's own ledger at the end, after all work is done: what `sluice audit --json` printed. */
+export interface Ledger extends Told {
+  readonly op: "ledger"
+  readonly phase: "ok"
+  readonly ledger: unknown
+}
+
+/** The harness has seen everything come to rest: no work is open, nobody sends any more. Without it I1 can't be judged. */
+export interface Rest extends Told {
+  readonly op: "rest"
+  readonly phase: "ok"
+}
+
+/** A line of a history. */
+export type Operation = Send | Run | Deliver | Boot | Kill | Stop | Exit | Reload | Fault | Ledger | Rest
