@@ -146,3 +146,8 @@ export interface Rest extends Told {
 
 /** A line of a history. */
 export type Operation = Send | Run | Deliver | Boot | Kill | Stop | Exit | Reload | Fault | Ledger | Rest
+
+type WithoutMoment<T> = T extends Operation ? Omit<T, "at"> & { readonly at?: Moment } : never
+
+/** A line that is about to be written; its moment is now unless it is said. */
+export type Untimed = WithoutMoment<Operation>
