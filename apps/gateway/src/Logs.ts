@@ -79,6 +79,10 @@ const json = (event: Event): string => {
 
 const colors: { readonly [level: string]: number } = { error: 31, fatal: 31, warn: 33, debug: 90, trace: 90 }
 
+/** Lines that a person reads one by one: sentences, and more than one of them. */
+const isSentences = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.length > 1 && value.every((one) => typeof one === "string" && one.includes(" "))
+
 /** Values of a structure as values of their own: JSON within quotes is nothing to read. */
 const plain = ([key, value]: readonly [string, unknown]): ReadonlyArray<readonly [string, unknown]> =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Error)
@@ -96,14 +100,14 @@ const pretty = (options: Options) => {
   return ({ annotations, cause, date, level, message }: Event): string => {
     const color = options.colors === true ? colors[level] : undefined
     const name = level.toUpperCase().padEnd(5)
-    const values = Object.entries(annotations)
-      .flatMap(plain)
+    const all = Object.entries(annotations).flatMap(plain)
+    const values = all
+      .filter(([, value]) => !isSentences(value))
       .map(([key, value]) => {
         const text = Array.isArray(value) ? value.map(textOf).join("; ") : textOf(value)
         return ` ${escape(key)}=${/^[^\s"=]+$/u.test(text) ? escape(shorten(text, 1024)) : escape(JSON.stringify(shorten(text, 1024)))}`
       })
-    const lines = (cause ?? "")
-      .split("\n")
+    const lines = [...all.flatMap(([, value]) => (isSentences(value) ? value : [])), ...(cause ?? "").split("\n")]
       .filter((line) => line !== "")
       .map((line) => `\n    ${escape(shorten(line, 1024))}`)
     const shownLevel = color === undefined ? name : `\u001b[${color}m${name}\u001b[0m`

@@ -25,6 +25,7 @@ import * as Address from "./Address.ts"
 import type { Sources } from "./ConfigurationSources.ts"
 import { codes, Ending } from "./Exit.ts"
 import * as Lines from "./Lines.ts"
+import { Loaded } from "./Loaded.ts"
 import { escape, escapeJson } from "./LogEncoder.ts"
 import type * as Operations from "./Operations.ts"
 import * as Pipeline from "./Pipeline.ts"
@@ -37,7 +38,6 @@ import * as Words from "./tools/Words.ts"
 import { version } from "./version.ts"
 import * as Watchdog from "./Watchdog.ts"
 import { patienceOf } from "./watchdogVerdict.ts"
-import * as YoungGeneration from "./YoungGeneration.ts"
 
 type Began = Extract<StopNews, { readonly _tag: "Began" }>
 
@@ -119,7 +119,7 @@ const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel:
     }).pipe(
       Effect.tapError((error) =>
         Effect.logError("The configuration was not reloaded, the old one stays").pipe(
-          Effect.annotateLogs({ why: error.message })
+          Effect.annotateLogs({ why: error.message.split("\n") })
         )
       )
     )
@@ -254,7 +254,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const channels = { http: channel }
   yield* announce(setup, { version, url, loaded, channels, epoch, postMortem, deadline: deadlineOf(drain) })
   notifier.ready(status)
-  YoungGeneration.release()
+  yield* Effect.flatMap(Loaded, Effect.sync)
   const orders = {
     stop: gateway.stop,
     reload: Effect.ignore(reload),

@@ -28,6 +28,8 @@ export interface Decided {
 /** The decisions of a program, and its log. */
 export interface Setup {
   current: Decided
+  /** What it was started with: in force for every key that only a restart can change. */
+  readonly started: Sources.Loaded
   readonly sources: Sources.Sources
   readonly log: Logs.Log
   readonly format: "json" | "pretty"
@@ -82,6 +84,7 @@ export const make = Effect.fnUntraced(function* (
   const format = formatOf(log.format)
   const setup: Setup = {
     current,
+    started: loaded,
     sources,
     format,
     budget,
@@ -98,12 +101,12 @@ export const make = Effect.fnUntraced(function* (
   return setup
 })
 
-/** Keys that differ and only a restart can change. */
-const waiting = (before: Sources.Loaded, after: Sources.Loaded): ReadonlyArray<string> =>
+/** Keys that only a restart can change and that differ from what is in force: said by every reload until then. */
+const waiting = (started: Sources.Loaded, after: Sources.Loaded): ReadonlyArray<string> =>
   settings
     .filter((setting) => setting.needsRestart)
     .filter(
-      ({ path }) => shown(Setting.get(before.configuration, path)) !== shown(Setting.get(after.configuration, path))
+      ({ path }) => shown(Setting.get(started.configuration, path)) !== shown(Setting.get(after.configuration, path))
     )
     .map(({ path }) => `${path.join(".")} has changed; it takes effect with a restart`)
 
@@ -126,5 +129,8 @@ export const again = Effect.fnUntraced(function* (
     configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
   }
   const decided = yield* decide(fixed, setup.sources, setup.current)
-  return { decided, lines: [...loaded.warnings, ...waiting(before, loaded), ...exchanged(setup.current, decided)] }
+  return {
+    decided,
+    lines: [...loaded.warnings, ...waiting(setup.started, loaded), ...exchanged(setup.current, decided)]
+  }
 })

@@ -62,7 +62,9 @@ describe("the log", () => {
       const { lines, run } = record({ format: "pretty" })
       const annotations = { changes: ["agent is new", "token has changed"], turn: { id: 7, age: 1.5 } }
       yield* run(Effect.logInfo("seen").pipe(Effect.annotateLogs(annotations)))
-      assert.match(lines[0] ?? "", / seen changes="agent is new; token has changed" turn\.id=7 turn\.age=1\.5$/)
+      assert.match(lines[0] ?? "", / seen turn\.id=7 turn\.age=1\.5\n {4}agent is new\n {4}token has changed$/)
+      yield* run(Effect.logInfo("stopping").pipe(Effect.annotateLogs({ by: ["SIGINT", "SIGINT"], why: ["so it is"] })))
+      assert.match(lines[1] ?? "", / stopping by="SIGINT; SIGINT" why="so it is"$/)
     })
   )
 

@@ -122,6 +122,7 @@ export const ask = Effect.fnUntraced(function* (
   const why = response.status === 401 ? `; ${unknownToken(address.pid)}` : ""
   return yield* new Refused({
     status: response.status,
-    detail: `${escape(detailOf(response.body, response.status))}${why}`
+    // One line per problem, as they were found.
+    detail: `${detailOf(response.body, response.status).split("\n").map(escape).join("\n")}${why}`
   })
 })
