@@ -20,6 +20,7 @@ import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { limits, type Rate } from "./internal/http/buckets.ts"
 import { guard, hostGuard, loopbackHosts, type Tokens } from "./internal/http/guard.ts"
@@ -172,6 +173,29 @@ const close = Effect.fnUntraced(function* (serving: Serving, connections: typeof
   yield* connections.cut
 })
 
+const otherPort = "choose another port with SLUICE_PORT or http.port"
+
+/** Why it can't listen, where, and what to do. Node's error has the address beside its code. */
+const deaf = ({ cause }: HttpServerError.ServeError): string => {
+  const field = (name: string) => {
+    const value = Predicate.hasProperty(cause, name) ? cause[name] : undefined
+    return typeof value === "string" || typeof value === "number" ? String(value) : ""
+  }
+  const [address, code, port] = [field("address"), field("code"), field("port")]
+  const at = port === "" ? address : `${address.includes(":") ? `[${address}]` : address}:${port}`
+  const where = at === "" ? "can't listen" : `can't listen on ${at}`
+  switch (code) {
+    case "EADDRINUSE":
+      return `${where}: another program uses it; end that one, or ${otherPort}`
+    case "EACCES":
+      return `${where}: not permitted, as low ports are not; ${otherPort}`
+    case "EADDRNOTAVAIL":
+      return `${where}: this machine has no such address; correct SLUICE_HOST or http.host`
+    default:
+      return `${where}: ${cause instanceof Error ? cause.message : String(cause)}`
+  }
+}
+
 /** Makes the HTTP channel. */
 export const make = <RS = never, RR = never>(
   options: Options<RS, RR>
@@ -180,14 +204,7 @@ export const make = <RS = never, RR = never>(
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
     const attachments = yield* Attachments
     const built = yield* Layer.build(options.server).pipe(
-      Effect.mapError(
-        (cause) =>
-          new Channel.ChannelError({
-            channel: handle.name,
-            reason: "can't listen; is another program using the port? Choose another one with SLUICE_PORT or http.port",
-            cause
-          })
-      )
+      Effect.mapError((cause) => new Channel.ChannelError({ channel: handle.name, reason: deaf(cause), cause }))
     )
     const server = Context.get(built, HttpServer.HttpServer)
     const rates = limits({

@@ -3,12 +3,15 @@
  * posting and stopping. Waits are for receipts (a commit, an open reader, an
  * event), never for time.
  */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Message from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
-import { connect, head, serve, texts } from "./serve.ts"
+import { createServer } from "node:http"
+import * as Http from "../src/Http.ts"
+import { connect, head, serve, temporaryAttachments, texts } from "./serve.ts"
 
 const problemType = (name: string) => `urn:sluice:problem:${name}`
 
@@ -293,6 +296,30 @@ describe("posts", () => {
       const { body } = yield* server.fetch("/v1/conversations/kim/replies")
       assert.strictEqual(body.replies?.length, 1)
       assert.deepInclude(body.replies?.[0], { text: "disk is nearly full", kind: "post" })
+    })
+  )
+})
+
+describe("listening", () => {
+  it.live("a port in use is named with its address and what to do", () =>
+    Effect.gen(function* () {
+      const first = yield* serve()
+      const second = Http.make({
+        tokens: [],
+        server: Http.listener({
+          create: createServer,
+          layer: NodeHttpServer.layerServer,
+          host: "127.0.0.1",
+          port: first.port
+        })
+      })
+      const error = yield* Effect.flip(
+        second.receive(first.memory.handle).pipe(Effect.scoped, Effect.provide(temporaryAttachments))
+      )
+      assert.match(
+        error.message,
+        new RegExp(`can't listen on 127\\.0\\.0\\.1:${first.port}: another program uses it; .*SLUICE_PORT`)
+      )
     })
   )
 })
