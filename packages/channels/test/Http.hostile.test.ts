@@ -221,6 +221,22 @@ describe("names", () => {
     })
   )
 
+  for (const name of ["%zz", "kim%", "%ff", "%c3%28"]) {
+    it.live(`W4: a path with the malformed encoding ${name} is refused with the remedy, not called missing`, () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const malformed = `/v1/conversations/${name}/messages`
+        const post = yield* exactly(server, { method: "POST", path: malformed, headers: authorized, body: hello })
+        assert.deepInclude(post, { status: 400 })
+        assert.deepInclude(post.body, { type: problemType("invalid"), field: "path" })
+        assert.match(post.body.remedy ?? "", /percent-encode/)
+        const get = yield* exactly(server, { path: `${malformed}?after=0`, headers: authorized })
+        assert.strictEqual(get.status, 400)
+        yield* nothingStored(server)
+      })
+    )
+  }
+
   it.live("names in any script, with spaces and punctuation in them, are fine", () =>
     Effect.gen(function* () {
       const server = yield* serve()

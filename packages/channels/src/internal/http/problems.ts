@@ -141,10 +141,28 @@ const notFound = problem({
   detail: "no such path or method; paths are listed in docs/http.md"
 })
 
+/** A path that can't be decoded is found by no route, and yet it is not one that is missing. */
+const malformed = (url: string): HttpServerResponse.HttpServerResponse | undefined => {
+  const [path = ""] = url.split(/[?#]/, 1)
+  try {
+    decodeURIComponent(path)
+    return undefined
+  } catch {
+    const remedy = "percent-encode names as UTF-8, and a percent sign as %25"
+    return problem({
+      status: 400,
+      type: "invalid",
+      detail: `path ${visible(path)}: ${remedy}`,
+      extra: { field: "path", value: visible(path), remedy }
+    })
+  }
+}
+
 const fromError = (error: unknown): HttpServerResponse.HttpServerResponse | undefined => {
   if (error instanceof Rejection) return problem(error)
   if (isAcceptError(error)) return fromAcceptError(error)
-  return HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound" ? notFound : undefined
+  if (!HttpServerError.isHttpServerError(error) || error.reason._tag !== "RouteNotFound") return undefined
+  return malformed(error.reason.request.url) ?? notFound
 }
 
 /** Turns whatever a route fails with into its problem. A client that left interrupts; that stays an interrupt. */
