@@ -277,6 +277,22 @@ describe("a broken handle", () => {
     }
   }
 
+  it.effect("D11: a round that is found after a failed sync, and still can't be synced, is not called stored", () =>
+    Effect.gen(function* () {
+      const { boot, faults, file, journal } = yield* faulty()
+      yield* journal.admit(message("before", { id: "m0" }))
+      faults.arm({ on: "commit", code: "fsync", after: true })
+      faults.arm({ on: "wal_checkpoint", code: "fsync" })
+      assert.instanceOf(yield* Effect.flip(journal.admit(message("hello", { id: "m1" }))), Storage)
+      assert.strictEqual((yield* journal.failed).reason, "Storage")
+      assert.strictEqual(faults.hits(), 2)
+      yield* boot.end
+      const second = yield* bootFile(file)
+      // The power stayed on: the row is there, and the retry is told so.
+      assert.isTrue((yield* second.journal.admit(message("hello", { id: "m1" }))).duplicate)
+    })
+  )
+
   it.effect("D11: a second failure ends the journal with 74; nobody was told yes, and the retry is answered once", () =>
     Effect.gen(function* () {
       const { boot, faults, file, journal } = yield* faulty()

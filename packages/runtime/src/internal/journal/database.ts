@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlConnection from "effect/sql/SqlConnection"
-import type { SqlError } from "effect/sql/SqlError"
+import { classifySqliteError, SqlError } from "effect/sql/SqlError"
 
 /** A value that a statement takes. */
 export type Value = string | number | null
@@ -42,7 +42,7 @@ export interface Database<E> {
   readonly read: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X>
   /** Questions that must agree with each other although another process writes: one short snapshot. */
   readonly snapshot: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError>
-  /** Closes the connection and opens a new one. */
+  /** Closes the connection and opens a new one; what that reads is on the disk. */
   readonly reopen: Effect.Effect<void, E | SqlError>
   /** Closes the connection. */
   readonly close: Effect.Effect<void>
@@ -111,6 +111,24 @@ const fileOf = (handle: Handle): Effect.Effect<string | undefined, SqlError> =>
       })
     : Effect.as(Effect.void, undefined)
 
+/**
+ * Puts the log into the database and both onto the disk. A commit whose sync failed can be read by the next connection
+ * and be nowhere but in the kernel's memory: what is found after a failure counts only once this has gone well.
+ */
+const flush = (connection: SqlConnection.Connection): Effect.Effect<void, SqlError> =>
+  Effect.flatMap(connection.execute("pragma wal_checkpoint(passive)", [], undefined), (rows) => {
+    const [{ checkpointed, log } = { checkpointed: -1, log: 0 }] = rows as ReadonlyArray<{
+      readonly log: number
+      readonly checkpointed: number
+    }>
+    if (log === checkpointed) return Effect.void
+    const cause = new Error(
+      "another process reads an older state of the store, so that the log could not be written back"
+    )
+    const reason = classifySqliteError(cause, { message: cause.message, operation: "checkpoint" })
+    return Effect.fail(new SqlError({ reason }))
+  })
+
 /** Opens the connection of a journal, or (`write: false`) of a reader. Whoever opens closes. */
 export const open = <E, R>(
   client: Layer.Layer<SqlClient.SqlClient, E, R>,
@@ -158,6 +176,7 @@ export const open = <E, R>(
       Effect.gen(function* () {
         yield* Effect.exit(end)
         handle = yield* connect(client, prepare)
+        if (isSqlite(handle.client)) yield* flush(handle.connection)
       })
     )
 
