@@ -12,6 +12,7 @@ import { settings } from "./Configuration.ts"
 import * as Sources from "./ConfigurationSources.ts"
 import * as Logs from "./Logs.ts"
 import { type ConfigurationError, shown } from "./Problem.ts"
+import * as Programs from "./Programs.ts"
 import * as Setting from "./Setting.ts"
 import * as StateFolder from "./StateFolder.ts"
 import { surroundings } from "./Supervisor.ts"
@@ -88,7 +89,7 @@ export const make = Effect.fnUntraced(function* (
     sources,
     format,
     budget,
-    warnings: [...loaded.warnings, ...(typeof warning === "string" ? [warning] : [])],
+    warnings: [...loaded.warnings, ...Programs.warnings(loaded), ...(typeof warning === "string" ? [warning] : [])],
     log: Logs.make({
       format,
       write: (line) => process.stdout.write(`${line}\n`),
@@ -129,8 +130,6 @@ export const again = Effect.fnUntraced(function* (
     configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
   }
   const decided = yield* decide(fixed, setup.sources, setup.current)
-  return {
-    decided,
-    lines: [...loaded.warnings, ...waiting(setup.started, loaded), ...exchanged(setup.current, decided)]
-  }
+  const warnings = [...loaded.warnings, ...Programs.warnings(fixed)]
+  return { decided, lines: [...warnings, ...waiting(setup.started, loaded), ...exchanged(setup.current, decided)] }
 })

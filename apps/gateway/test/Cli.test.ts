@@ -152,6 +152,18 @@ describe("check", () => {
     )
   )
 
+  it.live("warns of an agent whose program is missing", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const file = join(folder, "sluice.yaml")
+        writeFileSync(file, "agents: { main: { kind: command, argv: [no-such-program-4711] } }\n")
+        const { code, printed } = yield* type("check", "--config", file)
+        assert.strictEqual(code, 0)
+        assert.match(printed, /warning: agent "main": program "no-such-program-4711" is not found; install it/)
+      })
+    )
+  )
+
   it.live("tells all problems at once with code 78", () =>
     Effect.gen(function* () {
       const { code, words } = yield* type("check", "--set", "drain.timeout=soon", "--port", "x")

@@ -6,6 +6,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Sources from "../src/ConfigurationSources.ts"
+import * as Programs from "../src/Programs.ts"
 import * as Findings from "../src/tools/Findings.ts"
 import { start, temporaryFolder, tool } from "./harness.ts"
 
@@ -107,6 +108,11 @@ describe("the doctor looks at", () => {
         "agent missing fail",
         "agent nowhere fail"
       ])
+      assert.deepStrictEqual(Programs.warnings(configuration), [
+        `agent "plain": program "./bin/plain" is not found; install it, correct argv[0], or correct PATH`,
+        `agent "missing": program "no-such-program-4711" is not found; install it, correct argv[0], or correct PATH`,
+        `agent "nowhere": its folder ${join(folder, "gone")} does not exist; create it or correct cwd`
+      ])
       const withSecret = yield* loaded(
         folder,
         "agents: { a: { kind: command, argv: [node], secrets: { KEY: key } } }\n"
@@ -171,7 +177,10 @@ describe("sluice doctor", () => {
       const { code, out } = yield* tool(folder, ["doctor"], { SLUICE_STOP_BUDGET: "5s" })
       assert.strictEqual(code, 1)
       assert.match(out, /fail {2}agent a .*"no-such-program-4711" is not found\n.*install it/)
-      assert.match(out, /warn {2}deadline .* at most 3\.8 s .*drain\.timeout is 30 seconds\n/)
+      assert.match(
+        out,
+        /warn {2}deadline .* at most 3\.8 s .* when the gateway is started from here;.*drain\.timeout is 30 seconds\n/
+      )
       assert.match(out, /1 thing to put right, 1 warning to look at$/)
       assert.deepStrictEqual(readdirSync(folder), ["sluice.yaml"])
     }).pipe(Effect.scoped)

@@ -7,6 +7,7 @@ import * as Configuration from "../Configuration.ts"
 import * as Sources from "../ConfigurationSources.ts"
 import { escape } from "../LogEncoder.ts"
 import { type ConfigurationError, shown } from "../Problem.ts"
+import * as Programs from "../Programs.ts"
 import * as Setting from "../Setting.ts"
 import * as Words from "./Words.ts"
 
@@ -34,19 +35,20 @@ export const check = Effect.fnUntraced(function* (
   json: boolean
 ): Effect.fn.Return<void, ConfigurationError> {
   const loaded = yield* Sources.load(sources)
+  const warnings = [...loaded.warnings, ...Programs.warnings(loaded)]
   const all = values(loaded)
   if (json) {
     return yield* Words.json({
       valid: true,
       file: loaded.file ?? null,
-      warnings: loaded.warnings,
+      warnings,
       values: all.map(({ key, origin, value }) => ({ key, value, origin }))
     })
   }
   const written = all.filter(({ origin }) => origin !== "default")
   yield* Words.lines([
     loaded.file === undefined ? "no configuration file, which is fine" : `${escape(loaded.file)} is valid`,
-    ...loaded.warnings.map((warning) => `warning: ${escape(warning)}`),
+    ...warnings.map((warning) => `warning: ${escape(warning)}`),
     ...written.map(({ key, origin, value }) => `  ${escape(key)} = ${shown(value)} (${escape(origin)})`),
     written.length === 0 ? "every setting has its default" : "every other setting has its default"
   ])

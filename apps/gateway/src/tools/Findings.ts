@@ -11,10 +11,10 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { accessSync, constants, statfsSync, statSync } from "node:fs"
 import { createServer } from "node:net"
-import { delimiter, isAbsolute, join, resolve } from "node:path"
 import { input, make } from "../Agents.ts"
 import type { Loaded, Place } from "../ConfigurationSources.ts"
 import { shown } from "../Problem.ts"
+import * as Programs from "../Programs.ts"
 import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
 import { surroundings } from "../Supervisor.ts"
 import * as SupervisorBudget from "../SupervisorBudget.ts"
@@ -143,50 +143,16 @@ export const tokens = (place: Place, loaded: Loaded): Effect.Effect<ReadonlyArra
   )
 }
 
-/** Where a program is found; undefined when it is not. */
-export const which = (program: string, folder: string, path: string): string | undefined => {
-  const places = /[/\\]/.test(program)
-    ? [isAbsolute(program) ? program : resolve(folder, program)]
-    : path
-        .split(delimiter)
-        .filter((one) => one !== "")
-        .map((one) => join(one, program))
-  return places.find((one) => {
-    try {
-      accessSync(one, constants.X_OK)
-      return statSync(one).isFile()
-    } catch {
-      // Not here: the next place.
-      return false
-    }
-  })
-}
-
 /** The programs, folders and secrets of the agents. */
 export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
   const made = yield* Effect.result(make(loaded))
   const secrets: ReadonlyArray<Finding> =
     made._tag === "Success" ? [] : [{ name: "agents", state: "fail", detail: made.failure.message }]
-  const programs = Object.entries(loaded.configuration.agents).map(([name, agent]): Finding => {
-    if (agent.kind === "demo") return { name: `agent ${name}`, state: "ok", detail: "built in" }
-    const [program = ""] = agent.argv
-    const cwd = agent.cwd ?? loaded.folder
-    if (!exists(cwd))
-      return {
-        name: `agent ${name}`,
-        state: "fail",
-        detail: `its folder ${cwd} does not exist`,
-        remedy: "create it or correct cwd"
-      }
-    const found = which(program, cwd, process.env["PATH"] ?? "")
-    return found === undefined
-      ? {
-          name: `agent ${name}`,
-          state: "fail",
-          detail: `program ${shown(program)} is not found`,
-          remedy: "install it, correct argv[0], or correct PATH"
-        }
-      : { name: `agent ${name}`, state: "ok", detail: found }
+  const programs = Programs.look(loaded).map(({ agent, found, problem, remedy }): Finding => {
+    const name = `agent ${agent}`
+    return problem === undefined
+      ? { name, state: "ok", detail: found }
+      : { name, state: "fail", detail: problem, remedy }
   })
   return [...secrets, ...programs]
 })
@@ -211,7 +177,11 @@ export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place |
   const holds = Option.isSome(theirs)
     ? theirs.value.deadline
     : deadlineOf({ timeout: input(timeout), ...(budget === undefined ? {} : { budget }) })
-  const detail = `a stop takes at most ${holds.millis / 1000} s (${holds.source})`
+  // Somebody's terminal is not the service: its limit is another one, or none.
+  const whose = Option.isSome(theirs)
+    ? ""
+    : " when the gateway is started from here; a running one knows its supervisor"
+  const detail = `a stop takes at most ${holds.millis / 1000} s (${holds.source})${whose}`
   return holds.millis >= wanted
     ? { name: "deadline", state: "ok", detail }
     : {

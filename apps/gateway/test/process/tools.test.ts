@@ -103,6 +103,16 @@ describe("reload", () => {
       // What is in force is compared, not what was read last.
       const again = yield* tool(gateway.folder, ["reload"])
       assert.strictEqual(again.out.trim(), "queue.cap has changed; it takes effect with a restart")
+      writeFileSync(
+        join(gateway.folder, "sluice.yaml"),
+        "agents: { main: { kind: command, argv: [node, loud.mjs] }, more: { kind: command, argv: [no-such-program-4711] } }\n"
+      )
+      const missing = yield* tool(gateway.folder, ["reload"])
+      assert.strictEqual(missing.code, 0, missing.err)
+      assert.match(
+        missing.out,
+        /^agent "more": program "no-such-program-4711" is not found; install it.*\nagent "more" is new/
+      )
       yield* gateway.client.send("kim", "two")
       assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1, 1))[0]?.text, "TWO")
     }).pipe(Effect.scoped)
