@@ -1,0 +1,226 @@
+/**
+ * A world: one store, the gateways that live on it one after the other, far sides of
+ * every class, people on all channels, agents as programs, and the history in which
+ * all of them write what they did and saw. Levels decide when a gateway is started,
+ * stopped, killed or disturbed; at the end a world comes to rest and the history is
+ * all that the checker gets.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { execFile } from "node:child_process"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { History } from "../history/writer.mjs"
+import type { Bundle } from "./bundle.ts"
+import { gather, habits, type Habits, type People, type Place } from "./clients.ts"
+import { type Far, type Fates, open as openFar } from "./far.ts"
+import * as Gateway from "./Gateway.ts"
+
+/** What a world is made of. Everything has a default but the bundle and the seed. */
+export interface Options {
+  readonly bundle: Bundle
+  readonly seed: number
+  /** Its folder; a new one that goes with the scope by default. */
+  readonly folder?: string
+  /** Where the store lies; `.sluice` in the folder by default. For a disk that fails. */
+  readonly stateDirectory?: string
+  /** Keys of sluice.yaml, merged over the world's own at the first level. */
+  readonly configuration?: Readonly<Record<string, unknown>>
+  /** Variables of every gateway. */
+  readonly environment?: Readonly<Record<string, string>>
+  readonly habits?: Partial<Habits>
+  readonly fates?: Fates
+}
+
+/** How one boot differs from the others. */
+export interface BootOptions {
+  /** Variables of this gateway: `TORTURE_LABEL`, `TORTURE_NTH`, `TORTURE_CROSSED`, or what a fault needs. */
+  readonly environment?: Readonly<Record<string, string>>
+  /** Runs the gateway by this command and its arguments instead of by `node`. */
+  readonly command?: readonly [string, ...ReadonlyArray<string>]
+  readonly patience?: number
+}
+
+/** A world. */
+export interface World {
+  readonly folder: string
+  readonly stateDirectory: string
+  /** The history's file. */
+  readonly file: string
+  readonly history: History
+  readonly far: Far
+  /** Where the people look for the gateway; a fault may put a proxy there. */
+  readonly place: Place
+  /** Starts the next gateway. It goes with the scope; the people find it once `arrive` has run. */
+  readonly boot: (options?: BootOptions) => Effect.Effect<Gateway.Gateway, never, Scope.Scope>
+  /** Waits until a gateway is ready and sends the people there; fails with its end when it ends before. */
+  readonly arrive: (gateway: Gateway.Gateway) => Effect.Effect<Gateway.Ready, Gateway.Ended>
+  /** The people begin; they go with the world. */
+  readonly people: Effect.Effect<People, never, Scope.Scope>
+  /** Writes the configuration with these keys merged over it, for the next boot or reload. */
+  readonly configure: (more: Readonly<Record<string, unknown>>) => Effect.Effect<void>
+  /** Something outside breaks until the scope of the effect ends, with both moments in the history. */
+  readonly fault: <A, E, R>(what: string, during: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /**
+   * Nobody writes any more, everything is acknowledged, the gateway owes nothing and every reader has everything:
+   * then the history gets its `rest` and its `ledger`. Dies when that does not come about within `bound` ms (90,000).
+   */
+  readonly rest: (people: People, gateway: Gateway.Ready, bound?: number) => Effect.Effect<void>
+}
+
+const agent = fileURLToPath(new URL("agent.mjs", import.meta.url))
+
+const configurationOf = (history: string) => ({
+  // At the cap messages would end as dropped, which is another promise.
+  queue: { cap: 10_000 },
+  limits: { sender: { perSecond: 1_000_000, burst: 1_000_000 }, total: { perSecond: 1_000_000, burst: 1_000_000 } },
+  turns: { limit: 8, backoff: ["50 millis", "100 millis"] },
+  drain: { timeout: "3 seconds", startWithin: "500 millis" },
+  agents: {
+    main: {
+      kind: "command",
+      argv: [process.execPath, agent],
+      variables: { TORTURE_HISTORY: history },
+      maxAnswer: 65_536
+    }
+  },
+  personas: { default: { agent: "main" } }
+})
+
+/** `sluice audit --json`, as an operator would ask. */
+const audit = (bundle: Bundle, folder: string, stateDirectory: string) =>
+  Effect.callback<unknown>((resume) => {
+    const env = { PATH: process.env["PATH"], SLUICE_STATE_DIR: stateDirectory, ...bundle.environment }
+    const child = execFile(
+      process.execPath,
+      [bundle.program, "audit", "--json"],
+      { cwd: folder, env, maxBuffer: 1 << 24 },
+      (error, out, err) =>
+        resume(
+          error === null
+            ? Effect.sync((): unknown => JSON.parse(out))
+            : Effect.die(new Error(`audit ended with ${String(error.code)}: ${err}`))
+        )
+    )
+    return Effect.sync(() => void child.kill("SIGKILL"))
+  })
+
+/** What a gateway still owes, in words; nothing when it is at rest. */
+const owed = Effect.fnUntraced(function* (far: Far, people: People, { token, wire }: Gateway.Ready) {
+  const { body, status } = yield* wire.ask("/v1/status", { token })
+  if (status !== 200) return [`status ${status}`]
+  const { accepted, ends, openTurns, replies } = body["figures"] as Readonly<Record<string, unknown>>
+  const sum = (counts: unknown) => Object.values(counts as Record<string, number>).reduce((all, one) => all + one, 0)
+  const { dead: _, unknown: __, ...pending } = replies as Record<string, number>
+  const found = {
+    messages: Number(accepted) - sum(ends),
+    turns: sum(openTurns),
+    replies: sum(pending),
+    unconfirmed: far.unconfirmed(),
+    behind: (yield* people.behind).length
+  }
+  return Object.entries(found).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
+})
+
+const rest = (world: Pick<World, "far" | "folder" | "history" | "stateDirectory">, bundle: Bundle): World["rest"] =>
+  Effect.fnUntraced(function* (people, gateway, bound = 90_000) {
+    const { far, folder, history, stateDirectory } = world
+    let last: ReadonlyArray<string> = ["nothing has been asked yet"]
+    const quiet = Effect.gen(function* () {
+      // A chain of crashes has paused what was open: an operator says that it may go on.
+      yield* gateway.wire.ask("/v1/admin/resume", { method: "POST", token: gateway.token })
+      yield* people.finish
+      for (;;) {
+        last = yield* owed(far, people, gateway)
+        if (last.length === 0) return
+        yield* Effect.sleep("10 millis")
+      }
+    })
+    yield* Effect.timeoutOrElse(Effect.orDie(quiet), {
+      duration: bound,
+      orElse: () =>
+        Effect.die(
+          new Error(`no rest after ${bound} ms: ${last.join(", ")}, ${people.unanswered().slice(0, 20).join(" ")}`)
+        )
+    })
+    history.append({ op: "rest", phase: "ok", by: "supervisor" })
+    const ledger = yield* audit(bundle, folder, stateDirectory)
+    history.append({ op: "ledger", phase: "ok", by: "supervisor", ledger })
+  })
+
+const makeFolder = (given: string | undefined) =>
+  given === undefined
+    ? Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-world-"))),
+        (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
+      )
+    : Effect.sync(() => {
+        mkdirSync(given, { recursive: true })
+        return given
+      })
+
+/** Makes a world, without a gateway yet. */
+export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<World, never, Scope.Scope> {
+  const { bundle, seed } = options
+  const folder = yield* makeFolder(options.folder)
+  const stateDirectory = options.stateDirectory ?? join(folder, ".sluice")
+  const history = yield* Effect.acquireRelease(
+    Effect.sync(() => History.open(join(folder, "history.jsonl"))),
+    (history) => Effect.sync(() => history.close())
+  )
+  const far = yield* openFar(history, options.fates)
+  const place: Place = { wire: undefined, token: "" }
+  const base = { ...configurationOf(history.file), ...options.configuration }
+  const configure = (more: Readonly<Record<string, unknown>>) =>
+    Effect.sync(() => writeFileSync(join(folder, "sluice.yaml"), JSON.stringify({ ...base, ...more })))
+  yield* configure({})
+  let boots = 0
+  let people: People | undefined
+  const boot = (one: BootOptions = {}) =>
+    Gateway.start({
+      program: bundle.program,
+      folder,
+      stateDirectory,
+      history,
+      environment: { ...bundle.environment, TORTURE_FAR: far.url, ...options.environment, ...one.environment },
+      boot: ++boots,
+      open: people?.unanswered().length ?? 0,
+      ...(one.command === undefined ? {} : { command: one.command }),
+      ...(one.patience === undefined ? {} : { patience: one.patience })
+    })
+  const arrive = (gateway: Gateway.Gateway) =>
+    Effect.tap(gateway.ready, ({ token, wire }) =>
+      Effect.sync(() => {
+        place.wire?.close()
+        Object.assign(place, { token, wire })
+      })
+    )
+  const gathered = Effect.tap(gather(place, history, far, seed, { ...habits, ...options.habits }), (found) =>
+    Effect.sync(() => {
+      people = found
+    })
+  )
+  const fault: World["fault"] = (what, during) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => history.append({ op: "fault", phase: "invoke", by: "harness", what })),
+      () => during,
+      () => Effect.sync(() => void history.append({ op: "fault", phase: "ok", by: "harness", what }))
+    )
+  yield* Effect.addFinalizer(() => Effect.sync(() => place.wire?.close()))
+  return {
+    folder,
+    stateDirectory,
+    file: history.file,
+    history,
+    far,
+    place,
+    boot: (one) => Effect.suspend(() => boot(one)),
+    arrive,
+    people: gathered,
+    configure,
+    fault,
+    rest: rest({ far, folder, history, stateDirectory }, bundle)
+  }
+})

@@ -1,0 +1,72 @@
+/**
+ * The agent under the gateway: one process per turn, started by the gateway as any
+ * command. It writes its own account of each run, with its pid, to the history, and
+ * names the run and the messages in its answer, so that a far side's record alone says
+ * what was answered and by whom. How long it takes and what it does instead of
+ * answering stands in the messages' texts: `#<id> slow`, `#<id> hang`, ... Misbehaviour
+ * that would never end is for a turn's first attempt only, so that a world comes to rest.
+ */
+import { spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import process from "node:process"
+import { History } from "../history/writer.mjs"
+
+/** @typedef {{ conversation: string, turn: string, attempt: number, messages: ReadonlyArray<{ text: string }> }} Document */
+
+/** @type {Document} */
+const turn = JSON.parse(Fs.readFileSync(0, "utf8"))
+const history = History.open(process.env["TORTURE_HISTORY"] ?? "")
+const texts = turn.messages.map(({ text }) => text)
+const ids = texts.map((text) => /#([\w.-]+)/.exec(text)?.[1] ?? "?")
+const first = turn.attempt === 1
+/** @param {string} behaviour */
+const told = (behaviour) => texts.some((text) => text.includes(` ${behaviour}`))
+
+const run = `${process.pid}-${process.hrtime.bigint()}`
+const account = /** @type {const} */ ({
+  op: "run",
+  by: "agent",
+  conversation: turn.conversation,
+  run,
+  pid: process.pid,
+  ids
+})
+
+/** @param {number} millis */
+const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis))
+
+const deaf = told("hang") || told("stubborn")
+let answered = false
+process.on("SIGTERM", () => {
+  if (deaf) return
+  if (!answered) history.append({ ...account, phase: "fail" })
+  process.exit(143)
+})
+
+history.append({ ...account, phase: "invoke" })
+
+if (told("fork") && first) {
+  // A grandchild in a group of its own that listens to nothing: it must not outlive the turn.
+  const nobody = "process.on('SIGTERM', () => {}); setTimeout(() => {}, 60_000)"
+  spawn(process.execPath, ["-e", nobody], { detached: true, stdio: "ignore" }).unref()
+}
+// Longer than messages are apart: what comes meanwhile waits behind this turn.
+await pause(Number(/ work(\d+)/.exec(texts.join("\n"))?.[1] ?? (told("slow") ? 600 : 90)))
+if (first && told("crash")) process.kill(process.pid, "SIGKILL")
+if (first && told("exit")) {
+  history.append({ ...account, phase: "fail" })
+  process.exit(3)
+}
+if (first && told("hang")) await pause(120_000)
+
+const answer = `[[${run} ${ids.join(",")}]]`
+history.append({ ...account, phase: "ok" })
+answered = true
+if (told("flood")) {
+  // More than anybody takes: the gateway cuts it at its limit and stops this program.
+  process.stdout.on("error", () => process.exit(1))
+  for (let piece = `${answer}\n`; process.stdout.writable; piece = `${"x".repeat(8192)}\n`) {
+    if (!process.stdout.write(piece)) await new Promise((resolve) => process.stdout.once("drain", resolve))
+  }
+}
+process.stdout.write(`${answer}\n`)

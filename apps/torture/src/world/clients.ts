@@ -1,0 +1,307 @@
+/**
+ * The people of a world. Over HTTP they insist with the same key until they are told
+ * that a message is stored, now and then from two places at once, and pull replies by
+ * number; on the other channels they write into the far side's feed. Each writes down
+ * what it did and was told. They live longer than any one gateway, and ask whoever is
+ * at the place where the gateway should be.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { History } from "../history/writer.mjs"
+import type { FarChannel } from "./channels.ts"
+import { type Far, toldBy } from "./far.ts"
+import { oneOf, type Random, randomOf } from "./random.ts"
+import { type Answer, type Asking, Unanswered, type Wire } from "./wire.ts"
+
+/** Where the gateway is now; there is no wire while it is nowhere. */
+export interface Place {
+  wire: Wire | undefined
+  token: string
+}
+
+/** What the people write, beside `#<id>`: one of these, picked at random. */
+export type Behaviours = readonly [string, ...ReadonlyArray<string>]
+
+/** How the people of a world behave. */
+export interface Habits {
+  /** Names of the conversations over HTTP. */
+  readonly http: ReadonlyArray<string>
+  /** Those of them that want a turn for each burst. */
+  readonly followup: ReadonlyArray<string>
+  /** Peers on each of the other channels. */
+  readonly peers: ReadonlyArray<string>
+  readonly behaviours: Behaviours
+  /** The longest pause between two bursts of one person, in milliseconds. */
+  readonly pause: number
+  /** How many messages are a burst. */
+  readonly burst: number
+}
+
+/** Four over HTTP, one on each other channel, all well behaved. */
+export const habits: Habits = {
+  http: ["ann", "bob", "cem", "dan"],
+  followup: ["bob", "dan"],
+  peers: ["eve"],
+  behaviours: ["hello"],
+  pause: 120,
+  burst: 3
+}
+
+/** The people at work. */
+export interface People {
+  /** Completes after so many further acknowledgements. */
+  readonly more: (count: number) => Effect.Effect<void>
+  /** Nobody writes anything new; completes when everything that was begun is acknowledged. */
+  readonly finish: Effect.Effect<void>
+  readonly sent: () => number
+  readonly acknowledged: () => number
+  /** Acknowledged messages that no reply has named yet. */
+  readonly unanswered: () => ReadonlyArray<string>
+  /** Readers that have not yet got every reply up to a conversation's last number. */
+  readonly behind: Effect.Effect<ReadonlyArray<string>>
+}
+
+interface State {
+  readonly place: Place
+  readonly history: History
+  readonly far: Far
+  readonly habits: Habits
+  over: boolean
+  sent: number
+  readonly acknowledged: Map<string, string>
+  readonly pulled: Set<string>
+  readonly cursors: Map<string, number>
+  readonly waiting: Set<() => void>
+}
+
+const nobody = new Unanswered({ reached: false, code: "nobody" })
+
+const ask = (place: Place, path: string, asking?: Asking): Effect.Effect<Answer, Unanswered> =>
+  Effect.suspend(() =>
+    place.wire === undefined ? Effect.fail(nobody) : place.wire.ask(path, { ...asking, token: place.token })
+  )
+
+const nap = Effect.sleep("15 millis")
+const path = (conversation: string, rest: string) => `/v1/conversations/${conversation}/${rest}`
+
+interface Message {
+  readonly conversation: string
+  readonly id: string
+  readonly n: number
+  readonly text: string
+  readonly command: boolean
+}
+
+const lineOf = (state: State, channel: string, { command, conversation, id, n }: Message) => {
+  const line = {
+    op: "send",
+    by: `client ${conversation}`,
+    channel,
+    conversation: `${channel}/${conversation}`,
+    id,
+    n,
+    ...(command ? { command } : {})
+  } as const
+  return {
+    invoke: () => {
+      state.sent++
+      state.history.append({ ...line, phase: "invoke" })
+    },
+    ok: (told: { readonly seq?: number; readonly duplicate?: boolean } = {}) => {
+      state.history.append({ ...line, phase: "ok", ...told })
+      state.acknowledged.set(id, line.conversation)
+      for (const wake of state.waiting) wake()
+    },
+    fail: (why: string) => void state.history.append({ ...line, phase: "fail", why }),
+    info: (why: string) => void state.history.append({ ...line, phase: "info", why })
+  }
+}
+
+/** Sends over HTTP with one key until there is a clear answer. */
+const insist = (
+  state: State,
+  message: Message,
+  line: ReturnType<typeof lineOf>
+): Effect.Effect<{ readonly seq: number; readonly duplicate: boolean } | undefined> =>
+  ask(state.place, path(message.conversation, "messages"), { body: { text: message.text }, key: message.id }).pipe(
+    Effect.map(({ body, status }) => {
+      if (status === 202 || status === 200) return { seq: Number(body["seq"]), duplicate: body["duplicate"] === true }
+      if (status === 503 || status === 429) return "again"
+      // A refusal for good of a message that nothing is wrong with: the checker will not find its end.
+      line.fail(`${status} ${JSON.stringify(body)}`)
+      return undefined
+    }),
+    Effect.catch(({ code, reached }) => {
+      if (reached) line.info(code)
+      return Effect.succeed("again" as const)
+    }),
+    Effect.flatMap((told) =>
+      told === "again"
+        ? Effect.andThen(
+            nap,
+            Effect.suspend(() => insist(state, message, line))
+          )
+        : Effect.succeed(told)
+    )
+  )
+
+const over = (state: State) => Effect.sync(() => state.over)
+
+/** One person: bursts, a pause, bursts, until there is nothing more to be said. */
+const person = Effect.fnUntraced(function* (
+  state: State,
+  name: string,
+  random: Random,
+  say: (n: number, id: string, text: string) => Effect.Effect<void>,
+  first: ReadonlyArray<string>
+) {
+  for (let n = 1; !(yield* over(state)) || n === 1; n++) {
+    const id = `${name}.${n}`
+    yield* say(n, id, first[n - 1] ?? `#${id} ${oneOf(random, state.habits.behaviours)}`)
+    if (n % state.habits.burst === 0) yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
+  }
+})
+
+const overHttp = (state: State, conversation: string, random: Random) =>
+  person(
+    state,
+    conversation,
+    random,
+    Effect.fnUntraced(function* (n, id, text) {
+      const message = { conversation, id, n, text, command: text.startsWith("/") }
+      const line = lineOf(state, "http", message)
+      line.invoke()
+      const twins = random() < 0.05 ? [1, 2] : [1]
+      const told = yield* Effect.forEach(twins, () => insist(state, message, line), { concurrency: 2 })
+      // Two tries in flight are one message: both say the same number, and each is written down.
+      for (const one of told) if (one !== undefined) line.ok(one)
+    }),
+    state.habits.followup.includes(conversation) ? ["/queue followup"] : []
+  )
+
+const overFeed = (state: State, channel: FarChannel, peer: string, random: Random) =>
+  person(
+    state,
+    `${channel}-${peer}`,
+    random,
+    Effect.fnUntraced(function* (n, id, text) {
+      const line = lineOf(state, channel, { conversation: peer, id, n, text, command: false })
+      line.invoke()
+      yield* state.far.write(channel, peer, id, text)
+      line.ok()
+    }),
+    []
+  )
+
+interface PulledReply {
+  readonly number: number
+  readonly id: string
+  readonly kind: string
+  readonly text: string
+  readonly inReplyTo: ReadonlyArray<string>
+}
+
+/** Pulls from its own cursor on, whoever answers. */
+const reader = Effect.fnUntraced(function* (state: State, conversation: string) {
+  const { cursors, history, place, pulled } = state
+  for (;;) {
+    const after = cursors.get(conversation) ?? 0
+    const answer = yield* ask(place, path(conversation, `replies?after=${after}&wait=5s&limit=1000`)).pipe(
+      Effect.orElseSucceed(() => undefined)
+    )
+    if (answer?.status !== 200) {
+      yield* nap
+      continue
+    }
+    for (const reply of (answer.body["replies"] ?? []) as ReadonlyArray<PulledReply>) {
+      const told = toldBy(reply.text, reply)
+      // Which of the messages it answers: the agent's own words where there are any, else the wire's.
+      for (const id of told.ids) pulled.add(id)
+      history.append({
+        op: "deliver",
+        phase: "ok",
+        by: `reader ${conversation}`,
+        channel: "http",
+        class: "pull",
+        conversation: `http/${conversation}`,
+        kind: "pull",
+        remoteId: String(reply.number),
+        key: reply.id,
+        ...told
+      })
+      cursors.set(conversation, reply.number)
+    }
+  }
+})
+
+const behind = (state: State) =>
+  Effect.filter(state.habits.http, (conversation) =>
+    Effect.map(
+      ask(state.place, path(conversation, `replies?after=${state.cursors.get(conversation) ?? 0}&limit=1`)),
+      ({ body, status }) => status !== 200 || ((body["replies"] ?? []) as ReadonlyArray<unknown>).length > 0
+    ).pipe(Effect.orElseSucceed(() => true))
+  )
+
+/** Completes after so many further acknowledgements. */
+const more = (state: State, count: number) =>
+  Effect.callback<void>((resume) => {
+    const goal = state.acknowledged.size + count
+    const wake = () => {
+      if (state.acknowledged.size < goal) return
+      state.waiting.delete(wake)
+      resume(Effect.void)
+    }
+    state.waiting.add(wake)
+    wake()
+    return Effect.sync(() => void state.waiting.delete(wake))
+  })
+
+/** Everybody begins; they go with the scope. */
+export const gather = Effect.fnUntraced(function* (
+  place: Place,
+  history: History,
+  far: Far,
+  seed: number,
+  habits: Habits
+): Effect.fn.Return<People, never, Scope.Scope> {
+  const state: State = {
+    place,
+    history,
+    far,
+    habits,
+    over: false,
+    sent: 0,
+    acknowledged: new Map(),
+    pulled: new Set(),
+    cursors: new Map(),
+    waiting: new Set()
+  }
+  let one = seed
+  const random = () => randomOf(++one * 7919)
+  const channels: ReadonlyArray<FarChannel> = ["keyed", "edit", "resend", "hold"]
+  const lives = [
+    ...habits.http.map((name) => overHttp(state, name, random())),
+    ...channels.flatMap((channel) => habits.peers.map((peer) => overFeed(state, channel, peer, random())))
+  ]
+  const writers = yield* Effect.forEach(lives, (life) => Effect.forkScoped(life))
+  for (const name of habits.http) yield* Effect.forkScoped(reader(state, name))
+  const done = yield* Deferred.make<void>()
+  yield* Effect.forkScoped(
+    Effect.andThen(Effect.forEach(writers, Fiber.await, { discard: true }), Deferred.succeed(done, undefined))
+  )
+  return {
+    more: (count) => more(state, count),
+    finish: Effect.andThen(
+      Effect.sync(() => {
+        state.over = true
+      }),
+      Deferred.await(done)
+    ),
+    sent: () => state.sent,
+    acknowledged: () => state.acknowledged.size,
+    unanswered: () => [...state.acknowledged.keys()].filter((id) => !state.pulled.has(id) && !far.answered.has(id)),
+    behind: behind(state)
+  }
+})

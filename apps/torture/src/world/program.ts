@@ -1,0 +1,50 @@
+/**
+ * The gateway under test: the program as it ships, with two additions that leave no
+ * trace in it. It has the channels of the harness, and it kills itself the n-th time
+ * that it comes to a labelled boundary: what a boundary does is a reference that is
+ * set here before the program is loaded. Its environment says which:
+ * TORTURE_FAR the address of the far sides, TORTURE_LABEL and TORTURE_NTH where it
+ * dies, TORTURE_CROSSED a file that takes each label as it is crossed.
+ */
+import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { appendFileSync } from "node:fs"
+import process from "node:process"
+import { record } from "../../../gateway/src/SignalRecorder.ts"
+import * as YoungGeneration from "../../../gateway/src/YoungGeneration.ts"
+import { Boundary, type Label } from "../../../../packages/runtime/src/internal/boundary.ts"
+import { channels } from "./channels.ts"
+
+const recorder = record()
+YoungGeneration.keep()
+const setting = (name: string) => process.env[name] ?? ""
+const far = setting("TORTURE_FAR")
+const crossed = setting("TORTURE_CROSSED")
+const grave = { label: setting("TORTURE_LABEL"), nth: Number(setting("TORTURE_NTH") || 1) }
+
+let hits = 0
+/** Dies where it was told to. The kernel ends the process before the call returns. */
+const at = (label: Label): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (crossed !== "") appendFileSync(crossed, `${label}\n`)
+    if (label === grave.label && ++hits === grave.nth) process.kill(process.pid, "SIGKILL")
+  })
+if (grave.label !== "" || crossed !== "") Reflect.set(Boundary, "defaultValue", () => at)
+
+if (far !== "") {
+  const { layer } = Gateway
+  const withChannels = <R extends Registry<unknown>>(registry: R): R => ({
+    ...registry,
+    channels: { ...registry.channels, ...channels(far) }
+  })
+  const reloading = Effect.map(Gateway, (gateway) =>
+    Gateway.of({ ...gateway, reload: (registry) => gateway.reload(withChannels(registry)) })
+  )
+  const layerWithChannels = (options: GatewayOptions<unknown>) =>
+    Layer.effect(Gateway, reloading).pipe(Layer.provide(layer(withChannels(options))))
+  Reflect.set(Gateway, "layer", layerWithChannels)
+}
+
+const { main } = await import("../../../gateway/src/main.ts")
+main(recorder)
