@@ -84,7 +84,7 @@ describe("tools without a gateway", () => {
         for (const args of [["stop"], ["restart"], ["reload"], ["resume"], ["dead-letters", "replay", "1"], ["chat"]]) {
           const { code, released, words } = yield* type(...args, "--state-dir", folder)
           assert.strictEqual(code, codes.notRunning, args.join(" "))
-          assert.match(words.join("\n"), /^sluice: no gateway runs on .*sluice run$/)
+          assert.match(words.join("\n"), /^sluice: no gateway runs on .*sluice run, or in the project: npm start$/)
           assert.strictEqual(released, 1)
         }
       })

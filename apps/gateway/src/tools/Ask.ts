@@ -59,8 +59,11 @@ export const running = (place: Place): Address.Address | undefined => {
   return address !== undefined && lives(address.pid) ? address : undefined
 }
 
+/** How a gateway is started, installed or in a clone of the project. */
+export const howToStart = "start one with: sluice run, or in the project: npm start"
+
 const none = (place: Place) =>
-  new Silent({ why: "none", detail: `no gateway runs on ${escape(place.stateDirectory)}; start one with: sluice run` })
+  new Silent({ why: "none", detail: `no gateway runs on ${escape(place.stateDirectory)}; ${howToStart}` })
 
 const codeOf = (cause: unknown): string => {
   const inner = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause

@@ -10,7 +10,7 @@ import type { Place } from "../ConfigurationSources.ts"
 import { codes, Ending } from "../Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../Problem.ts"
-import { running, Silent, tokensOf, unknownToken } from "./Ask.ts"
+import { howToStart, running, Silent, tokensOf, unknownToken } from "./Ask.ts"
 import * as Words from "./Words.ts"
 
 /** Where one is and what can be done; only for a person at a terminal. */
@@ -24,7 +24,7 @@ export const chat = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, Silent | ConfigurationError | Ending> {
   const address = running(place)
   if (address === undefined) {
-    const detail = `no gateway runs on ${escape(place.stateDirectory)}; start one in another terminal with: sluice run`
+    const detail = `no gateway runs on ${escape(place.stateDirectory)}; in another terminal, ${howToStart}`
     return yield* new Silent({ why: "none", detail })
   }
   let known = yield* tokensOf(place)

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type { Place } from "../ConfigurationSources.ts"
 import { escape } from "../LogEncoder.ts"
 import { exists, fileIn } from "../StateFolder.ts"
-import { Silent } from "./Ask.ts"
+import { howToStart, Silent } from "./Ask.ts"
 
 /** How long a tool may hold the store open. */
 const longest = "2 seconds"
@@ -23,7 +23,7 @@ export const read = <A>(
   Effect.suspend(() => {
     const filename = fileIn(place.stateDirectory, "store")
     if (!exists(filename)) {
-      const detail = `there is no store in ${escape(place.stateDirectory)}: no gateway has run on it; start one with: sluice run`
+      const detail = `there is no store in ${escape(place.stateDirectory)}: no gateway has run on it; ${howToStart}`
       return new Silent({ why: "none", detail })
     }
     const reader = Journal.reader(SqliteClient.layer({ filename, readonly: true, disableWAL: true }))
