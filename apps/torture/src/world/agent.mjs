@@ -58,8 +58,18 @@ if (first && told("exit")) {
   process.exit(3)
 }
 if (first && told("hang")) await pause(120_000)
+if (first && told("asleep")) process.kill(process.pid, "SIGSTOP")
+if (told("loud")) {
+  // A hundred megabytes that nobody asked for, on the stream that is no answer.
+  const piece = Buffer.alloc(1 << 20, "z")
+  for (let n = 0; n < 100; n++) Fs.writeSync(2, piece)
+}
 
 const answer = `[[${run} ${ids.join(",")}]]`
+if (first && told("half")) {
+  Fs.writeSync(1, answer.slice(0, answer.length >> 1))
+  process.kill(process.pid, "SIGKILL")
+}
 history.append({ ...account, phase: "ok" })
 answered = true
 if (told("flood")) {
@@ -69,4 +79,6 @@ if (told("flood")) {
     if (!process.stdout.write(piece)) await new Promise((resolve) => process.stdout.once("drain", resolve))
   }
 }
-process.stdout.write(`${answer}\n`)
+// Bytes that are no text in any encoding, before and after what is.
+const noise = told("garbage") ? Buffer.from([0xff, 0xfe, 0xc3, 0x28, 0xed, 0xa0, 0x80, 0xf0, 0x9f]) : Buffer.alloc(0)
+process.stdout.write(Buffer.concat([noise, Buffer.from(answer), noise, Buffer.from("\n")]))

@@ -38,7 +38,10 @@ export interface Update {
 const again = Effect.sleep("10 millis")
 
 const answered = (answer: Answer): Effect.Effect<{ readonly remoteId: string }, Channel.DeliveryError> => {
-  if (answer.status === 200) return Effect.succeed({ remoteId: String(answer.body["remoteId"]) })
+  const { remoteId } = answer.body
+  if (answer.status === 200 && typeof remoteId === "string") return Effect.succeed({ remoteId })
+  // A far side in trouble, or one that makes no sense: what became of the request nobody knows.
+  if (answer.status < 400 || answer.status >= 500) return Effect.fail(new Channel.Unknown({ cause: answer }))
   if (answer.status !== 429) return Effect.fail(new Channel.Refused({ reason: `status ${answer.status}` }))
   const retryAfter = Number(answer.body["retryAfter"])
   return Effect.fail(new Channel.Throttled({ retryAfter, scope: "conversation" }))

@@ -14,7 +14,9 @@ import type { History } from "../history/writer.mjs"
 import { classes, type FarChannel, type Showing, type Update } from "./channels.ts"
 
 /** What becomes of a request to show something. `twice`: the network delivers it again (not where nothing tells it apart). */
+/** `broken` and `garbage`: shown, and the answer is a 500 or no sense; `never`: shown, and answered by nobody until `letGo`. */
 export type Fate =
+  | { readonly is: "broken" | "garbage" | "never" }
   | { readonly is: "answer" | "lost" | "unanswered" | "twice" }
   | { readonly is: "late"; readonly millis: number }
   | { readonly is: "throttle"; readonly millis: number }
@@ -48,6 +50,8 @@ export interface Far {
   readonly answered: ReadonlySet<string>
   /** Everything that was written and not confirmed. */
   readonly unconfirmed: () => number
+  /** Requests that nobody would ever answer lose their connection. */
+  readonly letGo: () => void
 }
 
 /** `[[<run> <id>,<id>]]`, as the agent writes it. */
@@ -141,13 +145,26 @@ const json = (response: ServerResponse, status: number, body: unknown): void => 
 }
 
 /** Shows what is asked for as fate has it. */
-const deliver = (side: Side, showing: Showing, fate: Fate, response: ServerResponse): void => {
+const deliver = (
+  side: Side,
+  showing: Showing,
+  fate: Fate,
+  response: ServerResponse,
+  silent: Set<ServerResponse>
+): void => {
   if (fate.is === "lost") return void response.destroy()
   if (fate.is === "throttle") return json(response, 429, { retryAfter: fate.millis })
   const { ended, remoteId } = side.show(showing)
   // Nothing tells a second plain send from a first one, so only what has a key or an id comes twice.
   const tellsApart = showing.key !== undefined || showing.remoteId !== undefined
   if (fate.is === "twice" && tellsApart) side.show(showing).ended("info")
+  if (fate.is === "broken" || fate.is === "garbage" || fate.is === "never") {
+    ended("info")
+    if (fate.is === "broken") json(response, 500, { type: "broken" })
+    else if (fate.is === "garbage") response.writeHead(200, { "content-type": "text/html" }).end("<html>\u0000</ht")
+    else silent.add(response)
+    return
+  }
   const answer = () => {
     // Whether the answer arrives at a gateway that is gone nobody knows.
     if (fate.is === "unanswered" || response.destroyed) {
@@ -180,13 +197,14 @@ export const open = (history: History, fates: Fates = kind): Effect.Effect<Far, 
     hold: side("hold")
   }
   const far: { fate: Fates } = { fate: fates }
+  const silent = new Set<ServerResponse>()
   const server = createServer((request, response) => {
     const [, what, name = ""] = (request.url ?? "").split("/")
     const side = sides[name as FarChannel]
     read(request, (body) => {
       if (what === "deliver") {
         const showing = body as Showing
-        return deliver(side, showing, far.fate(side.name, showing), response)
+        return deliver(side, showing, far.fate(side.name, showing), response, silent)
       }
       const { offset } = body as { readonly offset: number }
       response.on(
@@ -207,6 +225,10 @@ export const open = (history: History, fates: Fates = kind): Effect.Effect<Far, 
           write: (channel: FarChannel, peer: string, id: string, text: string) =>
             Effect.callback<void>((resume) => sides[channel].write(peer, id, text, () => resume(Effect.void))),
           answered,
+          letGo: () => {
+            for (const response of silent) response.destroy()
+            silent.clear()
+          },
           unconfirmed: () => Object.values(sides).reduce((sum, one) => sum + one.updates.length - one.confirmed, 0)
         })
         resume(Effect.succeed(found))
