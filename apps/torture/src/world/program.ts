@@ -4,7 +4,8 @@
  * that it comes to a labelled boundary: what a boundary does is a reference that is
  * set here before the program is loaded. Its environment says which:
  * TORTURE_FAR the address of the far sides, TORTURE_LABEL and TORTURE_NTH where it
- * dies, TORTURE_CROSSED a file that takes each label as it is crossed.
+ * dies, TORTURE_LINGER how many milliseconds it stands there before, while everybody else
+ * goes on, TORTURE_CROSSED a file that takes each label as it is crossed.
  */
 import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
 import * as Effect from "effect/Effect"
@@ -22,13 +23,17 @@ const setting = (name: string) => process.env[name] ?? ""
 const far = setting("TORTURE_FAR")
 const crossed = setting("TORTURE_CROSSED")
 const grave = { label: setting("TORTURE_LABEL"), nth: Number(setting("TORTURE_NTH") || 1) }
+const linger = Number(setting("TORTURE_LINGER") || 0)
 
 let hits = 0
-/** Dies where it was told to. The kernel ends the process before the call returns. */
+/** The kernel ends the process before the call returns. */
+const die = Effect.sync(() => void process.kill(process.pid, "SIGKILL"))
+/** Dies where it was told to. */
 const at = (label: Label): Effect.Effect<void> =>
-  Effect.sync(() => {
+  Effect.suspend(() => {
     if (crossed !== "") appendFileSync(crossed, `${label}\n`)
-    if (label === grave.label && ++hits === grave.nth) process.kill(process.pid, "SIGKILL")
+    if (label !== grave.label || ++hits !== grave.nth) return Effect.void
+    return linger > 0 ? Effect.andThen(Effect.sleep(linger), die) : die
   })
 if (grave.label !== "" || crossed !== "") Reflect.set(Boundary, "defaultValue", () => at)
 
