@@ -9,8 +9,10 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync, writeFileSync } from "node:fs"
+import { createServer, type Server } from "node:http"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as Address from "../src/Address.ts"
 import { Recorded, sluice } from "../src/Cli.ts"
 import { codes, Ending, exitCodeOf, lastWords } from "../src/Exit.ts"
 import { temporaryFolder } from "./harness.ts"
@@ -124,6 +126,44 @@ describe("tools without a gateway", () => {
         assert.strictEqual(code, codes.failed)
         assert.match(words.join("\n"), /no stop has left a report/)
       })
+    )
+  )
+})
+
+/** A gateway of another version: it answers what is given, for each path. */
+const foreign = (folder: string, answers: { readonly [path: string]: unknown }) =>
+  Effect.acquireRelease(
+    Effect.callback<Server>((resume) => {
+      const server = createServer((request, response) => {
+        response.writeHead(200, { "content-type": "application/json" })
+        response.end(JSON.stringify(answers[request.url ?? ""]))
+      })
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        const port = typeof address === "object" && address !== null ? address.port : 0
+        Address.write(folder, { url: `http://127.0.0.1:${port}`, pid: process.pid, epoch: 1 })
+        writeFileSync(join(folder, "token"), "a-token-of-20-letters", { mode: 0o600 })
+        resume(Effect.succeed(server))
+      })
+    }),
+    (server) => Effect.sync(() => server.close())
+  )
+
+describe("tools with a gateway", () => {
+  it.live("read what one of an earlier version says, and name the persona of who chose none", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const session = { name: "main", conversationKey: "http/kim", current: true, persona: "", agent: "demo" }
+        yield* foreign(folder, {
+          "/v1/status": { version: "0.0.9", epoch: 1, lastStop: "none", figures: { accepted: 3 } },
+          "/v1/sessions": { sessions: [{ ...session, waiting: 0, lastActive: 0 }] }
+        })
+        const status = yield* type("status", "--state-dir", folder)
+        assert.strictEqual(status.code, 0)
+        assert.match(status.printed, /sluice 0\.0\.9[\s\S]*messages {3}not counted by this version/)
+        const sessions = yield* type("sessions", "--state-dir", folder)
+        assert.match(sessions.printed, /http\/kim +idle +default +demo/)
+      }).pipe(Effect.scoped)
     )
   )
 })

@@ -266,11 +266,11 @@ describe("the report", () => {
     const text = (reasons: (typeof fields)["reasons"]) =>
       Shutdown.Report.text(new Shutdown.Report({ ...fields, phases: [], reasons, exitCode: 75 })).split("\n")
     assert.deepStrictEqual(text([again]).slice(0, 2), [
-      "Stopped in 28.4 s (SIGUSR1, SIGTERM): clean, to be started again, exit 75",
+      "Stopped in 28.4 s (SIGUSR1, SIGTERM): clean, for a restart, exit 75",
       "  deadline  30.0 s, drain.timeout"
     ])
     assert.deepStrictEqual(text([again, cut]).slice(0, 2), [
-      "Stopped in 28.4 s (SIGUSR1, SIGTERM): the deadline was reached, to be started again, exit 75",
+      "Stopped in 28.4 s (SIGUSR1, SIGTERM): at its deadline, for a restart, exit 75",
       "  because   1 turn interrupted (80)"
     ])
   })
@@ -308,6 +308,7 @@ describe("S17: the last stop in one line", () => {
     startedAt: Date.UTC(2026, 10, 20, 14, 0, 0),
     endedAt: Date.UTC(2026, 10, 20, 14, 3, 12, 500),
     millis: 1200,
+    cut: false,
     openTurns: 0,
     waiting: 0,
     openReplies: 0
@@ -316,6 +317,11 @@ describe("S17: the last stop in one line", () => {
     ["a first start", { end: "first" }, "none, this is the first start"],
     ["a clean stop", {}, "clean in 1.2 s"],
     ["a restart", { reason: "restart", exitCode: 75 }, "clean in 1.2 s, for a restart"],
+    [
+      "a restart that cut a turn",
+      { reason: "restart", exitCode: 75, cut: true, openTurns: 1 },
+      "at its deadline after 1.2 s, for a restart; it left 1 turn"
+    ],
     ["messages that came in the stop", { waiting: 2 }, "clean in 1.2 s; it left 2 waiting messages"],
     [
       "a stop at its deadline",

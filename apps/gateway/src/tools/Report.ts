@@ -13,7 +13,7 @@ import { codes, Ending } from "../Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../Problem.ts"
 import { fileIn, readJson } from "../StateFolder.ts"
-import { ask, type Refused, type Silent } from "./Ask.ts"
+import { ask, type Refused, running, type Silent } from "./Ask.ts"
 import * as Store from "./Store.ts"
 import * as Words from "./Words.ts"
 
@@ -34,7 +34,19 @@ export const print = (report: unknown, json: boolean): Effect.Effect<void> =>
         onSome: (known) => Words.lines(Report.text(known).split("\n").map(escape))
       })
 
-/** `sluice report`. */
+/** Number of the last boot that has ended; undefined when nothing says so. */
+const lastEnded = (place: Place): Effect.Effect<number | undefined> => {
+  const address = running(place)
+  return address !== undefined
+    ? Effect.succeed(address.epoch - 1)
+    : Store.read(place, (reads) => reads.opening).pipe(
+        Effect.map(({ epoch }) => epoch),
+        // No store, or one that can't be read now: the report is all there is.
+        Effect.orElseSucceed(() => undefined)
+      )
+}
+
+/** `sluice report`. A boot that was killed leaves none: then it is said that the report is an older one. */
 export const report = Effect.fnUntraced(function* (
   place: Place,
   json: boolean
@@ -52,5 +64,12 @@ export const report = Effect.fnUntraced(function* (
   if (stored === undefined || stored === null) {
     return yield* new Ending({ code: codes.failed, lines: ["no stop has left a report here yet"] })
   }
-  yield* print(stored, json)
+  const [epoch, last] = [epochOf(stored), yield* lastEnded(place)]
+  const silent = epoch !== undefined && last !== undefined && last > epoch
+  if (json) return yield* print(silent ? { ...stored, withoutReport: last } : stored, true)
+  if (silent) {
+    const line = `Boot ${last} has left no report: it was killed, or it crashed. The last stop with one was that of boot ${epoch}:`
+    yield* Words.lines([line])
+  }
+  yield* print(stored, false)
 })

@@ -5,10 +5,9 @@
  */
 import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
 import type { DeadLetter, Figures, JournalError, JournalReads, Ledger, SessionSummary } from "@sluice/runtime/Journal"
+import { lastStop } from "@sluice/runtime/Shutdown"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type { Place } from "../ConfigurationSources.ts"
 import { codes, Ending } from "../Exit.ts"
 import { escape } from "../LogEncoder.ts"
@@ -25,12 +24,15 @@ type Failure = Silent | Refused | ConfigurationError | JournalError | Ending
 const either = <A>(
   place: Place,
   path: `/${string}`,
-  question: (reads: JournalReads) => Effect.Effect<A, JournalError>
+  question: (reads: JournalReads, why: Silent) => Effect.Effect<A, JournalError>
 ): Effect.Effect<{ readonly answer: A; readonly source: From }, Failure> =>
   ask(place, { method: "GET", path }).pipe(
     Effect.map(({ body }) => ({ answer: body as A, source: { from: "gateway" } as From })),
     Effect.catchTag("Silent", (why) =>
-      Effect.map(Store.read(place, question), (answer) => ({ answer, source: { from: "store", why } as From }))
+      Effect.map(
+        Store.read(place, (reads) => question(reads, why)),
+        (answer) => ({ answer, source: { from: "store", why } as From })
+      )
     )
   )
 
@@ -47,34 +49,32 @@ interface StatusAnswer {
   readonly uptime?: number
   readonly lastStop: string
   readonly readiness?: Readiness
-  readonly figures: Figures
+  /** Not everything that a figure counts today is there in a gateway or a store of an earlier version. */
+  readonly figures: Partial<Figures>
   readonly live?: ReadonlyArray<LiveSession>
   readonly agents?: ReadonlyArray<string>
   readonly channels?: ReadonlyArray<{ readonly name: string; readonly delivery: string; readonly at: string }>
 }
 
-const Ended = Schema.Struct({
-  epoch: Schema.Int,
-  reason: Schema.String,
-  exitCode: Schema.Int,
-  startedAt: Schema.Finite
-})
+/** The last stop in the words of the start lines; of a store that nobody runs on its last boot's own. */
+const lastStopOf = (boot: Effect.Success<JournalReads["opening"]>, why: Silent, now: number) => {
+  if (why.why === "blocked") return lastStop(boot.postMortem)
+  const { ended } = boot
+  return ended.endedAt === undefined || ended.end === "unclean"
+    ? lastStop(ended)
+    : `${Words.ago(ended.endedAt, now)}, ${lastStop(ended)}`
+}
 
-/** How the last boot ended, for a store that nobody runs on. A boot without a report of its own died, or still runs. */
-const lastStopOf = (epoch: number, report: unknown, now: number): string =>
-  Option.match(Schema.decodeUnknownOption(Ended)(report), {
-    onNone: () => `boot ${epoch} has left no report`,
-    onSome: (ended) =>
-      ended.epoch === epoch
-        ? `${ended.reason}, exit ${ended.exitCode}, ${Words.ago(ended.startedAt, now)}`
-        : `boot ${epoch} has left no report`
-  })
-
-const fromStore = (reads: JournalReads): Effect.Effect<StatusAnswer, JournalError> =>
+const fromStore = (reads: JournalReads, why: Silent): Effect.Effect<StatusAnswer, JournalError> =>
   Effect.gen(function* () {
-    const { epoch, version } = yield* reads.opening
-    const lastStop = lastStopOf(epoch, yield* reads.report, yield* Clock.currentTimeMillis)
-    return { version, epoch, lastStop, figures: yield* reads.figures }
+    const boot = yield* reads.opening
+    const { epoch, version } = boot
+    return {
+      version,
+      epoch,
+      lastStop: lastStopOf(boot, why, yield* Clock.currentTimeMillis),
+      figures: yield* reads.figures
+    }
   })
 
 const counts = (record: { readonly [key: string]: number | undefined }): string =>
@@ -83,12 +83,14 @@ const counts = (record: { readonly [key: string]: number | undefined }): string 
     .map(([key, value]) => `${value} ${key}`)
     .join(", ") || "none"
 
-const messages = (figures: Figures, now: number): string => {
-  if (figures.accepted === 0) return "none accepted yet"
-  const open = figures.accepted - Object.values(figures.ends).reduce((sum, count) => sum + count, 0)
+const messages = (figures: Partial<Figures>, now: number): string => {
+  const { accepted, ends } = figures
+  if (accepted === undefined || ends === undefined) return "not counted by this version"
+  if (accepted === 0) return "none accepted yet"
+  const open = accepted - Object.values(ends).reduce((sum, count) => sum + count, 0)
   const oldest = figures.oldestOpen === undefined ? "" : `, the oldest for ${Words.span(now - figures.oldestOpen)}`
-  const still = open === 0 ? "" : ` (${figures.waiting} waiting for a turn${oldest})`
-  return `${figures.accepted} accepted: ${counts({ ...figures.ends, open })}${still}`
+  const still = open === 0 ? "" : ` (${figures.waiting ?? 0} waiting for a turn${oldest})`
+  return `${accepted} accepted: ${counts({ ...ends, open })}${still}`
 }
 
 const replies = ({ dead = 0, ...open }: Figures["replies"]): string =>
@@ -113,8 +115,8 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
       ({ at, delivery, name }) => `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}`
     ),
     `messages   ${messages(figures, now)}`,
-    `turns      open: ${counts(figures.openTurns)}; ended: ${counts(figures.turns)}`,
-    `replies    ${replies(figures.replies)}`,
+    `turns      open: ${counts(figures.openTurns ?? {})}; ended: ${counts(figures.turns ?? {})}`,
+    `replies    ${replies(figures.replies ?? {})}`,
     ...(answer.live ?? [])
       .filter((session) => session.state.name !== "idle")
       .slice(0, 20)
@@ -150,7 +152,7 @@ export const sessions = Effect.fnUntraced(function* (place: Place, json: boolean
   const rows = answer.sessions.map((session) => [
     `${session.conversationKey}${session.name === "main" ? "" : `#${session.name}`}${session.current ? "" : " (not current)"}`,
     stateOf(session),
-    session.persona,
+    session.persona === "" ? "default" : session.persona,
     session.agent,
     String(session.waiting),
     Words.ago(session.lastActive, now)

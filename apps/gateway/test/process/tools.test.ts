@@ -177,6 +177,26 @@ describe("looking", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("S17: a boot that was killed is not passed over: report and status say that it left none", () =>
+    Effect.gen(function* () {
+      const first = yield* start()
+      yield* first.signal("SIGTERM")
+      assert.strictEqual((yield* first.exited).code, 0)
+      const stored = yield* tool(first.folder, ["status"])
+      assert.strictEqual(stored.code, 3)
+      assert.match(stored.out, /last stop: (just now|\d+ s ago), clean in \d/)
+      const second = yield* start({ folder: first.folder })
+      yield* second.signal("SIGKILL")
+      yield* second.exited
+      const killed = yield* tool(first.folder, ["report"])
+      assert.match(killed.out, /^Boot 2 has left no report: .* boot 1:\nStopped in .* clean, exit 0\n/)
+      assert.deepInclude((yield* tool(first.folder, ["report", "--json"])).json, { epoch: 1, withoutReport: 2 })
+      assert.match((yield* tool(first.folder, ["status"])).out, /boot 2, .*last stop: UNCLEAN: ended without a stop/)
+      yield* start({ folder: first.folder })
+      assert.match((yield* tool(first.folder, ["report"])).out, /^Boot 2 has left no report/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("every route but health and readiness wants the token", () =>
     Effect.gen(function* () {
       const gateway = yield* start()

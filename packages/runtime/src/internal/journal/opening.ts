@@ -37,6 +37,7 @@ export interface BootRecord {
   readonly reason: string | null
   readonly exit_code: number | null
   readonly millis: number | null
+  readonly cut: number
   readonly ended_at: number | null
   readonly open_turns: number | null
   readonly waiting: number | null
@@ -45,7 +46,8 @@ export interface BootRecord {
 
 /** Columns of {@link BootRecord}. */
 export const bootColumns = `epoch, version, opened_at, chain, counters, uptime, healthy, mark, marked_at, failed, clean,
-  reason, exit_code, millis, ended_at, open_turns, waiting, open_replies`
+  reason, exit_code, millis, ended_at, open_turns, waiting, open_replies,
+  exists (select 1 from json_each(report, '$.reasons') r where exit_code = 75 and r.value ->> 'code' = 80) as cut`
 
 interface Count {
   readonly count: number
@@ -84,6 +86,7 @@ export const postMortemOf = (
         startedAt: now,
         endedAt: undefined,
         millis: undefined,
+        cut: false,
         ...open
       }
     : {
@@ -95,6 +98,7 @@ export const postMortemOf = (
         startedAt: last.opened_at,
         endedAt: last.ended_at ?? undefined,
         millis: last.millis ?? undefined,
+        cut: last.cut === 1,
         ...open
       }
 

@@ -11,7 +11,7 @@ import { joins, type Tail } from "./bursts.ts"
 import { decode, endsByEnding } from "./counters.ts"
 import type { Query } from "./database.ts"
 import { loadInbound, loadOpenTurns, loadReplies, loadTurns } from "./load.ts"
-import { type BootRecord, bootColumns, postMortemOf } from "./opening.ts"
+import { type BootRecord, bootColumns, countOpen, postMortemOf } from "./opening.ts"
 import type { ReplyRow, Row, RowKey } from "./records.ts"
 import type { DeadLetter, Figures, Ledger, Opening, SessionSummary } from "./reports.ts"
 import {
@@ -210,7 +210,8 @@ export const opening = Effect.fnUntraced(function* (query: Query) {
       last,
       { openTurns: boot?.open_turns ?? 0, waiting: boot?.waiting ?? 0, openReplies: boot?.open_replies ?? 0 },
       boot?.opened_at ?? 0
-    )
+    ),
+    ended: postMortemOf(boot, yield* countOpen(query), boot?.ended_at ?? 0)
   }
 })
 

@@ -22,6 +22,8 @@ export interface PostMortem {
   readonly startedAt: number
   readonly endedAt: number | undefined
   readonly millis: number | undefined
+  /** A restart that reached its deadline and cut turns; its exit code does not say so. */
+  readonly cut: boolean
   readonly openTurns: number
   readonly waiting: number
   readonly openReplies: number
@@ -110,8 +112,15 @@ export interface JournalReads {
   readonly figures: Effect.Effect<Figures, JournalError>
   readonly report: Effect.Effect<unknown, JournalError>
   readonly deadLetters: (options: { readonly limit: number }) => Effect.Effect<ReadonlyArray<DeadLetter>, JournalError>
+  /** The last boot: what it found, and how it ended itself, for a store that nobody runs on. */
   readonly opening: Effect.Effect<
-    { readonly epoch: number; readonly instance: string; readonly postMortem: PostMortem; readonly version: string },
+    {
+      readonly epoch: number
+      readonly instance: string
+      readonly version: string
+      readonly postMortem: PostMortem
+      readonly ended: PostMortem
+    },
     JournalError
   >
 }

@@ -36,19 +36,19 @@ export const weigh = (reasons: ReadonlyArray<ExitReason>): readonly [ExitReason,
   return [first, ...rest]
 }
 
-/** What an exit code says, in words. */
+/** What an exit code says, in the words of the report, of the next boot and of `status`. */
 export const verdict = (code: number): string => {
   switch (code) {
     case 0:
       return "clean"
     case restart:
-      return "clean, to be started again"
+      return "clean, for a restart"
     case fenced:
       return "another gateway owns the store"
     case storage:
       return "the storage failed"
     case overdue:
-      return "the deadline was reached"
+      return "at its deadline"
     case forced:
       return "forced"
     default:

@@ -39,12 +39,13 @@ const unclean = (postMortem: PostMortem): string => {
 
 /** The last stop in one line: `clean in 1.2 s`, or `UNCLEAN: ...` with what has been open since when. */
 export const lastStop = (postMortem: PostMortem): string => {
-  const { end, exitCode, millis, reason } = postMortem
+  const { cut, end, exitCode, millis, reason } = postMortem
   if (end === "first") return "none, this is the first start"
   if (end === "unclean") return unclean(postMortem)
   const took = millis === undefined ? "" : ` ${inWords(millis)}`
-  if (exitCode === overdue) return `at its deadline after${took}${left(postMortem)}`
-  if (exitCode === forced) return `forced, over after${took}${left(postMortem)}`
-  const restart = reason === "restart" ? ", for a restart" : ""
-  return `clean${took === "" ? "" : ` in${took}`}${restart}${left(postMortem)}`
+  const again = reason === "restart" ? ", for a restart" : ""
+  // A restart that had to cut turns has the code of a restart, and was not clean.
+  if (exitCode === overdue || cut) return `${verdict(overdue)} after${took}${again}${left(postMortem)}`
+  if (exitCode === forced) return `${verdict(forced)}, over after${took}${left(postMortem)}`
+  return `${verdict(0)}${took === "" ? "" : ` in${took}`}${again}${left(postMortem)}`
 }

@@ -126,7 +126,7 @@ const phases = (report: Report): ReadonlyArray<string> => {
 /** A restart that had to cut turns was not clean, whatever its code. */
 const how = ({ exitCode, reasons }: Report): string =>
   exitCode === restart && reasons.some(({ code }) => code === overdue)
-    ? `${verdict(overdue)}, to be started again`
+    ? `${verdict(overdue)}, for a restart`
     : verdict(exitCode)
 
 /** The report for people. */
