@@ -10,6 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, "apps/gateway/dist")
 const stamp = join(dist, ".stamp")
 const entry = "apps/gateway/src/bin.ts"
+const program = "apps/gateway/src/main.ts"
 
 // A worker thread is loaded by file, not by import, so its file is a bundle of its own, and CommonJS: a thread that loads
 // no module but its own takes a megabyte less. The convention that holds both from source and from the bundle: the
@@ -59,23 +60,26 @@ const fingerprint = () => {
 }
 
 /**
- * Bundles one entry. The program comes in chunks, so that each command loads what it needs.
+ * Bundles one entry.
  * @param {string} path
- * @param {{ format: "esm" | "cjs", entryFileNames: string }} output
+ * @param {import("rolldown").OutputOptions} output
  */
 const bundled = async (path, output) => {
   const { rolldown } = await import("rolldown")
   const bundle = await rolldown({
     cwd: root,
     input: { [basename(path, ".ts")]: join(root, path) },
+    external: path === entry ? [/main\.ts$/] : [],
     platform: "node",
     tsconfig: false,
-    treeshake: true
+    treeshake: true,
+    // What the tools import on demand may be in the program's chunk already.
+    checks: { ineffectiveDynamicImport: false }
   })
   try {
     const made = await bundle.generate({
       ...output,
-      chunkFileNames: "[name]-[hash].js",
+      chunkFileNames: "[name]-[hash].cjs",
       minify: true,
       keepNames: true,
       sourcemap: true,
@@ -87,15 +91,55 @@ const bundled = async (path, output) => {
   }
 }
 
+/**
+ * The program comes in chunks, so that each command loads what it needs. All that `sluice run` needs is one of them:
+ * between chunks of CommonJS a name is looked up each time that it is used, which the gateway would pay for as long as
+ * it runs. CommonJS, because only scripts can be compiled ahead; apps/gateway/src/Compiled.ts runs them.
+ * @type {import("rolldown").OutputOptions}
+ */
+const chunks = {
+  format: "cjs",
+  entryFileNames: "[name].cjs",
+  codeSplitting: { groups: [{ name: "gateway", test: /apps\/gateway\/src\/(main|Program)\.ts$/ }] }
+}
+
 const build = async () => {
   const workers = WORKERS.map((path) => bundled(path, { format: "cjs", entryFileNames: "[name].cjs" }))
-  const all = await Promise.all([bundled(entry, { format: "esm", entryFileNames: "[name].js" }), ...workers])
-  return all.flat()
+  const first = bundled(entry, { format: "esm", entryFileNames: "[name].js" })
+  const scripts = bundled(program, chunks).then((files) =>
+    files.map((file) => (file.type === "chunk" ? script(file) : file))
+  )
+  return (await Promise.all([first, scripts, ...workers])).flat()
 }
 
 /**
- * A file appears whole or not at all, the entry last. Chunks of the build before stay for a day: a gateway that is
- * running may still import one of them.
+ * A chunk as the program wants it: a function, so that nothing has to be put around it in memory, and in plain ASCII,
+ * where a source takes a byte a character; one arrow in a notice would make it two for all of them.
+ * @param {import("rolldown").OutputChunk} chunk
+ */
+const script = (chunk) => ({
+  ...chunk,
+  code: `(function (exports, require, module, __filename, __dirname) {\n${chunk.code.replace(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )}\n})`
+})
+
+/**
+ * What earlier builds left. It stays for a day: a gateway that is running may still import a chunk of them.
+ * @param {string} folder
+ * @param {ReadonlySet<string>} names
+ */
+const prune = (folder, names) => {
+  const yesterday = Date.now() - 24 * 60 * 60 * 1000
+  for (const { name } of entries(folder)) {
+    const path = join(folder, name)
+    if (!names.has(name) && statSync(path).mtimeMs < yesterday) rmSync(path, { recursive: true, force: true })
+  }
+}
+
+/**
+ * A file appears whole or not at all, the entry last.
  * @param {ReadonlyArray<import("rolldown").OutputChunk | import("rolldown").OutputAsset>} output
  */
 const write = (output) => {
@@ -109,12 +153,8 @@ const write = (output) => {
     writeFileSync(temporary, file.type === "chunk" ? file.code : file.source, { mode })
     renameSync(temporary, target)
   }
-  const yesterday = Date.now() - 24 * 60 * 60 * 1000
-  for (const { name } of entries(dist)) {
-    const path = join(dist, name)
-    if (!names.has(name) && path !== stamp && statSync(path).mtimeMs < yesterday)
-      rmSync(path, { recursive: true, force: true })
-  }
+  prune(join(dist, "compiled"), names)
+  prune(dist, new Set([...names, ".stamp", "compiled"]))
 }
 
 /** Builds when needed. Returns whether it did. */

@@ -4,14 +4,19 @@
  * that comes while the rest is loaded is written down, not lost and not deadly.
  * Compiled code is kept, so that the next start is quicker.
  */
-import process from "node:process"
 import { fileURLToPath } from "node:url"
+import { chunksIn } from "./Compiled.ts"
+import type * as Main from "./main.ts"
 import { record } from "./SignalRecorder.ts"
 import * as YoungGeneration from "./YoungGeneration.ts"
 
 const recorder = record()
-const cache = fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url))
-process.getBuiltinModule("node:module").enableCompileCache(cache)
 YoungGeneration.keep()
-const { main } = await import("./main.ts")
-main(recorder)
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const chunks = chunksIn(here("."), here("compiled"))
+const fromSource = import.meta.url.endsWith(".ts")
+const { main } = fromSource ? await import("./main.ts") : (chunks.load("main.cjs") as typeof Main)
+main(recorder, () => {
+  chunks.keep()
+  YoungGeneration.release()
+})

@@ -88,7 +88,7 @@ describe("examples", () => {
     const folder = mkdtempSync(join(tmpdir(), "sluice-image-"))
     try {
       const bundle = dirname(program)
-      const files = readdirSync(bundle).filter((name) => name.endsWith(".js"))
+      const files = readdirSync(bundle).filter((name) => /\.c?js$/.test(name))
       for (const name of files) copyFileSync(join(bundle, name), join(folder, name))
       const command = [join(folder, basename(program)), "--version"]
       assert.match(
