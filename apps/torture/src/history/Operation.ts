@@ -39,7 +39,10 @@ export interface Send extends Told {
   readonly why?: string
 }
 
-/** An agent's program begins a run (`invoke`) and ends it: `ok` answered, `fail` was told to stop. No end: it died. */
+/**
+ * An agent's program begins a run (`invoke`) and ends it: `ok` before it lets go of its answer, `fail` when it was told
+ * to stop or gives up. No end: it died. `info`, any number of times, says that it is still alive, also after its end.
+ */
 export interface Run extends Told {
   readonly op: "run"
   readonly phase: Phase
@@ -49,12 +52,18 @@ export interface Run extends Told {
   readonly pid: number
   /** Ids of the messages that it was given, in order. */
   readonly ids: ReadonlyArray<string>
+  /** With `invoke`: processes of other runs of this conversation that it found alive. */
+  readonly besides?: ReadonlyArray<number>
 }
 
-/** What a far side shows: `new` a message of its own, `edit` an earlier one has this text now, `pull` a reader got it. */
+/**
+ * What a far side shows: `new` a message of its own, `edit` an earlier one has this text now, `pull` a reader got it.
+ * It is seen from its first line on; `ok` says that the gateway was told, `info` that the answer got lost. `fail` is a
+ * request that was lost before anything was shown, and its `remoteId` is empty. Readers pull from the first number on.
+ */
 export interface Deliver extends Told {
   readonly op: "deliver"
-  readonly phase: "invoke" | "ok" | "info"
+  readonly phase: Phase
   readonly channel: string
   readonly class: DeliveryClass
   readonly conversation: string
@@ -65,8 +74,10 @@ export interface Deliver extends Told {
   readonly key?: string
   /** `answer` of an agent, `notice` of the gateway, `command`'s reply, `placeholder`, or a `copy` that says so. */
   readonly what: "answer" | "notice" | "command" | "placeholder" | "copy"
-  /** The messages that it answers, in order, as its text (or `inReplyTo`) says. */
+  /** The messages that it answers or ends, in order, as its text (or `inReplyTo`) says; none for other notices. */
   readonly ids: ReadonlyArray<string>
+  /** Which part of an answer that was cut into several, from 1. */
+  readonly part?: number
   /** The run that wrote it, as its text says. */
   readonly run?: string
 }
@@ -138,10 +149,13 @@ export interface Ledger extends Told {
   readonly ledger: unknown
 }
 
-/** The harness has seen everything come to rest: no work is open, nobody sends any more. Without it I1 can't be judged. */
+/**
+ * The harness has seen everything come to rest: no work is open, nobody sends any more. `fail`: it has waited long
+ * enough, and what has no end now never gets one. Without either I1 can't be judged.
+ */
 export interface Rest extends Told {
   readonly op: "rest"
-  readonly phase: "ok"
+  readonly phase: "ok" | "fail"
 }
 
 /** A line of a history. */

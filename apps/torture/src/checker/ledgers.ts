@@ -1,0 +1,127 @@
+/**
+ * I10. What the gateway says of itself equals what everybody else saw: the ledger
+ * that `sluice audit --json` prints at the end, and the one in the report of each
+ * stop. Where nobody can know, such as a message whose acknowledgement got lost and
+ * that was never seen again, the figure must lie between the bounds.
+ */
+import type { Findings } from "./Findings.ts"
+import { type BootSeen, type Gathered, isAnswer, isEnd, mayBeAccepted, type Message, type Shown } from "./Gathered.ts"
+
+interface Ledger {
+  readonly accepted: number
+  readonly open: number
+  readonly ends: Readonly<Record<string, number>>
+  readonly balanced: boolean
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+const fields = (value: unknown): Fields => (typeof value === "object" && value !== null ? (value as Fields) : {})
+
+const ledgerIn = (value: unknown): Ledger | undefined => {
+  const { accepted, balanced, ends, open } = fields(value)
+  const counts = Object.values(fields(ends))
+  if (typeof accepted !== "number" || typeof open !== "number" || typeof balanced !== "boolean") return undefined
+  if (ends === undefined || counts.some((count) => typeof count !== "number")) return undefined
+  return { accepted, open, balanced, ends: fields(ends) as Ledger["ends"] }
+}
+
+const sum = (ends: Ledger["ends"]): number => Object.values(ends).reduce((all, one) => all + one, 0)
+
+type Say = (what: string) => void
+
+/** What must hold of any ledger at any time. */
+const judgeBalance = ({ accepted, balanced, ends, open }: Ledger, say: Say): void => {
+  const ended = sum(ends)
+  if (!balanced) say("it says that it does not balance")
+  if (accepted !== ended + open) say(`${accepted} accepted are not ${ended} ended and ${open} open`)
+}
+
+const between = (say: Say, what: string, value: number, low: number, high: number): void => {
+  if (value < low || value > high) {
+    say(`${value} ${what}, and the history has ${low === high ? low : `${low} to ${high}`}`)
+  }
+}
+
+const count = (messages: Iterable<Message>, is: (message: Message) => boolean): number => {
+  let found = 0
+  for (const message of messages) if (is(message)) found++
+  return found
+}
+
+/** The last ledger, after all work is done, against the whole history. */
+const judgeFigures = (
+  gathered: Gathered,
+  ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
+  { accepted, ends: said, open }: Ledger,
+  say: Say
+): void => {
+  const messages = [...gathered.messages.values()]
+  const ran = new Set([...gathered.runs.values()].flatMap(({ ids }) => ids))
+  const certain = count(messages, ({ acknowledged, id }) => acknowledged !== undefined || ends.has(id) || ran.has(id))
+  between(say, "accepted", accepted, certain, count(messages, mayBeAccepted))
+  if (gathered.rest?.phase === "ok" && open !== 0) say(`${open} are open, and everything is at rest`)
+  const of = (...names: ReadonlyArray<string>) => names.reduce((all, name) => all + (said[name] ?? 0), 0)
+  const answered = count(messages, ({ id }) => ends.get(id)?.some(isAnswer) === true)
+  const commanded = count(messages, ({ id }) => ends.get(id)?.some(({ what }) => what === "command") === true)
+  const noticed = count(messages, ({ id }) => ends.get(id)?.every(({ what }) => what === "notice") === true)
+  const unclear = of("unknown", "undeliverable")
+  if (of("replied") > answered) say(`${of("replied")} replied, and the history has ${answered} answered`)
+  if (of("replied") + unclear < answered) {
+    say(`${of("replied")} replied and ${unclear} unknown or undeliverable, and the history has ${answered} answered`)
+  }
+  const commands = count(
+    messages,
+    ({ command, id }) => command || ends.get(id)?.some(({ what }) => what === "command") === true
+  )
+  between(say, "commands", of("command"), commanded - unclear, commands)
+  const otherwise = sum(said) - of("replied", "command")
+  if (noticed > otherwise) say(`${otherwise} ended without an answer, and the history has ${noticed} notices`)
+}
+
+/** The report of a stop against the process's end and what was there when it was asked for. */
+const judgeReport = (gathered: Gathered, pulled: ReadonlyArray<number>, seen: BootSeen, findings: Findings): void => {
+  const { boot, exited, stop, stopped } = seen
+  if (stop === undefined || stopped?.report === undefined || stopped.report === null) return
+  const say: Say = (what) =>
+    findings.breaks("I10", `the report of boot ${boot}: ${what}`, { lines: [stop.line, stopped.line] })
+  const report = fields(stopped.report)
+  const code = exited?.code ?? stopped.exitCode
+  if (typeof report["exitCode"] === "number" && code !== undefined && report["exitCode"] !== code) {
+    say(`it says exit code ${report["exitCode"]}, and the process ended with ${code}`)
+  }
+  const ledger = ledgerIn(report["ledger"])
+  if (ledger === undefined) return
+  judgeBalance(ledger, say)
+  const messages = [...gathered.messages.values()]
+  const over = exited?.at ?? stopped.at
+  const certain = count(messages, ({ acknowledged }) => (acknowledged?.at ?? Infinity) < stop.at)
+  const possible = count(messages, (message) => message.first.at < over && mayBeAccepted(message))
+  between(say, "accepted", ledger.accepted, certain, possible)
+  const ended = count(messages, ({ first }) => first.at < over)
+  between(say, "ended", sum(ledger.ends), pulled.filter((at) => at < stop.at).length, ended)
+}
+
+/** I10. */
+export const judgeLedgers = (
+  gathered: Gathered,
+  ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
+  findings: Findings
+): void => {
+  // What a reader has pulled had ended before: the moments at which that is known of a message.
+  const pulled = [...ends.values()].flatMap(([first]) =>
+    first !== undefined && first.class === "pull" && isEnd(first) ? [first.at] : []
+  )
+  for (const seen of gathered.boots.values()) judgeReport(gathered, pulled, seen, findings)
+  for (const [index, { ledger: printed, line }] of gathered.ledgers.entries()) {
+    const say: Say = (what) => findings.breaks("I10", `the ledger: ${what}`, { lines: [line] })
+    const ledger = ledgerIn(printed)
+    if (ledger === undefined) {
+      say("it has not the form of one")
+      continue
+    }
+    judgeBalance(ledger, say)
+    if (index === gathered.ledgers.length - 1 && gathered.rest !== undefined) judgeFigures(gathered, ends, ledger, say)
+  }
+  if (gathered.ledgers.length === 0) findings.unjudged.push("I10: the history has no ledger")
+}

@@ -1,0 +1,150 @@
+/**
+ * I6 and I7. A conversation has one run at a time, and an agent that outlives its
+ * gateway is one: a run lasts from its first line to its last, whatever it says of
+ * its end, and longer when the next one finds its process alive. And each further run
+ * of a message has a cause between the two: the gateway ended, or the run did not
+ * answer. What a process does in silence after its last line is not seen.
+ */
+import type { Findings } from "./Findings.ts"
+import { deathOf, type Gathered, isAnswer, isEnd, type RunSeen, type Shown } from "./Gathered.ts"
+import { begunBefore, type Causes } from "./Moments.ts"
+
+/** I6: no two runs of a conversation overlap. */
+export const judgeOverlaps = (gathered: Gathered, findings: Findings): void => {
+  for (const { name: conversation, runs } of gathered.conversations.values()) {
+    let longest: RunSeen | undefined
+    for (const run of runs) {
+      if (longest !== undefined && run.begin.at < longest.last.at) {
+        const what = `run ${run.run} (pid ${run.pid}) began while run ${longest.run} (pid ${longest.pid}) went on`
+        const lines = [longest.begin.line, run.begin.line, longest.last.line]
+        findings.breaks("I6", what, { conversation, ids: [...new Set([...longest.ids, ...run.ids])], lines })
+      }
+      const others = run.besides.filter((pid) => pid !== run.pid)
+      if (others.length > 0) {
+        const what = `run ${run.run} (pid ${run.pid}) found other runs alive: pid ${others.join(", ")}`
+        const earlier = runs.filter(({ pid }) => others.includes(pid)).map(({ begin }) => begin.line)
+        findings.breaks("I6", what, { conversation, ids: run.ids, lines: [...earlier, run.begin.line] })
+      }
+      if (longest === undefined || run.last.at >= longest.last.at) longest = run
+    }
+  }
+}
+
+/** A death of a gateway that counts for whoever ran in it. */
+interface Death {
+  readonly at: number
+  /** Conversations, this one among them or not, whose trial as a suspect may have kept the others from being counted. */
+  readonly suspects: ReadonlySet<string>
+}
+
+/**
+ * Deaths without a stop before them, in time. A stop marks what is open, and then a death may be a cut; and while a
+ * suspect is tried a death counts for it only. A suspect is a message without an end that has seen two deaths.
+ */
+const crashesOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>): ReadonlyArray<Death> => {
+  const deaths = [...gathered.boots.values()]
+    .flatMap((seen) => {
+      const death = deathOf(seen)
+      return death === undefined ? [] : [{ at: death.at, counts: seen.stop === undefined }]
+    })
+    .toSorted((a, b) => a.at - b.at)
+  const suspects = deaths.map(() => new Set<string>())
+  for (const { conversation, first, id } of gathered.messages.values()) {
+    const end = ends.get(id)?.[0]?.at ?? Infinity
+    const from = deaths.findIndex(({ at }) => at > first.at)
+    if (from === -1) continue
+    for (let n = from + 2; n < deaths.length && (deaths[n]?.at ?? Infinity) < end; n++) suspects[n]?.add(conversation)
+  }
+  return deaths.flatMap(({ at, counts }, n) => (counts ? [{ at, suspects: suspects[n] ?? new Set() }] : []))
+}
+
+/** Crashes that a run certainly died in: the gateway's death falls into it, and nobody else can have been on trial. */
+const certain = (crashes: ReadonlyArray<Death>, run: RunSeen, next: RunSeen): boolean =>
+  crashes.some(
+    ({ at, suspects }) =>
+      at > run.begin.at &&
+      at < next.begin.at &&
+      [...suspects].every((conversation) => conversation === run.conversation)
+  )
+
+/** How often a turn is tried that fails without a crash, and how many crashes set it aside. */
+const [errors, crashesAllowed] = [3, 3]
+
+interface Tries {
+  /** Failures in a row, without an end of the gateway between them. */
+  failed: number
+  crashed: number
+}
+
+/** What is wrong with running a message again, or nothing. */
+const wrongAgain = (
+  tries: Tries,
+  [run, next]: readonly [RunSeen, RunSeen],
+  causes: Causes,
+  crashes: ReadonlyArray<Death>,
+  begun: (at: number) => number
+): string | undefined => {
+  if (causes.ends.any(begun(run.begin.at), next.begin.at)) {
+    tries.failed = 0
+    if (certain(crashes, run, next)) tries.crashed++
+    return tries.crashed >= crashesAllowed ? `after ${tries.crashed} crashes` : undefined
+  }
+  if (run.end?.phase === "ok") return "although the first had answered and no gateway ended in between"
+  tries.failed++
+  return tries.failed >= errors ? `after ${tries.failed} runs that failed` : undefined
+}
+
+/** I7: each further run of a message has its cause, and after three crashes there is none. */
+export const judgeAttempts = (
+  gathered: Gathered,
+  ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
+  causes: Causes,
+  findings: Findings
+): void => {
+  const crashes = crashesOf(gathered, ends)
+  const begun = begunBefore(gathered)
+  for (const { name: conversation, runs } of gathered.conversations.values()) {
+    const latest = new Map<string, RunSeen>()
+    const tries = new Map<string, Tries>()
+    for (const next of runs) {
+      const wrong = new Map<string, { readonly run: RunSeen; readonly ids: Array<string> }>()
+      for (const id of next.ids) {
+        const run = latest.get(id)
+        latest.set(id, next)
+        if (run === undefined || run === next) continue
+        const tried = tries.get(id) ?? { failed: 0, crashed: 0 }
+        tries.set(id, tried)
+        const why = wrongAgain(tried, [run, next], causes, crashes, begun)
+        if (why === undefined) continue
+        const found = wrong.get(why)
+        if (found === undefined) wrong.set(why, { run, ids: [id] })
+        else found.ids.push(id)
+      }
+      for (const [why, { ids, run }] of wrong) {
+        const what = `${ids.join(", ")} was run by ${run.run} and again by ${next.run}, ${why}`
+        findings.breaks("I7", what, { conversation, ids, lines: [run.begin.line, run.last.line, next.begin.line] })
+      }
+    }
+  }
+}
+
+/** I7: nothing is run, nor answered by another run, once its answer was shown. */
+export const judgeAfterwards = (
+  gathered: Gathered,
+  ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
+  findings: Findings
+): void => {
+  for (const { name: conversation, runs } of gathered.conversations.values()) {
+    for (const { begin, ids, run } of runs) {
+      const done = ids.flatMap((id) => {
+        const end = ends.get(id)?.find((one) => isEnd(one) && one.at < begin.at)
+        return end === undefined ? [] : [{ id, end }]
+      })
+      const [first] = done
+      if (first === undefined) continue
+      const how = isAnswer(first.end) ? "answered" : "told its end"
+      const what = `run ${run} was given ${done.map(({ id }) => id).join(", ")}, which had been ${how}`
+      findings.breaks("I7", what, { conversation, ids: done.map(({ id }) => id), lines: [first.end.line, begin.line] })
+    }
+  }
+}
