@@ -5,7 +5,9 @@ import { DatabaseSync } from "node:sqlite"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as TestClock from "effect/testing/TestClock"
 import { open } from "../../src/internal/journal/database.ts"
 import { migrate } from "../../src/internal/journal/migrate.ts"
 import { migrations } from "../../src/internal/journal/schema.ts"
@@ -102,6 +104,27 @@ describe("stores that can't be used", () => {
         "CIFS",
         undefined
       ])
+    })
+  )
+
+  it.effect("a store that another program writes to is opened when that lets go, within two seconds", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      const other = yield* outside(file)
+      // Not in the mode of a write-ahead log yet: the switch to it is refused at once, without any patience of SQLite's.
+      other.exec("create table somebody (x)")
+      other.exec("begin immediate")
+      const late = yield* Effect.forkChild(Effect.exit(bootFile(file)))
+      yield* TestClock.adjust("5 seconds")
+      const refusal = yield* Effect.flip(yield* Fiber.join(late))
+      assert.match(String(refusal), /another program holds the store/)
+      const patient = yield* Effect.forkChild(bootFile(file))
+      yield* TestClock.adjust("1 second")
+      assert.isUndefined(patient.pollUnsafe())
+      other.exec("rollback")
+      yield* TestClock.adjust("1 second")
+      const { journal } = yield* Fiber.join(patient)
+      assert.strictEqual((yield* journal.reads.ledger).accepted, 0)
     })
   )
 

@@ -30,10 +30,27 @@ import { shape } from "./shape.ts"
 import { type Died, moved } from "./trouble.ts"
 import { Writer } from "./writer.ts"
 
+/** How long an opening tries again while somebody else holds the store; nanoseconds. */
+const patience = 2_000_000_000n
+
+const isBusy = (error: unknown): boolean =>
+  SqlError.isSqlError(error) ? classify(error) === "busy" : error instanceof JournalError && error.reason === "Locked"
+
+/** Somebody may write for a moment while this boot begins (a tool, the host): two seconds at most. */
+const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Clock.monotonicTimeNanos, (begun) =>
+    Effect.retry(effect, {
+      schedule: Schedule.spaced("100 millis"),
+      while: (error) =>
+        isBusy(error) ? Effect.map(Clock.monotonicTimeNanos, (now) => now - begun < patience) : Effect.succeed(false)
+    })
+  )
+
 /** Opens the connection under the lock, so that it is closed before the lock is freed. */
 const openLocked = <E, R>(client: Layer.Layer<SqlClient.SqlClient, E, R>, options: JournalOptions) =>
   Effect.gen(function* () {
-    const database = yield* explained(open(client, { write: true }))
+    // The switch to the write-ahead log fails at once, whatever the driver's own timeout is.
+    const database = yield* patiently(explained(open(client, { write: true })))
     const lock = options.lock === undefined ? undefined : Layer.build(options.lock)
     const { file } = database
     const locked = lock ?? (file === undefined ? Effect.void : storeLock(file))
@@ -63,14 +80,6 @@ const checkFileSystem = (files: StoreFiles | undefined, options: JournalOptions)
 
 const copyOf = (file: string | undefined) =>
   file === undefined ? undefined : (step: number) => storeCopy(file, `${file}.before-${step}`)
-
-/** Somebody may write for a moment while this boot begins (a tool, the host): two seconds at most. */
-const patiently = <A, E, R>(effect: Effect.Effect<A, E | SqlError.SqlError, R>) =>
-  Effect.retry(effect, {
-    schedule: Schedule.spaced("100 millis"),
-    times: 20,
-    while: (error) => SqlError.isSqlError(error) && classify(error) === "busy"
-  })
 
 const opened = Effect.fnUntraced(function* (
   database: Database<unknown>,
