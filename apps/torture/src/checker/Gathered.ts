@@ -20,6 +20,8 @@ export interface Message {
   readonly by: string
   readonly n: number
   readonly command: boolean
+  /** It may end with nothing shown for it. */
+  readonly unseen: boolean
   /** The first try. */
   readonly first: Mark
   /** The first acknowledgement, and its number where it has one. */
@@ -58,6 +60,7 @@ export interface RunSeen {
   readonly ids: ReadonlyArray<string>
   readonly begin: Mark
   readonly besides: ReadonlyArray<number>
+  readonly epoch: number | undefined
   /** How it ended, as it says. */
   end: (Mark & { readonly phase: "ok" | "fail" }) | undefined
   /** The last line that it wrote. */

@@ -65,12 +65,13 @@ export const causesOf = (gathered: Gathered): Causes => {
 }
 
 /**
- * From when on a gateway's end explains what was seen at `at`. A request or a child that was on its way when the
- * gateway died is seen after the death: without a boot in between, the dead gateway is the one that began it.
+ * From when on a gateway's end explains what was seen at `at`. What was on its way when the gateway died is seen after
+ * the death: as long as no other gateway is that far, the dead one is the one that began it. A request arrives before
+ * the next one is `invoked`; a child takes longer to say its first word, and the next one begins none before `ready`.
  */
-export const begunBefore = (gathered: Gathered) => {
+export const begunBefore = (gathered: Gathered, next: "invoked" | "ready") => {
   const ends = present(boots(gathered).flatMap((seen) => [deathOf(seen), seen.exited])).toSorted((a, b) => a - b)
-  const begins = new Moments(present(boots(gathered).map(({ invoked }) => invoked)))
+  const nexts = new Moments(present(boots(gathered).map((seen) => seen[next])))
   return (at: Moment): Moment => {
     let [low, high] = [0, ends.length]
     while (low < high) {
@@ -79,6 +80,6 @@ export const begunBefore = (gathered: Gathered) => {
       else high = middle
     }
     const last = ends[low - 1]
-    return last === undefined || begins.any(last, at) ? at : last
+    return last === undefined || nexts.any(last, at) ? at : last
   }
 }

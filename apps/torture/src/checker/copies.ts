@@ -66,7 +66,7 @@ export const judgeCopies = (
   causes: Causes,
   findings: Findings
 ): Record<string, number> => {
-  const begun = begunBefore(gathered)
+  const begun = begunBefore(gathered, "invoked")
   const duplicated: Record<string, number> = {}
   for (const promised of gathered.classes.values()) duplicated[promised] ??= 0
   for (const { copies, ids } of groups(ends)) {

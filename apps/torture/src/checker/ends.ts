@@ -70,7 +70,8 @@ export const judgeEnds = (
       const lines = [acknowledged.line, ...found.map(({ line }) => line)]
       const what = `the end of ${id} was shown, and something else stands there now`
       findings.breaks("I1", what, { conversation, ids: [id], lines })
-    } else if (rest !== undefined && mayBeUnknown(gathered, causes, message)) fates.unknown++
+    } else if (rest?.phase === "ok" && message.unseen) fates.unknown++
+    else if (rest !== undefined && mayBeUnknown(gathered, causes, message)) fates.unknown++
     else if (rest !== undefined) {
       fates.lost++
       const until = rest.phase === "ok" ? "when everything was at rest" : "when the harness gave up waiting"

@@ -82,6 +82,7 @@ class Gathering {
         by,
         n,
         command: send.command === true,
+        unseen: send.unseen === true,
         first: { at: send.at, line },
         acknowledged: undefined,
         seq: undefined,
@@ -125,8 +126,8 @@ class Gathering {
     const mark = { at: run.at, line }
     const known = this.runs.get(run.run)
     if (run.phase === "invoke" && known === undefined) {
-      const { besides = [], conversation, ids, pid } = run
-      const seen = { run: run.run, conversation, pid, ids, besides, begin: mark, end: undefined, last: mark }
+      const { besides = [], conversation, epoch, ids, pid } = run
+      const seen = { run: run.run, conversation, pid, ids, besides, epoch, begin: mark, end: undefined, last: mark }
       this.runs.set(run.run, seen)
       this.#conversation(conversation).runs.push(seen)
       return

@@ -58,15 +58,6 @@ const crashesOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<S
   return deaths.flatMap(({ at, counts }, n) => (counts ? [{ at, suspects: suspects[n] ?? new Set() }] : []))
 }
 
-/** Crashes that a run certainly died in: the gateway's death falls into it, and nobody else can have been on trial. */
-const certain = (crashes: ReadonlyArray<Death>, run: RunSeen, next: RunSeen): boolean =>
-  crashes.some(
-    ({ at, suspects }) =>
-      at > run.begin.at &&
-      at < next.begin.at &&
-      [...suspects].every((conversation) => conversation === run.conversation)
-  )
-
 /** How often a turn is tried that fails without a crash, and how many crashes set it aside. */
 const [errors, crashesAllowed] = [3, 3]
 
@@ -76,17 +67,35 @@ interface Tries {
   crashed: number
 }
 
+/** What may explain that a message is run again. */
+interface Reasons {
+  readonly causes: Causes
+  readonly crashes: ReadonlyArray<Death>
+  readonly begun: (at: number) => number
+}
+
+/** Whether the gateway that began a run was gone when the next one began. */
+const endedBetween = ({ begun, causes }: Reasons, run: RunSeen, next: RunSeen): boolean =>
+  run.epoch !== undefined && next.epoch !== undefined
+    ? run.epoch !== next.epoch
+    : causes.ends.any(begun(run.begin.at), next.begin.at)
+
+/** Whether a run certainly died in a crash: the first thing that ended a gateway after it began, and nobody else's trial. */
+const crashed = ({ begun, causes, crashes }: Reasons, { begin, conversation }: RunSeen, next: RunSeen): boolean =>
+  begun(begin.at) === begin.at &&
+  crashes.some(
+    ({ at, suspects }) =>
+      at > begin.at &&
+      at < next.begin.at &&
+      !causes.ends.any(begin.at, at) &&
+      [...suspects].every((suspect) => suspect === conversation)
+  )
+
 /** What is wrong with running a message again, or nothing. */
-const wrongAgain = (
-  tries: Tries,
-  [run, next]: readonly [RunSeen, RunSeen],
-  causes: Causes,
-  crashes: ReadonlyArray<Death>,
-  begun: (at: number) => number
-): string | undefined => {
-  if (causes.ends.any(begun(run.begin.at), next.begin.at)) {
+const wrongAgain = (tries: Tries, run: RunSeen, next: RunSeen, reasons: Reasons): string | undefined => {
+  if (endedBetween(reasons, run, next)) {
     tries.failed = 0
-    if (certain(crashes, run, next)) tries.crashed++
+    if (crashed(reasons, run, next)) tries.crashed++
     return tries.crashed >= crashesAllowed ? `after ${tries.crashed} crashes` : undefined
   }
   if (run.end?.phase === "ok") return "although the first had answered and no gateway ended in between"
@@ -101,8 +110,7 @@ export const judgeAttempts = (
   causes: Causes,
   findings: Findings
 ): void => {
-  const crashes = crashesOf(gathered, ends)
-  const begun = begunBefore(gathered)
+  const reasons = { causes, crashes: crashesOf(gathered, ends), begun: begunBefore(gathered, "ready") }
   for (const { name: conversation, runs } of gathered.conversations.values()) {
     const latest = new Map<string, RunSeen>()
     const tries = new Map<string, Tries>()
@@ -114,7 +122,7 @@ export const judgeAttempts = (
         if (run === undefined || run === next) continue
         const tried = tries.get(id) ?? { failed: 0, crashed: 0 }
         tries.set(id, tried)
-        const why = wrongAgain(tried, [run, next], causes, crashes, begun)
+        const why = wrongAgain(tried, run, next, reasons)
         if (why === undefined) continue
         const found = wrong.get(why)
         if (found === undefined) wrong.set(why, { run, ids: [id] })

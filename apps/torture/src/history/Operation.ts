@@ -36,6 +36,8 @@ export interface Send extends Told {
   readonly duplicate?: boolean
   /** A command or a message that may end without an answer of an agent: only its end counts, not its order. */
   readonly command?: boolean
+  /** It may end with nothing shown for it: somebody or a policy may cancel it, drop it, or refuse its answer. */
+  readonly unseen?: boolean
   readonly why?: string
 }
 
@@ -50,6 +52,8 @@ export interface Run extends Told {
   /** Which run it is: unique in the whole history. */
   readonly run: string
   readonly pid: number
+  /** The epoch of the gateway that began it, as its marker says. */
+  readonly epoch?: number
   /** Ids of the messages that it was given, in order. */
   readonly ids: ReadonlyArray<string>
   /** With `invoke`: processes of other runs of this conversation that it found alive. */

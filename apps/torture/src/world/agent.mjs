@@ -22,6 +22,27 @@ const first = turn.attempt === 1
 /** @param {string} behaviour */
 const told = (behaviour) => texts.some((text) => text.includes(` ${behaviour}`))
 
+// `instance/epoch/session/turn`: which gateway began this, and for which session.
+const [instance, epoch, session] = (process.env["SLUICE_MARKER"] ?? "").split("/")
+
+/** Processes that work for the same session: an agent that was not let go, or what it left behind. */
+const besides = () =>
+  Fs.readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((name) => {
+      try {
+        const variables = Fs.readFileSync(`/proc/${name}/environ`, "latin1").split("\0")
+        const [world, , whose] =
+          /^SLUICE_MARKER=([^/]*)\/(\d+)\/(\d+)\//
+            .exec(variables.find((variable) => variable.startsWith("SLUICE_MARKER=")) ?? "")
+            ?.slice(1) ?? []
+        return world === instance && whose === session ? [Number(name)] : []
+      } catch {
+        // It ended while it was looked at, or is somebody else's.
+        return []
+      }
+    })
+
 const run = `${process.pid}-${process.hrtime.bigint()}`
 const account = /** @type {const} */ ({
   op: "run",
@@ -29,6 +50,7 @@ const account = /** @type {const} */ ({
   conversation: turn.conversation,
   run,
   pid: process.pid,
+  epoch: Number(epoch),
   ids
 })
 
@@ -43,7 +65,8 @@ process.on("SIGTERM", () => {
   process.exit(143)
 })
 
-history.append({ ...account, phase: "invoke" })
+const others = besides()
+history.append({ ...account, phase: "invoke", ...(others.length === 0 ? {} : { besides: others }) })
 
 if (told("fork") && first) {
   // A grandchild in a group of its own that listens to nothing: it must not outlive the turn.
