@@ -55,6 +55,9 @@ export const reasonOf = (cause: unknown): string =>
 const problem = (folder: string, origin: string, remedy: string) =>
   new ConfigurationError({ problems: [{ field: "state directory", value: shown(folder), origin, remedy }] })
 
+const remedyOf = (cause: unknown): string =>
+  ["ENOSPC", "EDQUOT"].includes(codeOf(cause)) ? "make room" : "correct its permissions"
+
 const elsewhere = "use another one with SLUICE_STATE_DIR"
 
 /** Not mkdir's own recursion, which turns for ever in a place that answers ENOENT for what exists (below /proc). */
@@ -80,7 +83,7 @@ export const prepare = (folder: string, origin: string): Effect.Effect<string | 
     catch: (cause) =>
       cause instanceof ConfigurationError
         ? cause
-        : problem(folder, origin, `can't be used: ${reasonOf(cause)}; correct its permissions, or ${elsewhere}`)
+        : problem(folder, origin, `can't be used: ${reasonOf(cause)}; ${remedyOf(cause)}, or ${elsewhere}`)
   }).pipe(
     Effect.flatMap((mode) => {
       if (mode === undefined) return Effect.void

@@ -44,6 +44,7 @@ describe("accepting", () => {
       const { status, body } = yield* server.post("kim", { text: "two" }, { key: "k" })
       assert.strictEqual(status, 409)
       assert.deepInclude(body, { type: problemType("conflict"), id: "k", seq: 1 })
+      assert.match(body.detail ?? "", /^key "k" was used before .* or use a new key$/)
       assert.strictEqual((yield* server.memory.messages).length, 1)
     })
   )

@@ -276,7 +276,7 @@ describe("the report", () => {
   })
 
   it("a full disk that several parts notice is one reason, and the phase that stores the report is under way", () => {
-    const full = { code: 74, why: "the gateway could not go on: JournalError: disk full" }
+    const full = { code: 74, why: "the gateway could not go on: the store failed: the disk is full" }
     const close = { name: "close", millis: 3, outcome: "running" } as const
     const text = Shutdown.Report.text(
       new Shutdown.Report({ ...fields, reasons: [full, full], exitCode: 74, phases: [close] })

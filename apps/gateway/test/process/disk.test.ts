@@ -82,7 +82,7 @@ describe("D11: a full disk", () => {
       assert.strictEqual(turnedAway, 3)
       const { code } = yield* gateway.exited
       assert.strictEqual(code, 74, gateway.output().out.slice(-3).join("\n"))
-      assert.match(gateway.output().out.join("\n"), /full/)
+      assert.match(gateway.output().out.join("\n"), /the store failed: the disk is full; make room and start again/)
       empty()
       const next = yield* start({ folder, environment })
       assert.match(next.facts.lastStop, /stor|disk|74/i)
@@ -135,7 +135,7 @@ describe("D11: a full disk", () => {
       const gateway = yield* launch({ folder, environment })
       const { code } = yield* gateway.exited
       assert.include([74, 78], code)
-      assert.match(gateway.output().err.join("\n"), /disk is full|no space/i)
+      assert.match(gateway.output().err.join("\n"), /the disk is full; make room|disk is full/)
       empty()
     }).pipe(Effect.scoped)
   )

@@ -86,7 +86,7 @@ describe("the lock", () => {
       const file = yield* storeFile
       const { journal } = yield* bootFile(file)
       const second = yield* anotherProcess(file)
-      assert.match(second.line, /^journal Locked: another gateway uses .*sluice\.db/)
+      assert.match(second.line, /^the store is in use: another gateway uses .*sluice\.db/)
       assert.strictEqual(yield* exited(second.child), 1)
       yield* journal.admit(message("undisturbed"))
     })
@@ -106,7 +106,7 @@ describe("the lock", () => {
       const look = yield* outside(file)
       look.prepare("select count(*) from sluice_boots").get()
       yield* journal.reads.figures
-      assert.match((yield* anotherProcess(file)).line, /^journal Locked/)
+      assert.match((yield* anotherProcess(file)).line, /^the store is in use/)
     })
   )
 

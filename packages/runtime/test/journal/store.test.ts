@@ -43,7 +43,9 @@ describe("stores that can't be used", () => {
       const bytes = fs.readFileSync(file)
       bytes.fill(0x5a, 4096, bytes.length)
       fs.writeFileSync(file, bytes)
-      assert.strictEqual((yield* refused(file)).reason, "Storage")
+      const error = yield* refused(file)
+      assert.strictEqual(error.reason, "Storage")
+      assert.match(error.message, /^the store failed: .*; keep a copy .*sluice doctor and restore the last backup$/)
     })
   )
 

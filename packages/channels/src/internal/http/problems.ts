@@ -19,7 +19,7 @@ export const titles = {
   unauthorized: "The token is missing or not valid",
   "foreign-origin": "Requests from this origin are not allowed",
   "not-found": "There is nothing here",
-  conflict: "The id was used before with another body",
+  conflict: "The key was used before with another body",
   "too-large": "The request is too large",
   "unsupported-content": "The body has a form that is not read here",
   "unknown-host": "This server does not answer for that host",
@@ -80,7 +80,8 @@ export const fromAcceptError = (error: AcceptError) => {
       return problem({
         status: 409,
         type: "conflict",
-        detail: visible(error.message, 400),
+        // The header's word; the field keeps its name.
+        detail: `key "${visible(error.id)}" was used before with another body (seq ${error.seq}); send the same body again or use a new key`,
         extra: { id: error.id, seq: error.seq }
       })
     case "Invalid":

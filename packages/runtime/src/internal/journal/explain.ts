@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as SqlError from "effect/sql/SqlError"
-import { faultText, resultCode } from "./faults.ts"
+import { damaged, faultText, resultCode } from "./faults.ts"
 import { JournalError } from "./records.ts"
 
 /** What a failed opening says: the remedy depends on what SQLite found. */
@@ -17,7 +17,7 @@ export const openingError = (cause: unknown): JournalError => {
     case 26:
       return new JournalError({
         reason: "Unsupported",
-        detail: "the store's file is not a SQLite database; move it away or name another one",
+        detail: `the store's file is not a SQLite database; move it away or name another one. If it was a store, ${damaged}`,
         cause
       })
     case 5:

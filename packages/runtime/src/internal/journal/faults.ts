@@ -50,11 +50,18 @@ export const classify = (error: SqlError): Fault => {
   }
 }
 
-/** One line for a person: what the store said. */
+// Pages that don't fit together, and a file that is something else.
+const corrupt = new Set([11, 26])
+
+/** What to do about a file whose content is wrong. */
+export const damaged = "keep a copy of its folder, look at it with sluice doctor and restore the last backup"
+
+/** One line for a person: what the store said, and what helps when the file itself is bad. */
 export const faultText = (cause: unknown): string => {
   const inner = Predicate.hasProperty(cause, "reason") ? cause.reason : cause
   const original = Predicate.hasProperty(inner, "cause") && inner.cause instanceof Error ? inner.cause : inner
   const code = resultCode(original)
   const text = original instanceof Error ? original.message : String(original)
-  return code === undefined ? text : `${text} (SQLite result ${code})`
+  if (code === undefined) return text
+  return `${text} (SQLite result ${code})${corrupt.has(code & 0xff) ? `; ${damaged}` : ""}`
 }

@@ -6,6 +6,16 @@
 import * as Schema from "effect/Schema"
 import type { Attachment, Conversation, Reply, ReplyKind, ReplyState } from "../../Message.ts"
 
+/** What each reason means to who reads it: no name of a module. */
+const situations = {
+  Fenced: "the store has another owner",
+  Locked: "the store is in use",
+  Storage: "the store failed",
+  TooNew: "the store is too new",
+  Unsupported: "the store can't be used",
+  Closed: "the store is closed"
+} as const
+
 /**
  * The journal can't go on. `Fenced`: another process owns the store now (exit
  * 69). `Locked`: it did from the beginning (exit 69). `Storage`: the disk or the
@@ -18,7 +28,7 @@ export class JournalError extends Schema.TaggedError<JournalError>()("JournalErr
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message() {
-    return `journal ${this.reason}: ${this.detail}`
+    return `${situations[this.reason]}: ${this.detail}`
   }
 }
 

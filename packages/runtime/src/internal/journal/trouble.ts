@@ -39,7 +39,10 @@ export const ended = (reason: JournalError["reason"], detail: string, cause: unk
   new JournalError({ reason, detail, cause })
 
 export const closed = new JournalError({ reason: "Closed", detail: "the journal was closed" })
-export const diskFull = new JournalError({ reason: "Storage", detail: "the disk is full" })
+export const diskFull = new JournalError({
+  reason: "Storage",
+  detail: "the disk is full; make room and start again"
+})
 
 /** Writes that a full disk still tries: what keeps an answer or a count from being lost. */
 export const survives = (kind: Kind): boolean =>

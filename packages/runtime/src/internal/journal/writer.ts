@@ -323,7 +323,7 @@ export class Writer {
   /** No space: intake stops at once, the reserve makes room for marks and ends. */
   #diskFull(entries: ReadonlyArray<Entry>, error: SqlError.SqlError): Effect.Effect<void> {
     const now = this.now()
-    const failure = ended("Storage", `the disk is full: ${faultText(error)}`, error)
+    const failure = ended("Storage", diskFull.detail, error)
     const first = !this.#full
     if (first) this.#fullUntil = now + fullMillis
     this.#full = true

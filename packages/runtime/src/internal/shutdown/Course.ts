@@ -9,6 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { codeOf, type ExitReason, forced, overdue } from "./exitCode.ts"
@@ -29,7 +30,9 @@ export interface Ending {
 /** An error in one line, for operators. */
 export const inOneLine = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  if (!(error instanceof Error)) return String(error)
+  // Our own errors are sentences; a defect is known by its class.
+  return Predicate.hasProperty(error, "_tag") ? error.message : `${error.name}: ${error.message}`
 }
 
 /** How an exit is called in a report. */
