@@ -1,0 +1,177 @@
+/**
+ * Where the figures of runs are kept: a list of all runs that were written down, so
+ * that kills may be summed over runs whose seeds are known, and a block in the
+ * guarantees' page that is made from that list. A run that broke a promise is written
+ * down like any other.
+ */
+import { readFileSync, writeFileSync } from "node:fs"
+import { cpus, totalmem } from "node:os"
+import { join } from "node:path"
+import type { Verdict } from "./levels/Level.ts"
+import { copies, grouped, percentile, span, timesOf } from "./verdict.ts"
+
+/** The figures of one level in one run. */
+export interface LevelOfRun {
+  readonly level: Verdict["level"]
+  readonly runs: number
+  readonly kills: number
+  readonly sent: number
+  readonly acknowledged: number
+  readonly lost: number
+  readonly duplicated: Readonly<Record<string, number>>
+  readonly orderFaults: number
+  readonly broken: number
+}
+
+/** A time of one run: how many were measured, and milliseconds. */
+export interface TimeOfRun {
+  readonly count: number
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+/** One run as it is written down. */
+export interface Run {
+  /** The day, `2026-11-21`. */
+  readonly date: string
+  readonly command: string
+  readonly machine: string
+  readonly seed: number
+  readonly levels: ReadonlyArray<LevelOfRun>
+  readonly times: Readonly<Record<string, TimeOfRun>>
+}
+
+/** What it runs on, in words. */
+export const machine = (): string => {
+  const model = cpus()[0]?.model ?? "unknown processor"
+  const memory = Math.round(totalmem() / 1e9)
+  return `${cpus().length} cores of ${model}, ${memory} GB, ${process.platform} ${process.arch}, Node ${process.version}`
+}
+
+/** A run's figures from its verdicts. */
+export const runOf = (
+  verdicts: ReadonlyArray<Verdict>,
+  about: Pick<Run, "command" | "date" | "machine" | "seed">
+): Run => ({
+  ...about,
+  levels: verdicts.map(({ acknowledged, duplicated, kills, level, lost, orderFaults, runs, sent, violations }) => ({
+    ...{ level, runs, kills, sent, acknowledged, lost, duplicated, orderFaults },
+    broken: violations.length
+  })),
+  times: Object.fromEntries(
+    Object.entries(timesOf(verdicts)).flatMap(([name, values]) => {
+      if (values.length === 0) return []
+      const sorted = values.toSorted((a, b) => a - b)
+      const [p50, p99, max] = [50, 99, 100].map((at) => Math.round(percentile(sorted, at) * 10) / 10)
+      return [[name, { count: sorted.length, p50: p50 ?? 0, p99: p99 ?? 0, max: max ?? 0 }]]
+    })
+  )
+})
+
+const add = (total: Record<string, number>, more: Readonly<Record<string, number>>): Record<string, number> => {
+  for (const [name, count] of Object.entries(more)) total[name] = (total[name] ?? 0) + count
+  return total
+}
+
+/** The figures of each level over all runs, in the order of the levels. */
+export const summed = (runs: ReadonlyArray<Run>): ReadonlyArray<LevelOfRun> => {
+  const levels = new Map<string, LevelOfRun>()
+  for (const one of runs.flatMap(({ levels }) => levels)) {
+    const known = levels.get(one.level)
+    if (known === undefined) {
+      levels.set(one.level, one)
+      continue
+    }
+    levels.set(one.level, {
+      level: one.level,
+      runs: known.runs + one.runs,
+      kills: known.kills + one.kills,
+      sent: known.sent + one.sent,
+      acknowledged: known.acknowledged + one.acknowledged,
+      lost: known.lost + one.lost,
+      duplicated: add({ ...known.duplicated }, one.duplicated),
+      orderFaults: known.orderFaults + one.orderFaults,
+      broken: known.broken + one.broken
+    })
+  }
+  return [...levels.values()].toSorted((a, b) => a.level.localeCompare(b.level))
+}
+
+const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
+
+const levelTable = (levels: ReadonlyArray<LevelOfRun>): ReadonlyArray<string> => [
+  row(["level", "runs", "kills", "sent", "acknowledged", "lost", "extra copies", "order faults", "broken"]),
+  "|---|--:|--:|--:|--:|--:|---|--:|--:|",
+  ...levels.map((one) =>
+    row([
+      one.level,
+      ...[one.runs, one.kills, one.sent, one.acknowledged, one.lost].map(grouped),
+      copies(one.duplicated),
+      ...[one.orderFaults, one.broken].map(grouped)
+    ])
+  )
+]
+
+/** The newest run that measured each time: percentiles of several runs can't be added up. */
+const newestTimes = (runs: ReadonlyArray<Run>): ReadonlyArray<readonly [string, TimeOfRun]> => {
+  const newest = new Map<string, TimeOfRun>()
+  for (const { times } of runs) for (const [name, time] of Object.entries(times)) newest.set(name, time)
+  return [...newest].toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
+}
+
+const timeTable = (runs: ReadonlyArray<Run>): ReadonlyArray<string> => {
+  const times = newestTimes(runs)
+  if (times.length === 0) return []
+  return [
+    "",
+    row(["time, in the newest run that measured it", "count", "p50", "p99", "max"]),
+    "|---|--:|--:|--:|--:|",
+    ...times.map(([name, { count, max, p50, p99 }]) => row([name, grouped(count), span(p50), span(p99), span(max)]))
+  ]
+}
+
+/** The block of the page. */
+export const block = (runs: ReadonlyArray<Run>): string => {
+  const days = runs.map(({ date }) => date).toSorted()
+  const machines = [...new Set(runs.map(({ machine }) => machine))]
+  const commands = [...new Set(runs.map(({ command }) => command))]
+  return [
+    `Summed over ${runs.length} ${runs.length === 1 ? "run" : "runs"} from ${days[0]} to ${days.at(-1)}, on ${machines.join("; on ")}.`,
+    `Commands: ${commands.map((command) => `\`${command}\``).join(", ")}. Seeds: ${runs.map(({ seed }) => seed).join(", ")}.`,
+    "",
+    ...levelTable(summed(runs)),
+    ...timeTable(runs)
+  ].join("\n")
+}
+
+const [begin, end] = ["<!-- torture -->", "<!-- /torture -->"]
+
+/** A page's text with another block between its marks. */
+export const placed = (page: string, text: string): string => {
+  const at = page.indexOf(begin)
+  const until = page.indexOf(end)
+  if (at < 0 || until < at) throw new Error(`the page has no ${begin} ... ${end}`)
+  return `${page.slice(0, at)}${begin}\n\n${text}\n\n${page.slice(until)}`
+}
+
+const docs = join(import.meta.dirname, "../../../docs")
+
+const known = (file: string): ReadonlyArray<Run> => {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<Run>
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return []
+    throw cause
+  }
+}
+
+/** Writes a run down: into `torture-runs.json` and into the block of `guarantees.md` of a folder of pages. */
+export const writeDown = (run: Run, folder: string = docs): void => {
+  const list = join(folder, "torture-runs.json")
+  const page = join(folder, "guarantees.md")
+  const runs = [...known(list), run]
+  const text = placed(readFileSync(page, "utf8"), block(runs))
+  writeFileSync(list, `${JSON.stringify(runs, undefined, 2)}\n`)
+  writeFileSync(page, text)
+}
