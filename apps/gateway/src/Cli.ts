@@ -4,8 +4,10 @@
  * not pay for the tools, nor a tool for the gateway.
  */
 import * as Argument from "effect/cli/Argument"
+import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -14,6 +16,15 @@ import type { Name, Recorder } from "./SignalRecorder.ts"
 
 /** The signals that have come since the first line of the program. */
 export class Recorded extends Context.Service<Recorded, Recorder>()("@sluice/gateway/Recorded") {}
+
+/** A mistake is told in a line or two with the way to the help; the whole of it would push the mistake out of sight. */
+export const presenter = CliOutput.layerPresenter({
+  present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
+    if (event._tag !== "InvalidInvocation") return yield* CliOutput.defaultPresenter.present(event)
+    const { formatErrors } = yield* CliOutput.Formatter
+    yield* Console.error(`${formatErrors(event.errors).trim()}\n\nSee: ${event.commandPath.join(" ")} --help`)
+  })
+})
 
 const config = Flag.String("config").pipe(
   Flag.withAlias("c"),

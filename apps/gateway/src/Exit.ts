@@ -80,7 +80,7 @@ const codeOf = (error: unknown): number => {
   }
 }
 
-/** The command line has told its mistakes itself, with the help that belongs to them. */
+/** The command line has told its mistakes itself. */
 const isTold = (error: unknown): boolean => CliError.isCliError(error)
 
 const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>

@@ -21,6 +21,7 @@ const services = (recorder: Recorder, loaded: () => void) =>
   Layer.mergeAll(
     NodeServices.layer,
     CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    Cli.presenter,
     Layer.succeed(Cli.Recorded, recorder),
     Layer.succeed(Loaded, loaded)
   )

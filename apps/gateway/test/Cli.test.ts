@@ -1,5 +1,5 @@
-// The command line as a person types it: what each word and flag becomes, and that a mistake is told with the help that
-// belongs to it and ends with the code for bad usage, before anything is started.
+// The command line as a person types it: what each word and flag becomes, and that a mistake is told with the way to the
+// help that belongs to it and ends with the code for bad usage, before anything is started.
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as CliConfig from "effect/cli/CliConfig"
@@ -13,7 +13,7 @@ import { createServer, type Server } from "node:http"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Address from "../src/Address.ts"
-import { Recorded, sluice } from "../src/Cli.ts"
+import { presenter, Recorded, sluice } from "../src/Cli.ts"
 import { codes, Ending, exitCodeOf, lastWords } from "../src/Exit.ts"
 import { temporaryFolder } from "./harness.ts"
 import { version } from "../src/version.ts"
@@ -26,6 +26,7 @@ const type = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const services = Layer.mergeAll(
     NodeServices.layer,
     CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    presenter,
     Layer.succeed(Recorded, { listen: () => undefined, stops: () => 0, release: () => void released++ }),
     Layer.succeed(Console.Console, { ...globalThis.console, log: note, error: note, info: note, warn: note })
   )
@@ -50,6 +51,8 @@ describe("bad usage ends with code 64 and says what is wrong", () => {
         const { code, printed, words } = yield* type(...args)
         assert.strictEqual(code, codes.usage)
         assert.match(printed, expected)
+        assert.match(printed, /\n\nSee: sluice.* --help$/)
+        assert.isBelow(printed.split("\n").length, 10)
         assert.deepStrictEqual(words, [])
       })
     )
