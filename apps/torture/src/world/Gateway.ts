@@ -8,7 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { appendFileSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import type { History } from "../history/writer.mjs"
@@ -173,7 +173,8 @@ class Running {
   }
 
   #over(): void {
-    const { boot, history, stateDirectory } = this.start
+    const { boot, folder, history, stateDirectory } = this.start
+    appendFileSync(join(folder, "gateway.log"), `boot ${boot}\n${this.out.lines.join("\n")}\n`)
     const ended = this.ended ?? { code: null, signal: null }
     if (this.facts === undefined && !this.killed) {
       history.append({ op: "boot", phase: "fail", by: "supervisor", boot, pid: this.pid })

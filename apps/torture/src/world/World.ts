@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -28,6 +28,8 @@ export interface Options {
   readonly stateDirectory?: string
   /** Keys of sluice.yaml, merged over the world's own at the first level. */
   readonly configuration?: Readonly<Record<string, unknown>>
+  /** Keys of the one agent there is. */
+  readonly agent?: Readonly<Record<string, unknown>>
   /** Variables of every gateway. */
   readonly environment?: Readonly<Record<string, string>>
   readonly habits?: Partial<Habits>
@@ -57,22 +59,28 @@ export interface World {
   readonly boot: (options?: BootOptions) => Effect.Effect<Gateway.Gateway, never, Scope.Scope>
   /** Waits until a gateway is ready and sends the people there; fails with its end when it ends before. */
   readonly arrive: (gateway: Gateway.Gateway) => Effect.Effect<Gateway.Ready, Gateway.Ended>
+  /** Completes when an agent has begun a run with this message; dies when none does within 60 s. */
+  readonly running: (id: string) => Effect.Effect<void>
   /** The people begin; they go with the world. */
   readonly people: Effect.Effect<People, never, Scope.Scope>
-  /** Writes the configuration with these keys merged over it, for the next boot or reload. */
-  readonly configure: (more: Readonly<Record<string, unknown>>) => Effect.Effect<void>
+  /** Writes the configuration with these keys of the agent, and of the file, for the next boot or reload. */
+  readonly configure: (
+    agent: Readonly<Record<string, unknown>>,
+    more?: Readonly<Record<string, unknown>>
+  ) => Effect.Effect<void>
   /** Something outside breaks until the scope of the effect ends, with both moments in the history. */
   readonly fault: <A, E, R>(what: string, during: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /**
    * Nobody writes any more, everything is acknowledged, the gateway owes nothing and every reader has everything:
-   * then the history gets its `rest` and its `ledger`. Dies when that does not come about within `bound` ms (90,000).
+   * then the history gets its `rest` and its `ledger`. When that does not come about within `bound` ms (90,000) the
+   * history says so, and this dies.
    */
   readonly rest: (people: People, gateway: Gateway.Ready, bound?: number) => Effect.Effect<void>
 }
 
 const agent = fileURLToPath(new URL("agent.mjs", import.meta.url))
 
-const configurationOf = (history: string) => ({
+const configurationOf = (history: string, more: Readonly<Record<string, unknown>>) => ({
   // At the cap messages would end as dropped, which is another promise.
   queue: { cap: 10_000 },
   limits: { sender: { perSecond: 1_000_000, burst: 1_000_000 }, total: { perSecond: 1_000_000, burst: 1_000_000 } },
@@ -83,10 +91,13 @@ const configurationOf = (history: string) => ({
       kind: "command",
       argv: [process.execPath, agent],
       variables: { TORTURE_HISTORY: history },
-      maxAnswer: 65_536
-    }
+      maxAnswer: 65_536,
+      ...more
+    },
+    demo: { kind: "demo" }
   },
-  personas: { default: { agent: "main" } }
+  // A session of `asker` (by `/new <name> asker`) uses tools and asks, as no program does.
+  personas: { default: { agent: "main" }, asker: { agent: "demo" } }
 })
 
 /** `sluice audit --json`, as an operator would ask. */
@@ -141,14 +152,51 @@ const rest = (world: Pick<World, "far" | "folder" | "history" | "stateDirectory"
     yield* Effect.timeoutOrElse(Effect.orDie(quiet), {
       duration: bound,
       orElse: () =>
-        Effect.die(
-          new Error(`no rest after ${bound} ms: ${last.join(", ")}, ${people.unanswered().slice(0, 20).join(" ")}`)
-        )
+        Effect.suspend(() => {
+          history.append({ op: "rest", phase: "fail", by: "supervisor" })
+          const names = people.unanswered().slice(0, 20).join(" ")
+          return Effect.die(new Error(`no rest after ${bound} ms: ${last.join(", ")}, ${names}`))
+        })
     })
     history.append({ op: "rest", phase: "ok", by: "supervisor" })
     const ledger = yield* audit(bundle, folder, stateDirectory)
     history.append({ op: "ledger", phase: "ok", by: "supervisor", ledger })
   })
+
+/** Reads a history from where it was left, and waits for a run with a message. */
+const running = (file: string) => {
+  let at = 0
+  let rest = ""
+  const seen = new Set<string>()
+  const readOn = (): void => {
+    const descriptor = openSync(file, "r")
+    const piece = Buffer.allocUnsafe(1 << 16)
+    for (let bytes = 1; bytes > 0; at += bytes) {
+      bytes = readSync(descriptor, piece, 0, piece.length, at)
+      rest += piece.toString("latin1", 0, bytes)
+    }
+    closeSync(descriptor)
+    const lines = rest.split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of [...lines, rest]) {
+      const [, ids] = /^\{"op":"run".*"ids":\[([^\]]*)\].*\}$/.exec(line) ?? []
+      for (const id of ids?.split(",") ?? []) seen.add(id.slice(1, -1))
+    }
+  }
+  return (id: string): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      for (;;) {
+        readOn()
+        if (seen.has(id)) return
+        yield* Effect.sleep("10 millis")
+      }
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: "60 seconds",
+        orElse: () => Effect.die(new Error(`no agent was given ${id}`))
+      })
+    )
+}
 
 const makeFolder = (given: string | undefined) =>
   given === undefined
@@ -172,9 +220,15 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   )
   const far = yield* openFar(history, options.fates)
   const place: Place = { wire: undefined, token: "" }
-  const base = { ...configurationOf(history.file), ...options.configuration }
-  const configure = (more: Readonly<Record<string, unknown>>) =>
-    Effect.sync(() => writeFileSync(join(folder, "sluice.yaml"), JSON.stringify({ ...base, ...more })))
+  const configure: World["configure"] = (agent, more) =>
+    Effect.sync(() => {
+      const whole = {
+        ...configurationOf(history.file, { ...options.agent, ...agent }),
+        ...options.configuration,
+        ...more
+      }
+      writeFileSync(join(folder, "sluice.yaml"), JSON.stringify(whole))
+    })
   yield* configure({})
   let boots = 0
   let people: People | undefined
@@ -218,6 +272,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     place,
     boot: (one) => Effect.suspend(() => boot(one)),
     arrive,
+    running: running(history.file),
     people: gathered,
     configure,
     fault,

@@ -67,6 +67,8 @@ process.on("SIGTERM", () => {
 
 const others = besides()
 history.append({ ...account, phase: "invoke", ...(others.length === 0 ? {} : { besides: others }) })
+// As long as it lives, whatever it says of its end.
+setInterval(() => history.append({ ...account, phase: "info" }), 150).unref()
 
 if (told("fork") && first) {
   // A grandchild in a group of its own that listens to nothing: it must not outlive the turn.

@@ -28,11 +28,15 @@ export type Behaviours = readonly [string, ...ReadonlyArray<string>]
 export interface Habits {
   /** Names of the conversations over HTTP. */
   readonly http: ReadonlyArray<string>
+  /** Further ones, that somebody reads and in which only `say` writes. */
+  readonly guests: ReadonlyArray<string>
   /** Those of them that want a turn for each burst. */
   readonly followup: ReadonlyArray<string>
   /** Peers on each of the other channels. */
   readonly peers: ReadonlyArray<string>
   readonly behaviours: Behaviours
+  /** So many of one's last twelve messages without an answer make a person wait before writing more. */
+  readonly ahead: number
   /** The longest pause between two bursts of one person, in milliseconds. */
   readonly pause: number
   /** How many messages are a burst. */
@@ -42,9 +46,11 @@ export interface Habits {
 /** Four over HTTP, one on each other channel, all well behaved. */
 export const habits: Habits = {
   http: ["ann", "bob", "cem", "dan"],
+  guests: ["sam"],
   followup: ["bob", "dan"],
   peers: ["eve"],
   behaviours: ["hello"],
+  ahead: 6,
   pause: 120,
   burst: 3
 }
@@ -53,6 +59,8 @@ export const habits: Habits = {
 export interface People {
   /** Completes after so many further acknowledgements. */
   readonly more: (count: number) => Effect.Effect<void>
+  /** A guest writes one message, until it is acknowledged; returns its id. */
+  readonly say: (conversation: string, behaviour: string) => Effect.Effect<string>
   /** Nobody writes anything new; completes when everything that was begun is acknowledged. */
   readonly finish: Effect.Effect<void>
   readonly sent: () => number
@@ -147,7 +155,17 @@ const insist = (
     )
   )
 
-const over = (state: State) => Effect.sync(() => state.over)
+const isAnswered = (state: State, id: string) => state.pulled.has(id) || state.far.answered.has(id)
+
+/** Somebody with too many open questions waits. Only the last ones count: some are never answered, and rightly so. */
+const composure = Effect.fnUntraced(function* (state: State, name: string, n: number) {
+  for (;;) {
+    let open = 0
+    for (let last = Math.max(1, n - 11); last <= n; last++) if (!isAnswered(state, `${name}.${last}`)) open++
+    if (open < state.habits.ahead || state.over) return
+    yield* nap
+  }
+})
 
 /** One person: bursts, a pause, bursts, until there is nothing more to be said. */
 const person = Effect.fnUntraced(function* (
@@ -157,10 +175,13 @@ const person = Effect.fnUntraced(function* (
   say: (n: number, id: string, text: string) => Effect.Effect<void>,
   first: ReadonlyArray<string>
 ) {
-  for (let n = 1; !(yield* over(state)) || n === 1; n++) {
+  for (let n = 1; !state.over || n === 1; n++) {
     const id = `${name}.${n}`
     yield* say(n, id, first[n - 1] ?? `#${id} ${oneOf(random, state.habits.behaviours)}`)
-    if (n % state.habits.burst === 0) yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
+    if (n % state.habits.burst === 0) {
+      yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
+      yield* composure(state, name, n)
+    }
   }
 })
 
@@ -237,12 +258,28 @@ const reader = Effect.fnUntraced(function* (state: State, conversation: string) 
 })
 
 const behind = (state: State) =>
-  Effect.filter(state.habits.http, (conversation) =>
+  Effect.filter([...state.habits.http, ...state.habits.guests], (conversation) =>
     Effect.map(
       ask(state.place, path(conversation, `replies?after=${state.cursors.get(conversation) ?? 0}&limit=1`)),
       ({ body, status }) => status !== 200 || ((body["replies"] ?? []) as ReadonlyArray<unknown>).length > 0
     ).pipe(Effect.orElseSucceed(() => true))
   )
+
+/** A guest writes, by somebody's order. */
+const saying = (state: State) => {
+  const numbers = new Map<string, number>()
+  return Effect.fnUntraced(function* (conversation: string, behaviour: string) {
+    const n = (numbers.get(conversation) ?? 0) + 1
+    numbers.set(conversation, n)
+    const id = `${conversation}.${n}`
+    const message = { conversation, id, n, text: `#${id} ${behaviour}`, command: false }
+    const line = lineOf(state, "http", message)
+    line.invoke()
+    const told = yield* insist(state, message, line)
+    if (told !== undefined) line.ok(told)
+    return id
+  })
+}
 
 /** Completes after so many further acknowledgements. */
 const more = (state: State, count: number) =>
@@ -286,13 +323,14 @@ export const gather = Effect.fnUntraced(function* (
     ...channels.flatMap((channel) => habits.peers.map((peer) => overFeed(state, channel, peer, random())))
   ]
   const writers = yield* Effect.forEach(lives, (life) => Effect.forkScoped(life))
-  for (const name of habits.http) yield* Effect.forkScoped(reader(state, name))
+  for (const name of [...habits.http, ...habits.guests]) yield* Effect.forkScoped(reader(state, name))
   const done = yield* Deferred.make<void>()
   yield* Effect.forkScoped(
     Effect.andThen(Effect.forEach(writers, Fiber.await, { discard: true }), Deferred.succeed(done, undefined))
   )
   return {
     more: (count) => more(state, count),
+    say: saying(state),
     finish: Effect.andThen(
       Effect.sync(() => {
         state.over = true
@@ -301,7 +339,7 @@ export const gather = Effect.fnUntraced(function* (
     ),
     sent: () => state.sent,
     acknowledged: () => state.acknowledged.size,
-    unanswered: () => [...state.acknowledged.keys()].filter((id) => !state.pulled.has(id) && !far.answered.has(id)),
+    unanswered: () => [...state.acknowledged.keys()].filter((id) => !isAnswered(state, id)),
     behind: behind(state)
   }
 })

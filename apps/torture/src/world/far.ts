@@ -68,8 +68,11 @@ export const toldBy = (
   reply: { readonly kind?: string; readonly inReplyTo?: ReadonlyArray<string> }
 ): Pick<Deliver, "what" | "ids" | "run"> => {
   const answer = answerOf(text)
-  if (answer !== undefined) return { what: text.startsWith(copyMark) ? "copy" : "answer", ...answer }
-  return { what: reply.kind === "command" ? "command" : "notice", ids: reply.inReplyTo ?? [] }
+  const copy = text.startsWith(copyMark)
+  if (answer !== undefined) return { what: copy ? "copy" : "answer", ...answer }
+  if (copy) return { what: "copy", ids: reply.inReplyTo ?? [] }
+  const ids = reply.inReplyTo ?? []
+  return { what: text.startsWith(copyMark) ? "copy" : reply.kind === "command" ? "command" : "notice", ids }
 }
 
 /** One channel's other side. */
@@ -113,6 +116,23 @@ class Side {
     return () => void this.#waiting.delete(wake)
   }
 
+  /** A request that is lost before anything is shown. */
+  lost({ inReplyTo, key, kind, peer, remoteId, text }: Showing): void {
+    const reply = { ...(kind === undefined ? {} : { kind }), ...(inReplyTo === undefined ? {} : { inReplyTo }) }
+    this.history.append({
+      op: "deliver",
+      phase: "fail",
+      by: `far ${this.name}`,
+      channel: this.name,
+      class: classes[this.name],
+      conversation: `${this.name}/${peer}`,
+      kind: remoteId === undefined ? "new" : "edit",
+      remoteId: "",
+      ...(key === undefined ? {} : { key }),
+      ...toldBy(text, reply)
+    })
+  }
+
   /** Shows something; returns its id and what is written when the answer has left. */
   show(showing: Showing): { readonly remoteId: string; readonly ended: (phase: "ok" | "info") => void } {
     const { act, inReplyTo, key, kind, peer, text } = showing
@@ -152,7 +172,10 @@ const deliver = (
   response: ServerResponse,
   silent: Set<ServerResponse>
 ): void => {
-  if (fate.is === "lost") return void response.destroy()
+  if (fate.is === "lost") {
+    side.lost(showing)
+    return void response.destroy()
+  }
   if (fate.is === "throttle") return json(response, 429, { retryAfter: fate.millis })
   const { ended, remoteId } = side.show(showing)
   // Nothing tells a second plain send from a first one, so only what has a key or an id comes twice.

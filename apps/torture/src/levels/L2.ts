@@ -1,0 +1,180 @@
+/**
+ * Level 2: kill -9 at random moments. Several worlds run beside each other; in each the
+ * gateway is killed some 25 times, half of them under load and half in the middle of a
+ * boot, a stop or a reload, while people write on channels of every class, far sides
+ * lose and repeat requests, and agents misbehave. Then the world comes to rest and its
+ * history is judged. The seed repeats every choice, though not the machine's timing.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Bundle, bundled } from "../world/bundle.ts"
+import type { Behaviours, People } from "../world/clients.ts"
+import { unkind } from "../world/far.ts"
+import type { Ended, Gateway } from "../world/Gateway.ts"
+import { oneOf, type Random, randomOf } from "../world/random.ts"
+import * as World from "../world/World.ts"
+import type { Budget, Verdict } from "./Level.ts"
+import * as Tally from "./Tally.ts"
+
+/** How the level is laid out. */
+export interface Plan {
+  /** Kills in one world before it comes to rest. */
+  readonly kills: number
+  /** Worlds beside each other. */
+  readonly beside: number
+  /** At most so many worlds. */
+  readonly worlds: number
+}
+
+/** Enough kills for chains of crashes, few enough for a history that a person can read. */
+export const plan: Plan = { kills: 25, beside: 3, worlds: Infinity }
+
+type Moment = "load" | "boot" | "stop" | "reload"
+
+const momentOf = (random: Random): Moment =>
+  random() < 0.5 ? "load" : oneOf(random, ["boot", "stop", "reload"] as const)
+
+/** What people's messages make the agent do; `slow` takes longer than a boot, so that orphans would be seen beside the next run. */
+const behaviours: Behaviours = [
+  "hello",
+  ...Array.from({ length: 13 }, () => "hello"),
+  ...Array.from({ length: 3 }, () => "slow"),
+  "stubborn work300",
+  "fork",
+  "exit",
+  "crash"
+]
+
+/** What a stop has to wait for, one kind in each world. */
+const stops = ["hello", "work500", "stubborn work1000", "hang", "fork work500", "flood", "exit", "crash"] as const
+
+const sleep = (millis: number) => Effect.sleep(`${Math.ceil(millis)} millis`)
+
+/** Ends that a gateway may come to by itself; any other one, or one that nobody asked for, breaks a promise. */
+const mayEnd = ({ code, signal }: Ended) => signal === "SIGKILL" || code === 0 || code === 80
+
+interface Life {
+  readonly world: World.World
+  readonly people: People
+  readonly random: Random
+  /** Something that no line of a history says: a gateway that ended as it must not. */
+  readonly strange: Array<string>
+}
+
+const look = ({ strange }: Life, gateway: Gateway, asked: boolean) =>
+  Effect.map(gateway.exited, (ended) => {
+    if (mayEnd(ended) && (asked || ended.signal === "SIGKILL")) return
+    strange.push(`boot ${gateway.boot} ended by itself with ${ended.code ?? ended.signal}`)
+  })
+
+/** The life of one gateway up to its kill. False when it came to its own end before that. */
+const life = (one: Life, moment: Moment) =>
+  Effect.gen(function* () {
+    const { random, world } = one
+    const gateway = yield* world.boot()
+    const [early, late] = [random(), random()]
+    if (moment === "boot") {
+      // A gateway that is up by then takes messages like any other.
+      yield* Effect.forkScoped(Effect.ignore(world.arrive(gateway)))
+      yield* sleep(early * 400)
+    } else {
+      yield* Effect.ignore(world.arrive(gateway))
+      if (moment === "reload") yield* world.configure({ stallTimeout: `${20 + Math.floor(late * 40)} seconds` })
+      yield* sleep(early * (moment === "load" ? 400 : 150))
+      if (moment === "stop") yield* gateway.beginStop("load")
+      if (moment === "reload") yield* gateway.beginReload
+      if (moment !== "load") yield* sleep(late * (moment === "stop" ? 400 : 60))
+    }
+    const died = yield* gateway.kill(moment)
+    yield* look(one, gateway, moment === "stop")
+    return died
+  }).pipe(Effect.scoped)
+
+/** A whole stop while one agent does something that takes long. */
+const wholeStop = (one: Life, behaviour: string) =>
+  Effect.gen(function* () {
+    const { people, world } = one
+    const gateway = yield* world.boot()
+    const ready = yield* world.arrive(gateway)
+    yield* ready.wire.ask("/v1/admin/resume", { method: "POST", token: ready.token })
+    const id = yield* people.say("sam", behaviour)
+    yield* world.running(id)
+    yield* gateway.stop(behaviour)
+    yield* look(one, gateway, true)
+  }).pipe(Effect.scoped)
+
+/** The last boot: everything comes to rest, and it is stopped with nothing to do. */
+const settle = (one: Life) =>
+  Effect.gen(function* () {
+    const { people, world } = one
+    const gateway = yield* world.boot()
+    yield* world.rest(people, yield* world.arrive(gateway))
+    yield* gateway.stop("idle")
+    yield* look(one, gateway, true)
+  }).pipe(Effect.scoped)
+
+/** One world through its kills, as long as there is time. */
+const lives = Effect.fnUntraced(function* (
+  folder: string,
+  bundle: Bundle,
+  seed: number,
+  kills: number,
+  until: number
+): Effect.fn.Return<ReadonlyArray<string>, Ended | unknown, Scope.Scope> {
+  const random = randomOf(seed)
+  const fates = unkind(randomOf(seed + 1), 40)
+  const habits = { behaviours, pause: 250 }
+  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "5 seconds" } })
+  const one: Life = { world, people: yield* world.people, random, strange: [] }
+  for (let died = 0; died < kills && (yield* Clock.currentTimeMillis) < until;) {
+    if (yield* life(one, momentOf(random))) died++
+  }
+  yield* wholeStop(one, oneOf(random, stops))
+  yield* settle(one)
+  return one.strange
+})
+
+/** A world whose history is kept when it shows a broken promise, and deleted when it does not. */
+const judged = Effect.fnUntraced(function* (
+  tally: Tally.Tally,
+  bundle: Bundle,
+  seed: number,
+  plan: Plan,
+  until: number
+) {
+  const folder = mkdtempSync(join(tmpdir(), `sluice-L2-${seed}-`))
+  const exit = yield* Effect.exit(Effect.scoped(lives(folder, bundle, seed, plan.kills, until)))
+  if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+  const strange = Exit.isSuccess(exit) ? exit.value : [Cause.pretty(exit.cause)]
+  const broken = yield* Tally.judge(tally, { history: join(folder, "history.jsonl"), seed, strange })
+  if (broken === 0) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+})
+
+/** Runs worlds until the time is over. */
+export const run = (budget: Budget, changes: Partial<Plan> = {}): Effect.Effect<Verdict> =>
+  Effect.gen(function* () {
+    const chosen = { ...plan, ...changes }
+    const bundle = yield* bundled
+    const tally = Tally.make("L2")
+    const until = (yield* Clock.currentTimeMillis) + budget.millis
+    let next = 0
+    const lane = Effect.gen(function* () {
+      while (next < chosen.worlds && (yield* Clock.currentTimeMillis) < until) {
+        if (budget.stopAtFirst && tally.violations.length > 0) return
+        const seed = budget.seed + next++
+        yield* judged(tally, bundle, seed, chosen, until)
+        budget.progress(`world ${seed}: ${Tally.line(tally)}`)
+      }
+    })
+    yield* Effect.all(
+      Array.from({ length: chosen.beside }, () => lane),
+      { concurrency: "unbounded", discard: true }
+    )
+    return Tally.verdict(tally)
+  }).pipe(Effect.scoped)
