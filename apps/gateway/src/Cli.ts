@@ -4,12 +4,15 @@
  * not pay for the tools, nor a tool for the gateway.
  */
 import * as Argument from "effect/cli/Argument"
+import * as CliConfig from "effect/cli/CliConfig"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Sources from "./ConfigurationSources.ts"
 import type { Name, Recorder } from "./SignalRecorder.ts"
@@ -18,13 +21,19 @@ import type { Name, Recorder } from "./SignalRecorder.ts"
 export class Recorded extends Context.Service<Recorded, Recorder>()("@sluice/gateway/Recorded") {}
 
 /** A mistake is told in a line or two with the way to the help; the whole of it would push the mistake out of sight. */
-export const presenter = CliOutput.layerPresenter({
+const presenter = CliOutput.layerPresenter({
   present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
     if (event._tag !== "InvalidInvocation") return yield* CliOutput.defaultPresenter.present(event)
     const { formatErrors } = yield* CliOutput.Formatter
     yield* Console.error(`${formatErrors(event.errors).trim()}\n\nSee: ${event.commandPath.join(" ")} --help`)
   })
 })
+
+/** What every command does with its flags and mistakes. */
+export const conventions = Layer.merge(
+  presenter,
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
+)
 
 const config = Flag.String("config").pipe(
   Flag.withAlias("c"),

@@ -3,9 +3,7 @@
  * code of what it did. Composes; everything that decides is elsewhere.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as CliConfig from "effect/cli/CliConfig"
 import * as Command from "effect/cli/Command"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import process from "node:process"
@@ -20,8 +18,7 @@ import { version } from "./version.ts"
 const services = (recorder: Recorder, loaded: () => void) =>
   Layer.mergeAll(
     NodeServices.layer,
-    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
-    Cli.presenter,
+    Cli.conventions,
     Layer.succeed(Cli.Recorded, recorder),
     Layer.succeed(Loaded, loaded)
   )

@@ -2,9 +2,7 @@
 // help that belongs to it and ends with the code for bad usage, before anything is started.
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import * as CliConfig from "effect/cli/CliConfig"
 import * as Command from "effect/cli/Command"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,7 +11,7 @@ import { createServer, type Server } from "node:http"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Address from "../src/Address.ts"
-import { presenter, Recorded, sluice } from "../src/Cli.ts"
+import { conventions, Recorded, sluice } from "../src/Cli.ts"
 import { codes, Ending, exitCodeOf, lastWords } from "../src/Exit.ts"
 import { temporaryFolder } from "./harness.ts"
 import { version } from "../src/version.ts"
@@ -25,8 +23,7 @@ const type = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   let released = 0
   const services = Layer.mergeAll(
     NodeServices.layer,
-    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
-    presenter,
+    conventions,
     Layer.succeed(Recorded, { listen: () => undefined, stops: () => 0, release: () => void released++ }),
     Layer.succeed(Console.Console, { ...globalThis.console, log: note, error: note, info: note, warn: note })
   )
