@@ -10,9 +10,10 @@ export interface Figure {
   readonly what: string
   readonly target: string
   readonly measured: string
-  /** Whether the target was met in this run. */
-  readonly met: boolean
-  readonly note?: string
+  /** Whether the target was met in this run; absent when it could not be measured here. */
+  readonly met?: boolean
+  /** Markdown that belongs below the table of figures. */
+  readonly details?: string
 }
 
 export const sorted = (values: ReadonlyArray<number>): Array<number> => [...values].sort((a, b) => a - b)
