@@ -10,7 +10,7 @@ const maxBytes = 16 * 1024 * 1024
 
 /** See the header. */
 export class WaitingRows {
-  readonly #rows: Array<Row | undefined> = Array.from({ length: places }, () => undefined)
+  readonly #rows: Array<Row | undefined> = new Array<Row | undefined>(places).fill(undefined)
   #bytes = 0
 
   get(seq: number): Row | undefined {
