@@ -116,8 +116,9 @@ export const mayBeAccepted = ({ acknowledged, refused, uncertain }: Message): bo
 /** Whether it ends the messages that it names. */
 export const isEnd = ({ what }: Shown): boolean => what !== "placeholder"
 
-/** Whether an agent's run wrote it. */
-export const isAnswer = ({ what }: Shown): boolean => what === "answer" || what === "copy"
+/** Whether an agent's run wrote it; a copy may be one of a notice or of a command's reply. */
+export const isAnswer = ({ run, what }: Shown): boolean =>
+  what === "answer" || (what === "copy" && run !== undefined)
 
 /** A kill, or an end that nobody had asked for. */
 export const deathOf = ({ exited, killed, stop }: BootSeen): Mark | undefined => {
