@@ -10,6 +10,7 @@ import { Attachment, type Turn } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -150,36 +151,52 @@ const readLate = Effect.fnUntraced(function* (child: Children.Child, waited: { m
 
 const alive: Agent.AgentEvent = { _tag: "Alive" }
 
+type Last = Effect.Effect<Agent.AgentEvent | undefined, Agent.AgentError>
+
 /** What the program does, as events; the end of the stream is the end of the program and of all it started. */
 const eventsOf = (child: Children.Child, options: Options): Stream.Stream<Agent.AgentEvent, Agent.AgentError> => {
   const answer = decoder(options.maxAnswer ?? 1_048_576)
   const waited = { millis: 0 }
   let phase: "running" | "exited" | "done" = "running"
+  /** The ladder under what is left of the program, and what is told when nothing is. */
+  let leaving: { readonly gone: Fiber.Fiber<void>; readonly last: Last } | undefined
 
-  const end = Effect.fnUntraced(function* () {
-    phase = "done"
-    const status = yield* child.exited
-    yield* child.stop
-    const stderr = yield* child.errors
-    if (status.code !== 0) {
-      return yield* failed(
-        new ProgramFailed({
-          program: options.argv[0],
-          stderr: stderr.trim(),
-          ...(status.code === undefined ? {} : { code: status.code }),
-          ...(status.signal === undefined ? {} : { signal: status.signal })
-        })
-      )
-    }
-    if (stderr !== "") yield* Effect.logDebug(`standard error of "${options.argv[0]}"`, stderr)
-    const rest = answer.end()
-    return rest === "" ? undefined : Agent.text(rest)
-  })
+  const leave = (last: Last) =>
+    Effect.map(Effect.forkChild(child.stop), (gone) => {
+      leaving = { gone, last }
+    })
+
+  const last = (status: Children.Status): Last =>
+    Effect.gen(function* () {
+      const stderr = yield* child.errors
+      if (status.code !== 0) {
+        return yield* failed(
+          new ProgramFailed({
+            program: options.argv[0],
+            stderr: stderr.trim(),
+            ...(status.code === undefined ? {} : { code: status.code }),
+            ...(status.signal === undefined ? {} : { signal: status.signal })
+          })
+        )
+      }
+      if (stderr !== "") yield* Effect.logDebug(`standard error of "${options.argv[0]}"`, stderr)
+      const rest = answer.end()
+      return rest === "" ? undefined : Agent.text(rest)
+    })
 
   const next = Effect.fnUntraced(function* () {
     while (phase !== "done") {
+      if (leaving !== undefined) {
+        // An answer that is there must not be lost to a stall because what the program left behind takes its time.
+        if (Option.isNone(yield* Effect.timeoutOption(Fiber.join(leaving.gone), quietBeat))) return alive
+        phase = "done"
+        return yield* leaving.last
+      }
       const piece = yield* phase === "exited" ? readLate(child, waited) : child.read
-      if (piece._tag === "End") return yield* end()
+      if (piece._tag === "End") {
+        yield* leave(last(yield* child.exited))
+        continue
+      }
       if (piece._tag === "Exited") {
         phase = "exited"
         continue
@@ -187,10 +204,8 @@ const eventsOf = (child: Children.Child, options: Options): Stream.Stream<Agent.
       if (piece._tag === "Alive") return alive
       const { text, over } = answer.add(piece.bytes)
       if (!over) return text === "" ? alive : Agent.text(text)
-      phase = "done"
       yield* Effect.logWarning(`the answer of "${options.argv[0]}" was cut at its limit and the program was stopped`)
-      yield* child.stop
-      return Agent.text(text + (options.cutMark ?? defaultCutMark))
+      yield* leave(Effect.succeed(Agent.text(text + (options.cutMark ?? defaultCutMark))))
     }
     return undefined
   })

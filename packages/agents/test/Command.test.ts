@@ -133,6 +133,19 @@ describe("the answer", () => {
       assert.strictEqual(answerText(events), "done")
     })
   )
+
+  it.live(
+    "S11: what a program left behind is stopped while the turn is alive, so that no stall takes the answer away",
+    () =>
+      Effect.gen(function* () {
+        // A child inherits that a signal is ignored.
+        const leave = sh("trap '' TERM; sleep 60 </dev/null >/dev/null 2>&1 & echo done")
+        const events = yield* run({ ...leave, grace: { ...grace, term: "800 millis" } })
+        assert.strictEqual(answerText(events), "done")
+        const after = events.slice(events.findLastIndex(({ _tag }) => _tag === "Text") + 1)
+        assert.isAtLeast(after.filter(({ _tag }) => _tag === "Alive").length, 1)
+      })
+  )
 })
 
 describe("a failure", () => {
