@@ -1,0 +1,432 @@
+// I1 to I5, each by histories that keep it and histories that break it in different ways: the checker is what every other
+// proof of the harness leans on, so it is shown here that it sees, and that it does not cry wolf.
+import { describe, expect, it } from "vitest"
+import { tale } from "./tale.ts"
+
+describe("I1: every acknowledged message has its end", () => {
+  it("is kept by an answer, a notice and a command's reply, and the fates are counted", () => {
+    const { verdict } = tale()
+      .sends("a")
+      .sends("b")
+      .sends("c", { command: true })
+      .answers("1", "r1", ["a"])
+      .shows("2", ["b"], { what: "notice" })
+      .shows("3", ["c"], { what: "command" })
+      .rests()
+    expect(verdict.broken).toEqual([])
+    expect(verdict).toMatchObject({ sent: 3, acknowledged: 3, answered: 1, noticed: 1, commands: 1, lost: 0 })
+  })
+
+  it("is broken by a message that nothing ever names, and the lines are named", () => {
+    const { verdict } = tale().sends("a").sends("b").answers("1", "r1", ["a"]).rests()
+    expect(verdict.lost).toBe(1)
+    expect(verdict.broken).toEqual([
+      {
+        invariant: "I1",
+        conversation: "ann",
+        ids: ["b"],
+        lines: [3, 4, 8],
+        what: "b was acknowledged and had no end when everything was at rest"
+      }
+    ])
+  })
+
+  it("is broken by a message that is only mentioned in a placeholder", () => {
+    const { broken } = tale("edit")
+      .sends("a")
+      .shows("1", ["a"], { what: "placeholder" })
+      .shows("1", [], { what: "placeholder", kind: "edit" })
+      .killed()
+      .rests()
+    expect(broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])
+  })
+
+  it("is broken by an answer that something else was edited over", () => {
+    const { broken } = tale("edit")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .shows("1", [], { what: "placeholder", kind: "edit", phase: "info" })
+      .rests()
+    expect(broken[0]).toBe("I1 the end of a was shown, and something else stands there now")
+  })
+
+  it("is broken when the harness gave up waiting for it", () => {
+    const { broken } = tale().sends("a").rests("fail")
+    expect(broken).toEqual(["I1 a was acknowledged and had no end when the harness gave up waiting"])
+  })
+
+  it("is not judged in a history that never came to rest", () => {
+    const { broken, unjudged } = tale().sends("a").verdict
+    expect(broken).toEqual([])
+    expect(unjudged).toContain("I1: the history does not say that everything had come to rest")
+  })
+
+  it("does not count a message whose acknowledgement nobody got", () => {
+    const { broken, sent, acknowledged } = tale().tries("a", "invoke").tries("a", "info").rests().verdict
+    expect({ broken, sent, acknowledged }).toEqual({ broken: [], sent: 1, acknowledged: 0 })
+  })
+
+  it("allows an ambiguous channel to have nothing to show for a request that went missing, and counts it", () => {
+    const { verdict } = tale("hold")
+      .sends("a")
+      .begins("r1", ["a"])
+      .says("r1", "ok")
+      .shows("", ["a"], { phase: "fail" })
+      .sends("b")
+      .answers("1", "r2", ["b"])
+      .rests()
+    expect(verdict.broken).toEqual([])
+    expect(verdict).toMatchObject({ unknown: 1, lost: 0 })
+  })
+
+  it("is broken on an ambiguous channel too when nothing went missing", () => {
+    const { broken } = tale("hold").sends("a").sends("b").answers("1", "r2", ["b"]).rests()
+    expect(broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])
+  })
+
+  it("is broken where one lost request is no excuse, because one further copy is sent", () => {
+    const lost = tale("resend-once").sends("a").shows("", ["a"], { phase: "fail" }).rests()
+    expect(lost.broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])
+    const twice = tale("resend-once")
+      .sends("a")
+      .shows("", ["a"], { phase: "fail" })
+      .shows("", ["a"], { phase: "fail" })
+      .rests()
+    expect(twice.broken).toEqual([])
+  })
+})
+
+describe("I2: nothing is delivered that was not sent", () => {
+  it("is kept by an answer of a run that was given the message, also when its acknowledgement got lost", () => {
+    const { broken } = tale().tries("a", "invoke").tries("a", "info").answers("1", "r1", ["a"]).rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is broken by an answer to what nobody sent, and by a run of it", () => {
+    const { broken } = tale().answers("1", "r1", ["x"]).rests()
+    expect(broken).toEqual(["I2 answer 1 is for x, which nobody sent", "I2 run r1 was given x, which nobody sent"])
+  })
+
+  it("is broken by an answer in another conversation", () => {
+    const { broken } = tale().sends("a").begins("r1", ["a"]).says("r1", "ok").shows("1", ["a"], { in: "bob" }).rests()
+    expect(broken).toEqual(["I2 answer 1 is for a, which was sent in ann"])
+  })
+
+  it("is broken by a notice before the message was sent", () => {
+    const { broken } = tale().shows("1", ["a"], { what: "notice" }).sends("a").rests()
+    expect(broken).toEqual(["I2 notice 1 is for a, before it was sent"])
+  })
+
+  it("is broken by an answer to what was refused", () => {
+    const { broken } = tale().tries("a", "invoke").tries("a", "fail").shows("1", ["a"]).rests()
+    expect(broken).toEqual(["I2 answer 1 is for a, which was refused"])
+  })
+
+  it("is broken by an answer of a run that never began, did not get the message, or did not answer", () => {
+    const never = tale().sends("a").shows("1", ["a"], { run: "r9" }).rests()
+    expect(never.broken).toEqual(["I2 answer 1 is of run r9, which never began"])
+    const other = tale()
+      .sends("a")
+      .sends("b")
+      .begins("r1", ["a"])
+      .says("r1", "ok")
+      .shows("1", ["a", "b"], { run: "r1" })
+      .rests()
+    expect(other.broken).toEqual(["I2 answer 1 is of run r1, which was not given b"])
+    const cut = tale().sends("a").begins("r1", ["a"]).says("r1", "fail").shows("1", ["a"], { run: "r1" }).rests()
+    expect(cut.broken).toEqual(["I2 answer 1 is of run r1, which does not say that it answered"])
+  })
+})
+
+describe("I3: keyed, pull and edit channels show one copy", () => {
+  it("is kept by a request that is repeated under its key, a number that is pulled twice, and an edit that is repeated", () => {
+    for (const promised of ["keyed", "pull", "edit"] as const) {
+      const { verdict } = tale(promised)
+        .sends("a")
+        .answers("1", "r1", ["a"])
+        .shows("1", ["a"], { run: "r1", phase: "info" })
+        .rests()
+      expect(verdict.broken).toEqual([])
+      expect(verdict.duplicated).toEqual({ [promised]: 0 })
+    }
+  })
+
+  it("is kept by the parts of one answer", () => {
+    const { broken } = tale()
+      .sends("a")
+      .answers("1", "r1", ["a"], { part: 1 })
+      .shows("2", ["a"], { run: "r1", part: 2 })
+      .rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is broken by a second copy, and messages that were answered together are named together", () => {
+    const { verdict } = tale("pull")
+      .sends("a")
+      .sends("b")
+      .answers("1", "r1", ["a", "b"])
+      .shows("2", ["a", "b"], { run: "r1" })
+      .rests()
+    expect(verdict.broken.map(({ what }) => what)).toEqual(["pull: a, b ended 2 times (answer 1, answer 2)"])
+    expect(verdict.duplicated).toEqual({ pull: 1 })
+  })
+
+  it("is broken by a copy that says so, also after a crash", () => {
+    const { broken } = tale("edit")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .killed()
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .rests()
+    expect(broken).toEqual(["I3 edit: a ended 2 times (answer 1, copy 2)"])
+  })
+
+  it("is broken by a message that is answered and set aside", () => {
+    const { broken } = tale().sends("a").answers("1", "r1", ["a"]).shows("2", ["a"], { what: "notice" }).rests()
+    expect(broken).toEqual(["I3 keyed: a ended 2 times (answer 1, notice 2)"])
+  })
+
+  it("is broken by one key, or one number, for two replies", () => {
+    const { broken } = tale("pull").sends("a").sends("b").answers("1", "r1", ["a"]).answers("1", "r2", ["b"]).rests()
+    expect(broken).toContain("I3 pull: 1 was answer of a and is answer of b")
+  })
+
+  it("is broken by a placeholder that is left and that nothing explains", () => {
+    const left = tale("edit").sends("a").shows("1", [], { what: "placeholder" }).answers("2", "r1", ["a"])
+    expect(left.rests().broken).toEqual(["I3 edit: 1 placeholders are left and 0 are explained"])
+    const crashed = tale("edit").sends("a").shows("1", [], { what: "placeholder" }).killed().answers("2", "r1", ["a"])
+    expect(crashed.rests().broken).toEqual([])
+  })
+
+  it("is broken by a message with two numbers and by a number of two messages", () => {
+    const two = tale().sends("a", { seq: 4 }).tries("a", "ok", { seq: 5 }).answers("1", "r1", ["a"]).rests()
+    expect(two.broken).toEqual(["I3 a is stored as 4 and as 5"])
+    const shared = tale().sends("a", { seq: 4 }).sends("b", { seq: 4 }).answers("1", "r1", ["a", "b"]).rests()
+    expect(shared.broken).toEqual(["I3 a and b are both stored as 4"])
+  })
+})
+
+describe("I4: ambiguous channels show at most one further copy, for a reason", () => {
+  it("is kept by a marked copy after a crash, and it is counted", () => {
+    const { verdict } = tale("resend-once")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .killed()
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .rests()
+    expect(verdict.broken).toEqual([])
+    expect(verdict.duplicated).toEqual({ "resend-once": 1 })
+  })
+
+  it("is kept by a copy whose first was seen after the crash of the gateway that had sent it", () => {
+    const { broken } = tale("resend-once")
+      .sends("a")
+      .boots()
+      .begins("r1", ["a"])
+      .says("r1", "ok")
+      .killed()
+      .shows("1", ["a"], { run: "r1" })
+      .boots()
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is kept by a copy after an answer that got lost", () => {
+    const { broken } = tale("resend-once")
+      .sends("a")
+      .answers("1", "r1", ["a"], { phase: "info" })
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is broken by a copy for which nothing happened, whatever happened before and after", () => {
+    const { broken } = tale("resend-once")
+      .boots()
+      .sends("a")
+      .killed()
+      .boots()
+      .answers("1", "r1", ["a"])
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .killed()
+      .rests()
+    expect(broken).toEqual([
+      "I4 resend-once: a shown as answer 1, copy 2, although the first was acknowledged and no gateway ended in between"
+    ])
+  })
+
+  it("is broken by a third copy, however many crashes there were", () => {
+    const { broken, duplicated } = tale("resend-once")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .killed()
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .boots()
+      .killed()
+      .shows("3", ["a"], { run: "r1", what: "copy" })
+      .rests().verdict
+    expect(broken.map(({ what }) => what)).toEqual([
+      "resend-once: a shown as answer 1, copy 2, copy 3, where one further copy is the most"
+    ])
+    expect(duplicated).toEqual({ "resend-once": 2 })
+  })
+
+  it("is broken by a copy that does not say so, and by one that another run wrote", () => {
+    const plain = tale("resend-once")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .killed()
+      .shows("2", ["a"], { run: "r1" })
+      .rests()
+    expect(plain.broken).toEqual([
+      "I4 resend-once: a shown as answer 1, answer 2, and the second does not say that it is a copy"
+    ])
+    const rerun = tale("resend-once")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .killed()
+      .answers("2", "r2", ["a"], { what: "copy" })
+      .rests()
+    expect(rerun.broken).toContain("I4 resend-once: a shown as answer 1, copy 2, of the two runs r1 and r2")
+  })
+
+  it("is broken by any copy where doubt is held", () => {
+    const { broken } = tale("hold")
+      .sends("a")
+      .answers("1", "r1", ["a"])
+      .killed()
+      .shows("2", ["a"], { run: "r1", what: "copy" })
+      .rests()
+    expect(broken).toEqual(["I4 hold: a shown as answer 1, copy 2, where every doubt is held"])
+  })
+})
+
+describe("I5: order in a conversation", () => {
+  it("is kept by turns that take several messages, by notices that overtake, and across conversations", () => {
+    const { orderFaults, broken } = tale()
+      .sends("a")
+      .sends("b")
+      .sends("c")
+      .sends("x", { in: "bob" })
+      .begins("r1", ["a"])
+      .answers("9", "r9", ["x"], { in: "bob" })
+      .shows("8", ["c"], { what: "notice" })
+      .says("r1", "ok")
+      .shows("1", ["a"], { run: "r1" })
+      .answers("2", "r2", ["b"])
+      .rests().verdict
+    expect({ orderFaults, broken }).toEqual({ orderFaults: 0, broken: [] })
+  })
+
+  it("is kept by a further run of earlier messages after a crash", () => {
+    const { broken } = tale()
+      .boots()
+      .sends("a")
+      .sends("b")
+      .begins("r1", ["a"])
+      .killed()
+      .boots()
+      .answers("1", "r2", ["a", "b"])
+      .rests()
+    expect(broken).toEqual([])
+  })
+
+  it("sees swapped answers, which turns that are longer than messages are apart make possible", () => {
+    const { verdict } = tale().sends("a").sends("b").answers("1", "r2", ["b"]).answers("2", "r1", ["a"]).rests()
+    expect(verdict.orderFaults).toBe(1)
+    expect(verdict.broken).toEqual([
+      {
+        invariant: "I5",
+        conversation: "ann",
+        ids: ["b", "a"],
+        lines: [2, 4, 5, 8],
+        what: "b was run before a, and they are 2 and 1"
+      }
+    ])
+  })
+
+  it("does not see the same fault when each turn is over before the next message comes", () => {
+    // The reason for the rule that turns take longer than messages are apart.
+    const { broken } = tale().sends("a").answers("1", "r1", ["a"]).sends("b").answers("2", "r2", ["b"]).rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is broken by answers that leave in another order than their runs", () => {
+    const { broken } = tale()
+      .sends("a")
+      .sends("b")
+      .begins("r1", ["a"])
+      .says("r1", "ok")
+      .begins("r2", ["b"])
+      .says("r2", "ok")
+      .shows("1", ["b"])
+      .shows("2", ["a"])
+      .rests()
+    expect(broken).toEqual(["I5 b was answered before a, and they are 2 and 1"])
+  })
+
+  it("is broken within one turn", () => {
+    const { broken } = tale().sends("a").sends("b").answers("1", "r1", ["b", "a"]).rests()
+    expect(broken).toEqual(["I5 b was run before a, and they are 2 and 1"])
+  })
+
+  it("is broken by a lower number, in whatever order a reader got them", () => {
+    const { broken } = tale("pull")
+      .sends("a")
+      .sends("b")
+      .begins("r1", ["a"])
+      .says("r1", "ok")
+      .begins("r2", ["b"])
+      .says("r2", "ok")
+      .shows("2", ["a"])
+      .shows("1", ["b"])
+      .rests()
+    expect(broken).toEqual(["I5 b was answered before a, and they are 2 and 1", "I5 number 1 became visible after 2"])
+  })
+
+  it("is broken by an answer that takes the place above an earlier one", () => {
+    const { broken } = tale("edit")
+      .sends("a")
+      .sends("b")
+      .shows("1", [], { what: "placeholder" })
+      .shows("2", [], { what: "placeholder" })
+      .begins("r1", ["a"])
+      .says("r1", "ok")
+      .shows("2", ["a"], { kind: "edit", run: "r1" })
+      .begins("r2", ["b"])
+      .says("r2", "ok")
+      .shows("1", ["b"], { kind: "edit", run: "r2" })
+      .rests()
+    expect(broken).toEqual(["I5 b was answered before a, and they are 2 and 1"])
+  })
+
+  it("is broken by acknowledgements against a client's own order, and by the client's order where there are no numbers", () => {
+    const { broken } = tale()
+      .sends("a", { seq: 5 })
+      .sends("b", { seq: 4 })
+      .answers("1", "r1", ["b"])
+      .answers("2", "r2", ["a"])
+      .rests()
+    expect(broken).toContain("I5 b was accepted before a, and they are 4 and 5")
+    const feed = tale()
+      .sends("a", { seq: false })
+      .sends("b", { seq: false })
+      .answers("1", "r1", ["b"])
+      .answers("2", "r2", ["a"])
+      .rests()
+    expect(feed.broken).toEqual(["I5 b was run before a, and they are 2 and 1"])
+  })
+
+  it("leaves out commands, which may be done before what waits", () => {
+    const { broken } = tale()
+      .sends("a")
+      .sends("b", { command: true })
+      .begins("r1", ["a"])
+      .shows("1", ["b"], { what: "command" })
+      .says("r1", "ok")
+      .shows("2", ["a"], { run: "r1" })
+      .rests()
+    expect(broken).toEqual([])
+  })
+})
