@@ -17,6 +17,11 @@ const turn = { id: 7, attempt: 2, age: 9500, quietFor: 200 }
 describe("a session on one line", () => {
   const lines: ReadonlyArray<readonly [string, Partial<LiveSession>, string]> = [
     [
+      "is held",
+      { held: 'agent "coder"', waitsFor: 'agent "coder"', waiting: 2 },
+      'http/kim: held, waits for agent "coder", 2 messages behind it'
+    ],
+    [
       "works",
       { turn, waiting: 2, waitsFor: "its agent" },
       "http/kim: processing for 9 s, turn 7, attempt 2, waits for its agent, 2 messages behind it"

@@ -106,11 +106,15 @@ export class Outbox extends Context.Service<
     readonly sentence: <Id extends NoticeId>(address: Conversation, id: Id, values: ValuesOf<Id>) => Draft
     /** What a placeholder becomes whose turn ends without a reply, for `Settle.placeholder`. */
     readonly noReply: string
-    /** Stores a sentence for a conversation, within its rate cap; one for operators goes to the log. */
+    /**
+     * Stores a sentence for a conversation, within its rate cap, and not when it was said since `since` (epoch
+     * milliseconds); one for operators goes to the log.
+     */
     readonly notify: <Id extends NoticeId>(
       to: Recipient,
       id: Id,
-      values: ValuesOf<Id>
+      values: ValuesOf<Id>,
+      since?: number
     ) => Effect.Effect<void, JournalError>
 
     /** One page of a conversation's replies with numbers above `after`. */

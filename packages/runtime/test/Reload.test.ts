@@ -8,7 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Channel from "../src/Channel.ts"
 import { Gateway } from "../src/Gateway.ts"
 import { TestAgent, TestChannel, TestGateway } from "../src/testing/index.ts"
-import { given, meanwhile } from "./guarantees/boots.ts"
+import { boot, given, meanwhile, world } from "./guarantees/boots.ts"
 
 const chat = () => TestChannel.make({ class: "keyed" })
 
@@ -96,7 +96,11 @@ describe("agents", () => {
           `"coder" isn't set up here any more, so this has to wait for it. Your messages are kept; /new starts afresh with another.`
         ])
         assert.deepStrictEqual(given(main), [])
-        assert.match((yield* gateway.live)[0]?.waitsFor ?? "", /agent "coder"/)
+        assert.match((yield* gateway.live)[0]?.held ?? "", /agent "coder"/)
+        // A reload that leaves it held says nothing new.
+        yield* gateway.reload({ agents: agentsOf({ main, more: main }), channels })
+        yield* TestClock.adjust("1 minute")
+        assert.lengthOf(far.seen("kim"), 2)
         // Those who are not held go on.
         yield* far.say("bo", "hello")
         yield* meanwhile(gateway.settled("chat/bo"))
@@ -110,6 +114,32 @@ describe("agents", () => {
       })
     )
   })
+
+  it.effect("a session that is held says so once, also when the gateway is started again in between", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const coder = TestAgent.make()
+      const first = yield* boot(place, {
+        agents: { coder: coder.agent },
+        personas: { default: { agent: "coder" } }
+      })
+      yield* first.say("kim", "a")
+      yield* (yield* coder.run(1)).finish("A")
+      yield* meanwhile(first.gateway.settled("chat/kim"), { step: 0 })
+      yield* first.stop
+      const far = place.far["chat"] as TestChannel.TestChannel
+      for (const text of ["b", "c"]) {
+        const later = yield* boot(place)
+        yield* later.say("kim", text)
+        yield* meanwhile(far.requested(2))
+        // Room for one more, if it were said again.
+        yield* meanwhile(Effect.sleep("1 minute"))
+        assert.lengthOf(far.seen("kim"), 2, text)
+        assert.match((yield* later.gateway.live)[0]?.held ?? "", /agent "coder"/)
+        yield* later.stop
+      }
+    })
+  )
 
   it.effect("/stop and /new work in a session that is held, and the fresh one has an agent that there is", () => {
     const far = chat()

@@ -118,7 +118,7 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
     `turns      open: ${counts(figures.openTurns ?? {})}; ended: ${counts(figures.turns ?? {})}`,
     `replies    ${replies(figures.replies ?? {})}`,
     ...(answer.live ?? [])
-      .filter((session) => session.state.name !== "idle")
+      .filter(({ held, state }) => held !== undefined || state.name !== "idle")
       .slice(0, 20)
       .map((session) => `session    ${Words.session(session)}`),
     ...note(source)

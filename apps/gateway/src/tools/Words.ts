@@ -51,7 +51,8 @@ export const table = (
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
 
 /** What a session is doing. A turn between two tries is not called suspended, which is the name of an end. */
-export const doing = ({ retryIn, state }: Pick<LiveSession, "retryIn" | "state">): string => {
+export const doing = ({ held, retryIn, state }: Pick<LiveSession, "held" | "retryIn" | "state">): string => {
+  if (held !== undefined) return "held"
   switch (state.name) {
     case "suspended":
       return retryIn === undefined ? "waiting to resume" : `next try in ${span(Math.ceil(retryIn / 1000) * 1000)}`

@@ -15,12 +15,16 @@ import { replyOf } from "./rows.ts"
 import { ids } from "./statements.ts"
 
 const withinCap = Effect.fnUntraced(function* (round: Round, input: Notice): Effect.fn.Return<boolean, SqlError> {
-  if (input.cap === undefined) return true
-  const [row] = yield* round.query<{ readonly count: number }>(
-    `select count(*) as count from sluice_notices where conversation = ? and notice = ? and at > ?`,
-    [input.conversation, input.notice, round.now - input.cap.within]
-  )
-  return (row?.count ?? 0) < input.cap.count
+  const { cap, since } = input
+  const count = Effect.fnUntraced(function* (after: number) {
+    const [row] = yield* round.query<{ readonly count: number }>(
+      `select count(*) as count from sluice_notices where conversation = ? and notice = ? and at > ?`,
+      [input.conversation, input.notice, after]
+    )
+    return row?.count ?? 0
+  })
+  if (since !== undefined && (yield* count(since - 1)) > 0) return false
+  return cap === undefined || (yield* count(round.now - cap.within)) < cap.count
 })
 
 /** Writes a round's notices. */

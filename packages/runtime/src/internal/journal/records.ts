@@ -280,6 +280,8 @@ export interface Notice {
   readonly route: Route
   readonly expiresAt: number | undefined
   readonly cap: { readonly count: number; readonly within: number } | undefined
+  /** Not when the conversation has heard it since this moment, epoch milliseconds. */
+  readonly since?: number
 }
 
 /** An outbound message without a turn. */

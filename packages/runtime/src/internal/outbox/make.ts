@@ -193,7 +193,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
     sentence: (address, id, values) =>
       draftOf(channelOf(address.channel), speaker.say(id, values), clock.currentTimeMillisUnsafe()),
     noReply: speaker.say("noReply", {}).text,
-    notify: (to, id, values) =>
+    notify: (to, id, values, since) =>
       Effect.suspend(() => {
         const said = speaker.say(id, values)
         if (said.audience === "operator") return Effect.logWarning(textOf(said))
@@ -206,7 +206,8 @@ export const makeOutbox = Effect.fnUntraced(function* (
             route: routeOf(channel),
             expiresAt:
               said.expiresAfter === undefined ? undefined : clock.currentTimeMillisUnsafe() + said.expiresAfter,
-            cap: said.cap
+            cap: said.cap,
+            ...(since === undefined ? {} : { since })
           })
         )
       }),

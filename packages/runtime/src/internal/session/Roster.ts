@@ -173,6 +173,7 @@ export class Roster {
         quietFor: now - running.pulse.at
       },
       waitsFor: session.waitsFor(),
+      ...(session.held === undefined ? {} : { held: session.held }),
       ...session.retry()
     }
   }
@@ -223,9 +224,13 @@ export class Roster {
         Effect.logWarning("A session is held").pipe(
           Effect.annotateLogs({ session: session.key, missing: session.held ?? "" })
         ),
-        this.env.outbox.notify({ conversation: row.conversation, address: row.address }, "heldAgent", {
-          agent: row.agent
-        })
+        // Once for each time that it is held, over reloads and boots: since its last turn.
+        this.env.outbox.notify(
+          { conversation: row.conversation, address: row.address },
+          "heldAgent",
+          { agent: row.agent },
+          row.lastActive
+        )
       )
     )
   }

@@ -18,6 +18,8 @@ export interface LiveSession {
     | undefined
   /** What it waits for, in words. */
   readonly waitsFor: string
+  /** What is not configured: nothing of it runs until a reload, or until `/new`. */
+  readonly held?: string
   /** Until the next try of a turn that failed. */
   readonly retryIn?: number
 }
