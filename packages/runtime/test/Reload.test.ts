@@ -296,6 +296,32 @@ describe("channels", () => {
     )
   })
 
+  it.effect("a reload that began before a stop starts no channel in it", () => {
+    const before = chat()
+    const [ending, mayEnd] = [Deferred.makeUnsafe<void>(), Deferred.makeUnsafe<void>()]
+    const slow = Channel.make({
+      delivery: before.channel.delivery,
+      receive: (handle) =>
+        Effect.ensuring(
+          before.channel.receive(handle),
+          Effect.andThen(Deferred.succeed(ending, undefined), Deferred.await(mayEnd))
+        )
+    })
+    const late = Channel.make({ delivery: before.channel.delivery, receive: () => Effect.die("it was started") })
+    const agent = TestAgent.echo()
+    return running({ main: agent }, { chat: slow }, (gateway) =>
+      Effect.gen(function* () {
+        const registry = { agents: agentsOf({ main: agent }), channels: { chat: late } }
+        const reload = yield* Effect.forkChild(gateway.reload(registry), { startImmediately: true })
+        yield* Deferred.await(ending)
+        yield* meanwhile(gateway.stop({ reason: "stop" }))
+        yield* Deferred.succeed(mayEnd, undefined)
+        const lines = yield* meanwhile(Fiber.join(reload))
+        assert.deepStrictEqual(lines, ['channel "chat" is not started: the gateway is stopping'])
+      })
+    )
+  })
+
   it.effect("what can't be taken over changes nothing: it names the field, the value and the remedy", () => {
     const far = chat()
     const agent = TestAgent.echo()

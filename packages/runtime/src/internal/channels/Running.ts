@@ -27,6 +27,8 @@ export class Running {
   readonly #pipeline: Pipeline
   readonly #fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
   readonly #running = new Map<string, One>()
+  /** Kinds that a stop has ended: a reload that began before it starts none of them any more. */
+  readonly #over = new Set<Channel["kind"]>()
 
   constructor(pipeline: Pipeline, fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>) {
     this.#pipeline = pipeline
@@ -40,9 +42,15 @@ export class Running {
     )
   }
 
-  /** Starts a channel and waits until it is ready, at most 10 s. Fails if it is a server that can't start. */
+  /** A stop has ended the channels of this kind. */
+  isOver(kind: Channel["kind"]): boolean {
+    return this.#over.has(kind)
+  }
+
+  /** Starts a channel and waits until it is ready, at most 10 s; not in a stop. Fails if it is a server that can't start. */
   start(name: string, channel: Channel): Effect.Effect<boolean, ChannelError> {
     return Effect.gen({ self: this }, function* () {
+      if (this.isOver(channel.kind)) return false
       const ready = yield* Deferred.make<void, ChannelError>()
       const one: One = {
         channel,
@@ -92,14 +100,15 @@ export class Running {
     })
   }
 
-  /** Ends all channels of a kind, beside each other. */
+  /** Ends all channels of a kind for good, beside each other. */
   stopAll(kind: Channel["kind"]): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      Effect.forEach(
+    return Effect.suspend(() => {
+      this.#over.add(kind)
+      return Effect.forEach(
         [...this.#running].filter(([, { channel }]) => channel.kind === kind),
         ([name]) => this.stop(name),
         { concurrency: "unbounded", discard: true }
       )
-    )
+    })
   }
 }
