@@ -224,7 +224,12 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const patient = (open: number) => void runFork(patience(setup, stop, open))
   const drain: DrainOptions = { ...choices, watch: watching(stop, dog, notifier, patient) }
   // Before the gateway is built, so that it runs after its release: who sees the address gone finds the store free.
-  yield* Effect.addFinalizer(() => Effect.sync(() => Address.remove(stateDirectory, process.pid)))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => Address.remove(stateDirectory, process.pid)).pipe(
+      // A folder that became read-only: what is left is harmless, and the stop was what its report says.
+      Effect.catchCause((cause) => Effect.logWarning("The file with this gateway's address can't be removed", cause))
+    )
+  )
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
   if (Option.isNone(built)) return undefined
   const context = built.value

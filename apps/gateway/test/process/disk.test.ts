@@ -161,6 +161,29 @@ describe("D11: a disk that can't be written", () => {
       assert.match(looked.err, /check that its folder exists and is writable/)
     }).pipe(Effect.scoped)
   )
+
+  it.live(
+    "a state directory that becomes read-only while it runs: the stop ends as it would have, and says what is left",
+    () =>
+      Effect.gen(function* () {
+        const gateway = yield* start()
+        yield* gateway.client.send("kim", "before")
+        yield* gateway.client.repliesUntil("kim", 1)
+        const folder = gateway.stateDirectory
+        execFileSync("mount", ["--bind", folder, folder])
+        yield* Effect.addFinalizer(() => Effect.sync(() => spawnSync("umount", ["-l", folder])))
+        execFileSync("mount", ["-o", "remount,bind,ro", folder])
+        yield* gateway.client.send("kim", "after")
+        yield* gateway.client.repliesUntil("kim", 2)
+        yield* gateway.signal("SIGTERM")
+        const { code } = yield* gateway.exited
+        assert.strictEqual(code, 0, gateway.output().err.join("\n"))
+        assert.match(gateway.output().out.join("\n"), /address can't be removed/)
+        execFileSync("umount", ["-l", folder])
+        const next = yield* start({ folder: gateway.folder })
+        assert.lengthOf(yield* Effect.orDie(next.client.replies("kim")), 2)
+      }).pipe(Effect.scoped)
+  )
 })
 
 describe("D11: a store that somebody else writes", () => {
