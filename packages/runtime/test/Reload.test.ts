@@ -307,7 +307,11 @@ describe("channels", () => {
           Effect.andThen(Deferred.succeed(ending, undefined), Deferred.await(mayEnd))
         )
     })
-    const late = Channel.make({ delivery: before.channel.delivery, receive: () => Effect.die("it was started") })
+    let begun = 0
+    const late = Channel.make({
+      delivery: before.channel.delivery,
+      receive: () => Effect.suspend(() => (begun++, Effect.never))
+    })
     const agent = TestAgent.echo()
     return running({ main: agent }, { chat: slow }, (gateway) =>
       Effect.gen(function* () {
@@ -317,7 +321,7 @@ describe("channels", () => {
         yield* meanwhile(gateway.stop({ reason: "stop" }))
         yield* Deferred.succeed(mayEnd, undefined)
         const lines = yield* meanwhile(Fiber.join(reload))
-        assert.deepStrictEqual(lines, ['channel "chat" is not started: the gateway is stopping'])
+        assert.deepStrictEqual([lines, begun], [['channel "chat" is not started: the gateway is stopping'], 0])
       })
     )
   })
