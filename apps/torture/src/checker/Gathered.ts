@@ -77,6 +77,8 @@ export interface BootSeen {
   /** The first request to stop. */
   stop: (Mark & { readonly deadline: number | undefined; readonly behaviour: string | undefined }) | undefined
   stopped: (Mark & { readonly exitCode: number | undefined; readonly report: unknown }) | undefined
+  /** Milliseconds of the stop in which the machine gave it no processor. */
+  starved: number
 }
 
 /** Everything of one conversation. */
@@ -117,8 +119,7 @@ export const mayBeAccepted = ({ acknowledged, refused, uncertain }: Message): bo
 export const isEnd = ({ what }: Shown): boolean => what !== "placeholder"
 
 /** Whether an agent's run wrote it; a copy may be one of a notice or of a command's reply. */
-export const isAnswer = ({ run, what }: Shown): boolean =>
-  what === "answer" || (what === "copy" && run !== undefined)
+export const isAnswer = ({ run, what }: Shown): boolean => what === "answer" || (what === "copy" && run !== undefined)
 
 /** A kill, or an end that nobody had asked for. */
 export const deathOf = ({ exited, killed, stop }: BootSeen): Mark | undefined => {

@@ -14,8 +14,8 @@ export class Moments {
     this.#at = [...marks].sort((a, b) => a - b)
   }
 
-  /** How many are before a moment. */
-  #before(at: Moment): number {
+  /** How many are before a moment: the place of the first that is not. */
+  before(at: Moment): number {
     let [low, high] = [0, this.#at.length]
     while (low < high) {
       const middle = (low + high) >>> 1
@@ -27,7 +27,7 @@ export class Moments {
 
   /** How many are in [from, until). */
   count(from: Moment, until: Moment): number {
-    return Math.max(0, this.#before(until) - this.#before(from))
+    return Math.max(0, this.before(until) - this.before(from))
   }
 
   any(from: Moment, until: Moment): boolean {
@@ -71,15 +71,10 @@ export const causesOf = (gathered: Gathered): Causes => {
  */
 export const begunBefore = (gathered: Gathered, next: "invoked" | "ready") => {
   const ends = present(boots(gathered).flatMap((seen) => [deathOf(seen), seen.exited])).toSorted((a, b) => a - b)
+  const places = new Moments(ends)
   const nexts = new Moments(present(boots(gathered).map((seen) => seen[next])))
   return (at: Moment): Moment => {
-    let [low, high] = [0, ends.length]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((ends[middle] ?? 0) < at) low = middle + 1
-      else high = middle
-    }
-    const last = ends[low - 1]
+    const last = ends[places.before(at) - 1]
     return last === undefined || nexts.any(last, at) ? at : last
   }
 }

@@ -72,6 +72,7 @@ class Gathering {
   }
 
   #send(line: number, send: Send): void {
+    if (send.class !== undefined) this.classes.set(send.channel, send.class)
     let message = this.messages.get(send.id)
     if (message === undefined) {
       const { by, channel, conversation, id, n } = send
@@ -150,7 +151,8 @@ class Gathering {
       killed: undefined,
       exited: undefined,
       stop: undefined,
-      stopped: undefined
+      stopped: undefined,
+      starved: 0
     }
     this.boots.set(boot, made)
     return made
@@ -170,7 +172,8 @@ class Gathering {
   #stop(line: number, stop: Stop): void {
     const mark = { at: stop.at, line }
     const seen = this.#boot(stop.boot)
-    const { behaviour, deadline, exitCode, report } = stop
+    const { behaviour, deadline, exitCode, report, starved = 0 } = stop
+    seen.starved = Math.max(seen.starved, starved)
     if (stop.phase === "invoke") seen.stop ??= { ...mark, deadline, behaviour }
     else if (stop.phase === "ok") seen.stopped ??= { ...mark, exitCode, report }
   }

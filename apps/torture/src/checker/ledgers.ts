@@ -5,7 +5,8 @@
  * that was never seen again, the figure must lie between the bounds.
  */
 import type { Findings } from "./Findings.ts"
-import { type BootSeen, type Gathered, isAnswer, isEnd, mayBeAccepted, type Message, type Shown } from "./Gathered.ts"
+import { type BootSeen, type Gathered, isAnswer, mayBeAccepted, type Message, type Shown } from "./Gathered.ts"
+import { Moments } from "./Moments.ts"
 
 interface Ledger {
   readonly accepted: number
@@ -79,8 +80,28 @@ const judgeFigures = (
   if (noticed > otherwise) say(`${otherwise} ended without an answer, and the history has ${noticed} notices`)
 }
 
+/** What is known at a moment, of all messages: looked up for each stop, so sorted once. */
+interface Known {
+  readonly acknowledged: Moments
+  readonly sent: Moments
+  readonly maybeAccepted: Moments
+  /** What a reader has pulled had ended before. */
+  readonly pulled: Moments
+}
+
+const knownOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>): Known => {
+  const messages = [...gathered.messages.values()]
+  const pulled = [...ends.values()].flatMap(([first]) => (first?.class === "pull" ? [first.at] : []))
+  return {
+    acknowledged: new Moments(messages.flatMap(({ acknowledged }) => acknowledged?.at ?? [])),
+    sent: new Moments(messages.map(({ first }) => first.at)),
+    maybeAccepted: new Moments(messages.filter(mayBeAccepted).map(({ first }) => first.at)),
+    pulled: new Moments(pulled)
+  }
+}
+
 /** The report of a stop against the process's end and what was there when it was asked for. */
-const judgeReport = (gathered: Gathered, pulled: ReadonlyArray<number>, seen: BootSeen, findings: Findings): void => {
+const judgeReport = (known: Known, seen: BootSeen, findings: Findings): void => {
   const { boot, exited, stop, stopped } = seen
   if (stop === undefined || stopped?.report === undefined || stopped.report === null) return
   const say: Say = (what) =>
@@ -93,13 +114,9 @@ const judgeReport = (gathered: Gathered, pulled: ReadonlyArray<number>, seen: Bo
   const ledger = ledgerIn(report["ledger"])
   if (ledger === undefined) return
   judgeBalance(ledger, say)
-  const messages = [...gathered.messages.values()]
   const over = exited?.at ?? stopped.at
-  const certain = count(messages, ({ acknowledged }) => (acknowledged?.at ?? Infinity) < stop.at)
-  const possible = count(messages, (message) => message.first.at < over && mayBeAccepted(message))
-  between(say, "accepted", ledger.accepted, certain, possible)
-  const ended = count(messages, ({ first }) => first.at < over)
-  between(say, "ended", sum(ledger.ends), pulled.filter((at) => at < stop.at).length, ended)
+  between(say, "accepted", ledger.accepted, known.acknowledged.before(stop.at), known.maybeAccepted.before(over))
+  between(say, "ended", sum(ledger.ends), known.pulled.before(stop.at), known.sent.before(over))
 }
 
 /** I10. */
@@ -108,11 +125,8 @@ export const judgeLedgers = (
   ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
   findings: Findings
 ): void => {
-  // What a reader has pulled had ended before: the moments at which that is known of a message.
-  const pulled = [...ends.values()].flatMap(([first]) =>
-    first !== undefined && first.class === "pull" && isEnd(first) ? [first.at] : []
-  )
-  for (const seen of gathered.boots.values()) judgeReport(gathered, pulled, seen, findings)
+  const known = knownOf(gathered, ends)
+  for (const seen of gathered.boots.values()) judgeReport(known, seen, findings)
   for (const [index, { ledger: printed, line }] of gathered.ledgers.entries()) {
     const say: Say = (what) => findings.breaks("I10", `the ledger: ${what}`, { lines: [line] })
     const ledger = ledgerIn(printed)

@@ -7,7 +7,7 @@
  */
 import type { Findings } from "./Findings.ts"
 import { deathOf, type Gathered, isAnswer, isEnd, type RunSeen, type Shown } from "./Gathered.ts"
-import { begunBefore, type Causes } from "./Moments.ts"
+import { begunBefore, type Causes, Moments } from "./Moments.ts"
 
 /** I6: no two runs of a conversation overlap. */
 export const judgeOverlaps = (gathered: Gathered, findings: Findings): void => {
@@ -37,25 +37,34 @@ interface Death {
   readonly suspects: ReadonlySet<string>
 }
 
+interface Crashes {
+  /** In time. */
+  readonly list: ReadonlyArray<Death>
+  readonly places: Moments
+}
+
 /**
  * Deaths without a stop before them, in time. A stop marks what is open, and then a death may be a cut; and while a
  * suspect is tried a death counts for it only. A suspect is a message without an end that has seen two deaths.
  */
-const crashesOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>): ReadonlyArray<Death> => {
+const crashesOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>): Crashes => {
   const deaths = [...gathered.boots.values()]
     .flatMap((seen) => {
       const death = deathOf(seen)
       return death === undefined ? [] : [{ at: death.at, counts: seen.stop === undefined }]
     })
     .toSorted((a, b) => a.at - b.at)
+  const places = new Moments(deaths.map(({ at }) => at))
   const suspects = deaths.map(() => new Set<string>())
   for (const { conversation, first, id } of gathered.messages.values()) {
     const end = ends.get(id)?.[0]?.at ?? Infinity
-    const from = deaths.findIndex(({ at }) => at > first.at)
-    if (from === -1) continue
+    const from = places.before(first.at)
     for (let n = from + 2; n < deaths.length && (deaths[n]?.at ?? Infinity) < end; n++) suspects[n]?.add(conversation)
   }
-  return deaths.flatMap(({ at, counts }, n) => (counts ? [{ at, suspects: suspects[n] ?? new Set() }] : []))
+  const list = deaths.flatMap(({ at, counts }, n) =>
+    counts ? [{ at, suspects: suspects[n] ?? new Set<string>() }] : []
+  )
+  return { list, places: new Moments(list.map(({ at }) => at)) }
 }
 
 /** How often a turn is tried that fails without a crash, and how many crashes set it aside. */
@@ -70,7 +79,7 @@ interface Tries {
 /** What may explain that a message is run again. */
 interface Reasons {
   readonly causes: Causes
-  readonly crashes: ReadonlyArray<Death>
+  readonly crashes: Crashes
   readonly begun: (at: number) => number
 }
 
@@ -81,15 +90,12 @@ const endedBetween = ({ begun, causes }: Reasons, run: RunSeen, next: RunSeen): 
     : causes.ends.any(begun(run.begin.at), next.begin.at)
 
 /** Whether a run certainly died in a crash: the first thing that ended a gateway after it began, and nobody else's trial. */
-const crashed = ({ begun, causes, crashes }: Reasons, { begin, conversation }: RunSeen, next: RunSeen): boolean =>
-  begun(begin.at) === begin.at &&
-  crashes.some(
-    ({ at, suspects }) =>
-      at > begin.at &&
-      at < next.begin.at &&
-      !causes.ends.any(begin.at, at) &&
-      [...suspects].every((suspect) => suspect === conversation)
-  )
+const crashed = ({ begun, causes, crashes }: Reasons, { begin, conversation }: RunSeen, next: RunSeen): boolean => {
+  if (begun(begin.at) !== begin.at) return false
+  const crash = crashes.list[crashes.places.before(begin.at)]
+  if (crash === undefined || crash.at >= next.begin.at || causes.ends.any(begin.at, crash.at)) return false
+  return [...crash.suspects].every((suspect) => suspect === conversation)
+}
 
 /** What is wrong with running a message again, or nothing. */
 const wrongAgain = (tries: Tries, run: RunSeen, next: RunSeen, reasons: Reasons): string | undefined => {
