@@ -1,13 +1,11 @@
 /**
  * Benchmarks, each in a process of its own: `npm run bench` runs all, `npm run
- * bench -- T1 T3` some, `--full` the long ones too, `--write` puts the figures into
- * docs/performance.md. They assert nothing: a machine that others use decides no test.
+ * bench -- T1 T3 curves` some, `--full` the long ones too, `--write` puts tables and
+ * plots into docs/performance.md. They assert nothing: a machine that others use decides no test.
  */
 import { spawn } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
-import { cpus, totalmem } from "node:os"
-import { join } from "node:path"
 import type { Figure } from "./figure.ts"
+import { origin, writeBlock } from "./page.ts"
 
 const figures: Readonly<Record<string, () => Promise<Figure>>> = {
   T1: async () => (await import("./intake.ts")).T1(),
@@ -26,8 +24,8 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = {
   T14: async () => (await import("./peers/openclaw.ts")).T14()
 }
 
-const page = join(import.meta.dirname, "../../../docs/performance.md")
-const [begin, end] = ["<!-- figures -->", "<!-- /figures -->"]
+/** Figures beside other projects: a block of their own on the page. */
+const others = new Set(["T4", "T14"])
 
 /** Runs one figure in a fresh process, so that none runs in what another has warmed up or filled. */
 const inProcess = (name: string, full: boolean): Promise<Figure> =>
@@ -59,44 +57,70 @@ const table = (rows: ReadonlyArray<Figure>): string =>
     )
   ].join("\n")
 
-const machine = () => {
-  const model = cpus()[0]?.model ?? "unknown processor"
-  return `${cpus().length} cores of ${model}, ${Math.round(totalmem() / 1e9)} GB, ${process.platform} ${process.arch}, Node ${process.version}`
+/** The figures of a block of the page, and what follows its table. */
+const blocks: ReadonlyArray<{ readonly name: string; readonly ids: ReadonlyArray<string> }> = [
+  { name: "figures", ids: Object.keys(figures).filter((id) => !others.has(id)) },
+  { name: "others", ids: [...others] }
+]
+
+/** A block is written when all of its figures were measured in this run: a table never mixes two runs. */
+const write = (rows: ReadonlyArray<Figure>, command: string): void => {
+  for (const { ids, name } of blocks) {
+    const own = rows.filter(({ id }) => ids.includes(id))
+    if (own.length === ids.length) {
+      const details = own.flatMap(({ details }) => (details === undefined ? [] : [details]))
+      writeBlock(name, [origin(command), table(own), ...details].join("\n\n"))
+    } else if (own.length > 0) {
+      process.stdout.write(`not written: ${own.length} of the figures ${ids.join(", ")}, which stand in one table\n`)
+    }
+  }
 }
 
-const write = (rows: ReadonlyArray<Figure>, command: string) => {
-  const text = readFileSync(page, "utf8")
-  const at = text.indexOf(begin)
-  const until = text.indexOf(end)
-  if (at < 0 || until < at) throw new Error(`${page} has no ${begin} ... ${end}`)
-  const date = new Date().toISOString().slice(0, 10)
-  const figures = `${begin}\n\n\`${command}\` on ${date}: ${machine()}.\n\n${table(rows)}\n\n${end}`
-  writeFileSync(page, text.slice(0, at) + figures + text.slice(until + end.length))
+const report = ({ id, measured, met, target, what }: Figure): string =>
+  `${id} ${met === undefined ? "not measured" : met ? "met" : "NOT MET"}: ${what}\n  target ${target}\n  measured ${measured}\n`
+
+const measureAll = async (names: ReadonlyArray<string>, full: boolean): Promise<ReadonlyArray<Figure>> => {
+  const rows: Array<Figure> = []
+  for (const name of names) {
+    process.stdout.write(`${name} ...\n`)
+    const figure = await inProcess(name, full)
+    rows.push(figure)
+    process.stdout.write(report(figure))
+  }
+  if (rows.length > 0) process.stdout.write(`\n${table(rows)}\n`)
+  for (const { details } of rows) if (details !== undefined) process.stdout.write(`\n${details}\n`)
+  return rows
+}
+
+/** What a process does that this program started for itself. */
+const inside = async ([flag, ...rest]: ReadonlyArray<string>): Promise<boolean> => {
+  if (flag === "--one") {
+    const figure = figures[rest[0] ?? ""]
+    if (figure === undefined) throw new Error(`no figure "${rest[0]}"`)
+    process.stdout.write(`figure ${JSON.stringify(await figure())}\n`)
+  } else if (flag === "--point") await (await import("./curves/curves.ts")).point(rest[0] ?? "", rest[1] ?? "")
+  else if (flag === "--boot") await (await import("./curves/points.ts")).bootHere(rest[0] ?? "")
+  else return false
+  return true
 }
 
 const main = async (args: ReadonlyArray<string>) => {
-  const one = args.indexOf("--one")
-  if (one >= 0) {
-    const figure = figures[args[one + 1] ?? ""]
-    if (figure === undefined) throw new Error(`no figure "${args[one + 1]}"`)
-    process.stdout.write(`figure ${JSON.stringify(await figure())}\n`)
-    return
-  }
-  const names = args.filter((arg) => !arg.startsWith("--"))
-  const unknown = names.filter((name) => !(name in figures))
+  if (await inside(args)) return
+  const full = args.includes("--full")
+  const named = args.filter((arg) => !arg.startsWith("--"))
+  const unknown = named.filter((name) => !(name in figures) && name !== "curves")
   if (unknown.length > 0)
-    throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")}`)
-  const rows: Array<Figure> = []
-  for (const name of names.length > 0 ? names : Object.keys(figures)) {
-    process.stdout.write(`${name} ...\n`)
-    const figure = await inProcess(name, args.includes("--full"))
-    rows.push(figure)
-    process.stdout.write(
-      `${name} ${figure.met === undefined ? "not measured" : figure.met ? "met" : "NOT MET"}: ${figure.what}\n  target ${figure.target}\n  measured ${figure.measured}\n`
-    )
-  }
-  process.stdout.write(`\n${table(rows)}\n`)
-  if (args.includes("--write")) write(rows, `npm run bench${args.length === 0 ? "" : ` -- ${args.join(" ")}`}`)
+    throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")} and curves`)
+  const names = named.length > 0 ? named : [...Object.keys(figures), "curves"]
+  const command = `npm run bench${args.length === 0 ? "" : ` -- ${args.join(" ")}`}`
+  const rows = await measureAll(
+    names.filter((name) => name !== "curves"),
+    full
+  )
+  if (args.includes("--write")) write(rows, command)
+  if (!names.includes("curves")) return
+  const { curves } = await import("./curves/curves.ts")
+  await curves(import.meta.filename, full, args.includes("--write") ? command : undefined)
 }
 
 main(process.argv.slice(2)).then(

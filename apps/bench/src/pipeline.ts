@@ -25,7 +25,7 @@ const gateway = (filename: string, options: Partial<GatewayOptions> = {}) =>
     ...options
   }).pipe(Layer.provideMerge(journal(filename)))
 
-const run = <A>(
+export const run = <A>(
   filename: string,
   use: Effect.Effect<A, unknown, Gateway | Journal>,
   options: Partial<GatewayOptions> = {}
