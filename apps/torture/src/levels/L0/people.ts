@@ -1,0 +1,231 @@
+/**
+ * The people and their clients. A client sends one message after the other and
+ * repeats each with the same id until it has a receipt: after a lost answer, a
+ * refusal that passes, or the death of the process that it asked. Readers of a
+ * channel that is pulled keep their cursor. All of them outlive every gateway.
+ */
+import { isPermanent } from "@sluice/runtime/Message"
+import type * as Channel from "@sluice/runtime/Channel"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import type { DeliveryClass } from "../../history/Operation.ts"
+import type { FarSides } from "./far.ts"
+import type { History } from "./history.ts"
+import type { Life } from "./Life.ts"
+import type { Plan } from "./plan.ts"
+import type { Random } from "./random.ts"
+import { outside, type Time } from "./time.ts"
+
+interface Message {
+  readonly id: string
+  readonly n: number
+  readonly text: string
+  readonly command: boolean
+  readonly unseen: boolean
+}
+
+export interface Surroundings {
+  readonly plan: Plan
+  readonly time: Time
+  readonly history: History
+  readonly random: Random
+  readonly weather: () => number
+  readonly far: FarSides
+  /** The process that can be reached now. */
+  readonly life: () => Life | undefined
+}
+
+/** One client in one conversation. */
+class Client {
+  readonly waiting: Array<Message> = []
+  readonly #around: Surroundings
+  readonly #name: string
+  readonly #channel: DeliveryClass
+  readonly #peer: string
+  #n = 0
+  /** Whom it asked and has no answer of. */
+  #asks: { readonly message: Message; readonly life: Life } | undefined
+  #resting = false
+  /** Refusals in a row: it asks less and less often. */
+  #refusals = 0
+
+  constructor(around: Surroundings, name: string, channel: DeliveryClass, peer: string) {
+    this.#around = around
+    this.#name = name
+    this.#channel = channel
+    this.#peer = peer
+  }
+
+  say(id: string, text: string, command: boolean, unseen: boolean): void {
+    this.waiting.push({ id, n: ++this.#n, text, command, unseen })
+    this.pump()
+  }
+
+  #tell(message: Message, phase: "invoke" | "ok" | "fail" | "info", more: object = {}): void {
+    this.#around.history.tell({
+      op: "send",
+      phase,
+      by: this.#name,
+      channel: this.#channel,
+      conversation: `${this.#channel}/${this.#peer}`,
+      id: message.id,
+      n: message.n,
+      ...(message.command ? { command: true } : {}),
+      ...(message.unseen ? { unseen: true } : {}),
+      ...more
+    })
+  }
+
+  /** Asks again after a while. */
+  #rest(millis: number): void {
+    this.#asks = undefined
+    this.#resting = true
+    this.#around.time.timer(outside, millis, () => {
+      this.#resting = false
+      this.pump()
+    })
+  }
+
+  /** Its answer never comes. */
+  gone(life: Life): void {
+    if (this.#asks?.life !== life) return
+    this.#tell(this.#asks.message, "info", { why: "the gateway is gone" })
+    this.#asks = undefined
+  }
+
+  /** Sends what comes next, if nothing is on its way. */
+  pump(): void {
+    const [message] = this.waiting
+    const { life: current, random, time, weather } = this.#around
+    const life = current()
+    const handle = life?.handles.get(this.#channel)
+    if (
+      message === undefined ||
+      this.#asks !== undefined ||
+      this.#resting ||
+      life === undefined ||
+      handle === undefined
+    )
+      return
+    const asks = { message, life }
+    this.#asks = asks
+    const fiber = this.#accept(life, handle, message, (ended) => {
+      if (this.#asks === asks) ended()
+    })
+    if (random.chance(weather())) {
+      // The same again, beside the first: a network that repeats, or an impatient client.
+      this.#accept(life, handle, message, () => {})
+    }
+    if (random.chance(weather() / 2)) {
+      time.task(life, () => {
+        if (this.#asks !== asks) return
+        fiber.interruptUnsafe()
+        if (this.#asks !== asks) return
+        this.#tell(message, "info", { why: "the client left" })
+        this.#rest(random.int(1, 3000))
+      })
+    }
+  }
+
+  /** One request; `decide` is given what follows for the client, if it still waits for this answer. */
+  #accept(life: Life, handle: Channel.Handle, message: Message, decide: (ended: () => void) => void) {
+    const { random, weather } = this.#around
+    this.#tell(message, "invoke")
+    const inbound = { conversation: this.#peer, sender: this.#name, id: message.id, text: message.text }
+    return life.fork(handle.accept(inbound), (exit): void => {
+      if (Exit.isSuccess(exit)) {
+        const { duplicate, seq } = exit.value
+        const lost = random.chance(weather())
+        if (lost) this.#tell(message, "info", { why: "the answer was lost" })
+        else this.#tell(message, "ok", { seq, duplicate })
+        return decide(() => {
+          if (lost) return this.#rest(random.int(1, 3000))
+          this.#asks = undefined
+          this.#refusals = 0
+          this.waiting.shift()
+          this.pump()
+        })
+      }
+      const error = Cause.findErrorOption(exit.cause)
+      if (error._tag === "Some" && isPermanent(error.value)) {
+        this.#tell(message, "fail", { why: error.value._tag })
+        return decide(() => {
+          this.#asks = undefined
+          this.waiting.shift()
+          this.pump()
+        })
+      }
+      // Who left has said so.
+      if (Cause.hasInterruptsOnly(exit.cause)) return decide(() => this.#rest(1000))
+      this.#tell(message, "info", { why: error._tag === "Some" ? error.value._tag : "defect" })
+      const wait = error._tag === "Some" && "retryAfter" in error.value ? error.value.retryAfter : 1000
+      decide(() => this.#rest(Math.min(Math.max(wait, 1) * 2 ** this.#refusals++, 120_000)))
+    })
+  }
+}
+
+export class People {
+  readonly #around: Surroundings
+  readonly #clients = new Map<string, Client>()
+  readonly #cursors = new Map<string, number>()
+  readonly #reading = new Map<string, Fiber.Fiber<unknown, unknown>>()
+
+  constructor(around: Surroundings) {
+    this.#around = around
+  }
+
+  say(talk: number, client: number, id: string, text: string, command: boolean): void {
+    const known = this.#around.plan.talks[talk]
+    if (known === undefined) return
+    const name = `${known.peer}${["", "'s other device", "'s button"][client] ?? ""}`
+    const key = `${known.channel}/${known.peer}/${client}`
+    const client_ = this.#clients.get(key) ?? new Client(this.#around, name, known.channel, known.peer)
+    this.#clients.set(key, client_)
+    client_.say(id, text, command, known.loose)
+  }
+
+  /** Messages without a receipt. */
+  get waiting(): number {
+    let sum = 0
+    for (const client of this.#clients.values()) sum += client.waiting.length
+    return sum
+  }
+
+  /** Somebody can be reached through this channel again. */
+  connected(): void {
+    for (const client of this.#clients.values()) client.pump()
+    for (const { channel, peer } of this.#around.plan.talks) if (channel === "pull") this.#read(peer)
+  }
+
+  gone(life: Life): void {
+    this.#reading.clear()
+    for (const client of this.#clients.values()) client.gone(life)
+  }
+
+  /** Reads on from its cursor; now and then its connection breaks. */
+  #read(peer: string): void {
+    const { far, life: current, random, time, weather } = this.#around
+    const life = current()
+    const handle = life?.handles.get("pull")
+    if (life === undefined || handle === undefined || this.#reading.has(peer)) return
+    const read = handle.replies({ conversation: peer }, this.#cursors.get(peer) ?? 0).pipe(
+      Stream.runForEach((reply) =>
+        Effect.sync(() => {
+          if (life.dead) return
+          this.#cursors.set(peer, reply.number)
+          far.pulled(peer, reply)
+        })
+      )
+    )
+    const fiber = life.fork(read, () => {
+      if (this.#reading.get(peer) !== fiber) return
+      this.#reading.delete(peer)
+      time.timer(outside, 1000, () => this.#read(peer))
+    })
+    this.#reading.set(peer, fiber)
+    if (random.chance(weather())) time.timer(life, random.int(1, 5000), () => fiber.interruptUnsafe())
+  }
+}

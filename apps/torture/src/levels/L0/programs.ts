@@ -1,0 +1,302 @@
+/**
+ * The agent's programs. Each run of a turn is one, and says when it begins and
+ * ends. Where they are processes of their own they outlive a gateway that is
+ * killed, go on working, and are found by the next boot; otherwise they die with
+ * it. They take longer than messages take to come, fail, die, hang, and take their
+ * time to let go.
+ */
+import * as Agent from "@sluice/runtime/Agent"
+import type { Turn } from "@sluice/runtime/Message"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { answerText } from "./far.ts"
+import type { History } from "./history.ts"
+import type { Life } from "./Life.ts"
+import type { Act, Plan } from "./plan.ts"
+import { outside, type Time } from "./time.ts"
+
+export interface Surroundings {
+  readonly plan: Plan
+  readonly time: Time
+  readonly history: History
+  /** What was asked for with a message. */
+  readonly acts: ReadonlyMap<string, Act>
+}
+
+class Run {
+  over = false
+  readonly name: string
+  readonly pid: number
+  readonly life: Life
+  readonly session: number
+  readonly turn: Turn
+  readonly act: Act
+  readonly fails: boolean
+  /** Who waits for its end. */
+  readonly waiting: Array<() => void> = []
+
+  constructor(name: string, pid: number, life: Life, session: number, turn: Turn, act: Act, fails: boolean) {
+    this.name = name
+    this.pid = pid
+    this.life = life
+    this.session = session
+    this.turn = turn
+    this.act = act
+    this.fails = fails
+  }
+}
+
+type Segment = { readonly after: number; readonly event: Agent.AgentEvent }
+
+/** A message that nobody planned: a command that is none. */
+const plain: Act = {
+  work: 200,
+  fails: 0,
+  dies: false,
+  hangs: false,
+  tool: false,
+  talks: false,
+  asks: false,
+  letsGo: 0
+}
+
+const worst = (acts: ReadonlyArray<Act>): Act =>
+  acts.reduce(
+    (one, other) => ({
+      work: Math.max(one.work, other.work),
+      fails: Math.max(one.fails, other.fails),
+      dies: one.dies || other.dies,
+      hangs: one.hangs || other.hangs,
+      tool: one.tool || other.tool,
+      talks: one.talks || other.talks,
+      asks: one.asks || other.asks,
+      letsGo: Math.max(one.letsGo, other.letsGo)
+    }),
+    acts[0] ?? plain
+  )
+
+/** What an agent hears nothing of for so long has failed. */
+const stallTimeout = 90_000
+/** A program that does not let go is killed after so long. */
+const grace = 3000
+/** How often it is looked whether there is less time left than there was, and what of it a kill needs. */
+const piecesOf = 100
+const killing = 20
+
+export class Programs {
+  readonly #around: Surroundings
+  readonly #running = new Set<Run>()
+  readonly #failed = new Map<string, number>()
+  #count = 0
+
+  constructor(around: Surroundings) {
+    this.#around = around
+  }
+
+  get busy(): boolean {
+    return this.#running.size > 0
+  }
+
+  /** Processes that began in this life and are alive. */
+  children(life: Life): ReadonlyArray<number> {
+    if (!this.#around.plan.child) return []
+    return [...this.#running].filter((run) => run.life === life).map(({ pid }) => pid)
+  }
+
+  /** Programs without a process of their own end with the gateway's. */
+  gone(life: Life): void {
+    if (this.#around.plan.child) return
+    for (const run of this.#running) if (run.life === life) this.#end(run)
+  }
+
+  #tell(run: Run, phase: "invoke" | "ok" | "fail"): void {
+    this.#around.history.tell({
+      op: "run",
+      phase,
+      by: "agent",
+      conversation: run.turn.conversation,
+      run: run.name,
+      pid: run.pid,
+      ids: run.turn.messages.map(({ id }) => id)
+    })
+  }
+
+  /** It is over; without a phase nobody heard how. */
+  #end(run: Run, phase?: "ok" | "fail"): void {
+    if (run.over) return
+    run.over = true
+    this.#running.delete(run)
+    if (phase !== undefined) this.#tell(run, phase)
+    for (const waiting of run.waiting.splice(0)) waiting()
+  }
+
+  #begin(life: Life, session: number, turn: Turn): Run {
+    const { acts, plan, time } = this.#around
+    const ids = turn.messages.map(({ id }) => id)
+    const act = worst(ids.map((id) => acts.get(id) ?? plain))
+    const failed = Math.max(0, ...ids.map((id) => this.#failed.get(id) ?? 0))
+    const fails = failed < act.fails
+    if (fails) for (const id of ids) this.#failed.set(id, failed + 1)
+    const name = `r${++this.#count}`
+    const run = new Run(name, plan.child ? 5000 + this.#count : life.pid, life, session, turn, act, fails)
+    this.#running.add(run)
+    this.#tell(run, "invoke")
+    // A person takes longer; and who waits for one can't be done.
+    if (!act.hangs && !act.asks) this.#finishIn(run, act.work, time)
+    return run
+  }
+
+  #finishIn(run: Run, millis: number, time: Time): void {
+    time.timer(this.#around.plan.child ? outside : run.life, millis, () =>
+      this.#end(run, run.fails ? (run.act.dies ? undefined : "fail") : "ok")
+    )
+  }
+
+  #segments(run: Run): ReadonlyArray<Segment> {
+    const { act, turn } = run
+    const segments: Array<Segment> = []
+    const part = Math.floor(act.work / 4)
+    if (act.tool) {
+      segments.push({ after: part, event: { _tag: "ToolStarted", id: "t", name: "mail", sideEffects: true } })
+      segments.push({ after: part, event: { _tag: "ToolFinished", id: "t" } })
+    }
+    if (act.talks) segments.push({ after: part, event: Agent.text("") })
+    if (act.asks) {
+      segments.push({
+        after: part,
+        event: {
+          _tag: "Permission",
+          question: `May I, ${turn.id}?`,
+          options: ["yes", "no"],
+          respond: () => Effect.sync(() => this.#finishIn(run, act.work, this.#around.time))
+        }
+      })
+    }
+    return segments
+  }
+
+  #wait(run: Run, millis: number): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (run.life.dead) return
+      const cancel = this.#around.time.timer(run.life, millis, () => resume(Effect.void))
+      return Effect.sync(cancel)
+    })
+  }
+
+  /** Completes with its end. */
+  #over(run: Run): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (run.life.dead) return
+      const done = () => {
+        if (!run.life.dead) resume(Effect.void)
+      }
+      if (run.over) done()
+      else run.waiting.push(done)
+    })
+  }
+
+  #answer(run: Run): Stream.Stream<Agent.AgentEvent, Agent.AgentError> {
+    const failure = new Agent.AgentError({ reason: "Failed", cause: "as it was told to" })
+    const answer = Agent.text(
+      answerText(
+        run.name,
+        run.turn.messages.map(({ id }) => id)
+      )
+    )
+    const last = Stream.fromEffect(
+      Effect.flatMap(this.#over(run), () => (run.fails ? Effect.fail(failure) : Effect.succeed(answer)))
+    )
+    const segments = this.#segments(run)
+    return segments.length === 0
+      ? last
+      : Stream.fromIterable(segments).pipe(
+          Stream.mapEffect(({ after, event }) => Effect.as(this.#wait(run, after), event)),
+          Stream.concat(last)
+        )
+  }
+
+  /** It is told to let go, and waited for: until it does, or until it is killed. A stop that begins meanwhile hurries it. */
+  #letGo(run: Run): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      if (run.over || run.life.dead) return
+      if (run.act.letsGo === 0) return this.#end(run, "fail")
+      const budget = yield* Agent.StopBudget
+      let waited = 0
+      while (!run.over && waited < run.act.letsGo) {
+        const left = Math.min(grace - waited, (yield* budget) - killing)
+        if (left <= 0) return this.#end(run)
+        const piece = Math.min(left, run.act.letsGo - waited, piecesOf)
+        yield* this.#wait(run, piece)
+        waited += piece
+      }
+      this.#end(run, "fail")
+    })
+  }
+
+  /** What an earlier boot left behind. */
+  #orphans(life: Life, epoch: number): ReadonlyArray<Agent.Orphan> {
+    return [...this.#running]
+      .filter((run) => run.life !== life && run.life.dead && !run.over)
+      .map((run) => ({
+        pid: run.pid,
+        epoch: run.life.epoch === 0 ? epoch - 1 : run.life.epoch,
+        session: run.session,
+        turn: run.turn.id,
+        reap: Effect.suspend(() => {
+          if (run.over) return Effect.void
+          const millis = Math.min(run.act.letsGo, grace)
+          return Effect.map(this.#waitIn(life, millis), () =>
+            this.#end(run, run.act.letsGo <= grace ? "fail" : undefined)
+          )
+        }),
+        gone: this.#overIn(life, run)
+      }))
+  }
+
+  #waitIn(life: Life, millis: number): Effect.Effect<void> {
+    return millis === 0
+      ? Effect.void
+      : Effect.callback<void>((resume) => {
+          const cancel = this.#around.time.timer(life, millis, () => resume(Effect.void))
+          return Effect.sync(cancel)
+        })
+  }
+
+  #overIn(life: Life, run: Run): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const done = () => {
+        if (!life.dead) resume(Effect.void)
+      }
+      if (run.over) done()
+      else run.waiting.push(done)
+    })
+  }
+
+  /** The agent as one process of the gateway has it. */
+  agent(life: Life): Agent.Agent {
+    const { plan } = this.#around
+    return Agent.make({
+      resume: plan.resume,
+      orphan: plan.orphanFor === 0 ? "reap" : { await: plan.orphanFor },
+      stallTimeout,
+      open: (session) =>
+        Effect.sync(() => ({
+          answer: (turn: Turn) =>
+            Stream.unwrap(
+              Effect.suspend(() =>
+                life.dead
+                  ? Effect.never
+                  : Effect.map(
+                      Effect.acquireRelease(
+                        Effect.sync(() => this.#begin(life, session.id, turn)),
+                        (run) => this.#letGo(run)
+                      ),
+                      (run) => this.#answer(run)
+                    )
+              )
+            )
+        })),
+      ...(plan.child ? { orphans: ({ epoch }) => Effect.sync(() => this.#orphans(life, epoch)) } : {})
+    })
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Plays one plan: the world, the processes of the gateway one after the other, the
+ * steps at their times, and at the end a calm in which everything has to come to
+ * rest. What comes out is a history, and nothing but the plan decides what is in it.
+ */
+import * as Channel from "@sluice/runtime/Channel"
+import * as Effect from "effect/Effect"
+import { FarSides } from "./far.ts"
+import { History } from "./history.ts"
+import { Life } from "./Life.ts"
+import { People } from "./people.ts"
+import type { Act, Plan, Step } from "./plan.ts"
+import { Programs } from "./programs.ts"
+import { Random } from "./random.ts"
+import type { Store } from "./store.ts"
+import { outside, Time } from "./time.ts"
+
+/** What came of a plan. */
+export interface Played {
+  readonly history: History
+  readonly lives: number
+  readonly kills: number
+  /** Milliseconds that passed in it. */
+  readonly millis: number
+}
+
+/** Some day in 2026; nothing depends on which. */
+const firstDay = 1_780_000_000_000
+
+/** How long the calm lasts at most: longer than any wait or expiry of the gateway's. */
+const longestCalm = 3 * 86_400_000
+
+class World {
+  readonly plan: Plan
+  readonly time = new Time()
+  readonly store: Store
+  readonly history: History
+  readonly random: Random
+  readonly acts = new Map<string, Act>()
+  readonly far: FarSides
+  readonly people: People
+  readonly programs: Programs
+  readonly wall = { offset: firstDay }
+  life: Life | undefined
+  lives = 0
+  kills = 0
+  /** Nothing goes wrong any more. */
+  calm = false
+  /** The last process has ended. */
+  over = false
+  #messages = 0
+  #decisions = 0
+  /** What will happen to the next process. */
+  readonly #curses: Array<(life: Life) => void> = []
+
+  constructor(plan: Plan, store: Store) {
+    this.plan = plan
+    this.store = store
+    this.history = new History(this.time)
+    this.random = new Random(plan.seed ^ 0x5bd1e995)
+    const { history, random, time } = this
+    const weather = () => (this.calm ? 0 : plan.weather)
+    const seen = (channel: string, peer: string, text: string) => this.#seen(channel, peer, text)
+    this.far = new FarSides({ time, history, random, weather, seen })
+    this.people = new People({ plan, time, history, random, weather, far: this.far, life: () => this.life })
+    this.programs = new Programs({ plan, time, history, acts: this.acts })
+  }
+
+  /** A person answers what they are asked. */
+  #seen(channel: string, peer: string, text: string): void {
+    const number = /\(\/allow (\d+) and your choice\)/.exec(text)?.[1]
+    const talk = this.plan.talks.findIndex((one) => one.channel === channel && one.peer === peer)
+    if (number === undefined || talk === -1) return
+    // By a button, which waits behind nothing; each time that it is seen: two copies are two answers, of which one finds nothing to decide.
+    const id = `a${++this.#decisions}`
+    this.time.timer(outside, 700, () => this.people.say(talk, 2, id, `/allow ${number} yes`, true))
+  }
+
+  boot(): void {
+    const life = new Life(
+      {
+        plan: this.plan,
+        time: this.time,
+        store: this.store,
+        history: this.history,
+        wall: this.wall,
+        channels: (of) => this.#channels(of),
+        agent: (of) => this.programs.agent(of),
+        connected: () => this.people.connected(),
+        gone: (of) => this.#gone(of),
+        children: (of) => this.programs.children(of)
+      },
+      ++this.lives
+    )
+    this.life = life
+    for (const curse of this.calm ? [] : this.#curses.splice(0)) curse(life)
+    life.start(this.people.waiting)
+  }
+
+  #channels(life: Life): { readonly [name: string]: Channel.Channel } {
+    const { plan } = this
+    return Object.fromEntries(
+      [...new Set(plan.talks.map(({ channel }) => channel))].map((channel) => [
+        channel,
+        Channel.make({
+          kind: plan.pollers && channel !== "pull" ? "poller" : "server",
+          delivery: this.far.delivery(life, channel),
+          receive: (handle) =>
+            Effect.suspend(() => {
+              if (life.dead) return Effect.never
+              life.handles.set(channel, handle)
+              this.time.task(life, () => this.people.connected())
+              return Effect.andThen(handle.ready, Effect.never)
+            }),
+          ...(channel === "pull" ? { quiet: 0 } : {})
+        })
+      ])
+    )
+  }
+
+  #gone(life: Life): void {
+    this.far.gone(life)
+    this.programs.gone(life)
+    this.people.gone(life)
+    this.life = undefined
+    if (this.over) return
+    const down = this.calm ? 5 : (this.plan.down[(life.boot - 1) % this.plan.down.length] ?? 5)
+    this.time.timer(outside, down, () => {
+      if (this.life === undefined && !this.over) this.boot()
+    })
+  }
+
+  take(step: Step): void {
+    const { life } = this
+    switch (step.do) {
+      case "say": {
+        const id = `m${++this.#messages}`
+        this.acts.set(id, step.act)
+        return this.people.say(step.talk, step.client, id, `work on ${id}`, false)
+      }
+      case "command":
+        return this.people.say(step.talk, 0, `c${++this.#messages}`, step.text, true)
+      case "crash":
+      case "fault":
+        if (!step.next) return life === undefined ? undefined : this.#curse(life, step)
+        this.#curses.push((next) => this.#curse(next, step))
+        return life?.kill("load")
+      case "stop":
+        return life?.stop(step.reason, step.force)
+      case "reload":
+        return life?.reload(() => this.people.connected())
+      case "fates":
+        return this.far.plan(step.channel, step.fates)
+      case "jump":
+        this.history.tell({ op: "fault", phase: "invoke", by: "clock", what: `the clock jumps by ${step.by} ms` })
+        this.wall.offset += step.by
+    }
+  }
+
+  /** What will happen to a process. */
+  #curse(life: Life, step: Extract<Step, { do: "crash" | "fault" }>): void {
+    if (step.do === "fault") {
+      this.history.tell({ op: "fault", phase: "invoke", by: "disk", what: step.what })
+      return life.fault(step.nth, step.times, { what: step.what, after: step.done })
+    }
+    if (step.at === "now" && !step.next) return life.kill("load")
+    if (step.at !== "statement") return life.dieAtBoundary(step.nth)
+    return life.fault(step.nth, 1, { what: "crash", after: step.done })
+  }
+
+  /** Whether everything has its end, as far as the outside can tell; the gateway is asked only then. */
+  #looksRested(): boolean {
+    return (
+      this.life?.ready === true &&
+      !this.life.stopping &&
+      this.people.waiting === 0 &&
+      !this.programs.busy &&
+      !this.far.busy
+    )
+  }
+
+  /** Lets time pass until nothing is open, and writes down the gateway's own ledger. */
+  settle(): boolean {
+    const began = this.time.now
+    for (let step = 1000; this.time.now - began < longestCalm; step = Math.min(step * 1.5, 3_600_000)) {
+      this.time.run(this.time.now + step)
+      if (!this.#looksRested()) continue
+      let ledger: { readonly open: number; readonly posts: { readonly open: number } } | undefined
+      this.life?.audit((audit) => (ledger = audit))
+      this.time.run(this.time.now)
+      if (ledger === undefined || ledger.open > 0 || ledger.posts.open > 0) continue
+      // What is only said and not owed may still be on its way.
+      this.time.run(this.time.now + 2000)
+      this.history.tell({ op: "ledger", phase: "ok", by: "the gateway", ledger })
+      return true
+    }
+    return false
+  }
+}
+
+/** Plays a plan over this store, which is emptied before. */
+export const play = (plan: Plan, store: Store): Played => {
+  store.reset()
+  const world = new World(plan, store)
+  const { time } = world
+  world.boot()
+  let at = 0
+  for (const step of plan.steps) {
+    at += step.after
+    time.timer(outside, at, () => world.take(step))
+  }
+  time.run(at)
+  world.calm = true
+  world.far.mend()
+  world.life?.mend()
+  const rested = world.settle()
+  world.over = true
+  world.life?.stop("stop", false)
+  time.run(time.now + 600_000, () => world.life === undefined)
+  const phase = rested && world.life === undefined ? "ok" : "fail"
+  world.history.tell({ op: "rest", phase, by: "harness" })
+  world.life?.kill("the end")
+  const kills = world.history.operations.filter(({ op }) => op === "kill").length
+  return { history: world.history, lives: world.lives, kills, millis: time.now }
+}

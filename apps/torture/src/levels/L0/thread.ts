@@ -1,0 +1,17 @@
+/**
+ * The entry of a thread of L0. Each suspended fiber would make a resource for
+ * asynchronous hooks, of which a simulation has none and a million a second: they
+ * are taken out of sight before Effect is loaded.
+ */
+import process from "node:process"
+import { parentPort, workerData } from "node:worker_threads"
+import type { Share } from "./share.ts"
+
+const builtin = process.getBuiltinModule.bind(process)
+Object.assign(process, {
+  getBuiltinModule: (name: string) => (name === "node:async_hooks" ? undefined : builtin(name))
+})
+
+const { runShare } = await import("./share.ts")
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port is no window
+await runShare(workerData as Share, (sum) => parentPort?.postMessage(sum))

@@ -1,0 +1,35 @@
+// The simulation as CI runs it: half a minute of histories from a random seed, which is printed, and every seed that once
+// broke a promise. A failure names the seed: `npm run torture -- --levels L0 --seed N --stop-at-first` plays it first.
+import { assert, describe, it } from "vitest"
+import * as Effect from "effect/Effect"
+import { randomInt } from "node:crypto"
+import { run } from "../src/levels/L0/index.ts"
+import { openStore } from "../src/levels/L0/open.ts"
+import { regressions } from "../src/levels/L0/seeds.ts"
+import { trySeed } from "../src/levels/L0/trial.ts"
+
+describe("L0", () => {
+  it("every seed that once broke a promise keeps it", async () => {
+    const store = await Effect.runPromise(openStore)
+    for (const [seed, about] of regressions) {
+      assert.deepStrictEqual(trySeed(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
+    }
+  })
+
+  it("half a minute of histories from a random seed keeps every promise", { timeout: 120_000 }, async () => {
+    const seed = Number(process.env["SLUICE_TORTURE_SEED"] ?? randomInt(2 ** 31))
+    const lines: Array<string> = []
+    const verdict = await run({
+      seed,
+      millis: 30_000,
+      stopAtFirst: false,
+      progress: (line) => void lines.push(line)
+    })
+    globalThis.console.log(
+      `L0 from seed ${seed}: ${verdict.runs} histories, ${verdict.kills} kills; ${verdict.notes.join("; ")}`
+    )
+    assert.deepStrictEqual(verdict.violations, [], lines.join("\n"))
+    assert.isAbove(verdict.runs, 0)
+    assert.strictEqual(verdict.lost, 0)
+  })
+})
