@@ -19,6 +19,14 @@ describe("I8: a stop is over by its deadline and a second", () => {
     expect(broken).toEqual(["I8 boot 1 took 4101 ms to end; its deadline was 3000 ms"])
   })
 
+  it("is not broken by a machine that gave it no processor meanwhile, only by what it took itself", () => {
+    const stopped = () => tale().boots().stopAsked({ at: 10, deadline: 3_000 })
+    expect(stopped().exits({ at: 4_110, starved: 100 }).broken).toEqual([])
+    expect(stopped().exits({ at: 4_111, starved: 90 }).broken).toEqual([
+      "I8 boot 1 took 4101 ms to end; its deadline was 3000 ms"
+    ])
+  })
+
   it("is broken by one that the harness had to end, and by one that never ended", () => {
     const killed = tale().boots().stopAsked({ at: 10, deadline: 3_000 }).killed({ at: 9_010 })
     expect(killed.broken).toEqual(["I8 boot 1 took 9001 ms and was killed; its deadline was 3000 ms"])

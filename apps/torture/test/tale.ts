@@ -141,13 +141,18 @@ export class Tale {
 
   /** The latest gateway ends as it was asked to. */
   exits(
-    options: Where & { readonly left?: ReadonlyArray<number>; readonly report?: unknown; readonly code?: number } = {}
+    options: Where & {
+      readonly left?: ReadonlyArray<number>
+      readonly report?: unknown
+      readonly code?: number
+      readonly starved?: number
+    } = {}
   ): this {
-    const { code = 0, left = [], report } = options
+    const { code = 0, left = [], report, starved = 0 } = options
     const line = { by: "supervisor", boot: this.#boots } as const
     this.#write({ op: "exit", phase: "ok", pid: this.#boots, code, signal: null, left, ...line }, options.at)
     return this.#write(
-      { op: "stop", phase: "ok", exitCode: code, ...(report === undefined ? {} : { report }), ...line },
+      { op: "stop", phase: "ok", exitCode: code, starved, ...(report === undefined ? {} : { report }), ...line },
       undefined
     )
   }

@@ -26,6 +26,8 @@ export interface Send extends Told {
   readonly op: "send"
   readonly phase: Phase
   readonly channel: string
+  /** What the channel promises, where nothing may ever be shown on it. */
+  readonly class?: DeliveryClass
   readonly conversation: string
   /** The client's own id of the message, the same in each repeat; unique in the whole history. */
   readonly id: string
@@ -114,6 +116,8 @@ export interface Stop extends Told {
   /** The deadline in milliseconds that it was given, with `invoke`. */
   readonly deadline?: number
   readonly exitCode?: number
+  /** With the end: how many milliseconds of it the gateway was ready to run and was given no processor. */
+  readonly starved?: number
   /** The report that the gateway gave, with `ok`. */
   readonly report?: unknown
   /** What the agents did that it had to wait for, for the table of stop times. */

@@ -18,6 +18,7 @@ import type { Behaviours, People } from "../world/clients.ts"
 import { unkind } from "../world/far.ts"
 import type { Ended, Gateway } from "../world/Gateway.ts"
 import { oneOf, type Random, randomOf } from "../world/random.ts"
+import type { Unanswered } from "../world/wire.ts"
 import * as World from "../world/World.ts"
 import type { Budget, Verdict } from "./Level.ts"
 import * as Tally from "./Tally.ts"
@@ -126,7 +127,7 @@ const lives = Effect.fnUntraced(function* (
   seed: number,
   kills: number,
   until: number
-): Effect.fn.Return<ReadonlyArray<string>, Ended | unknown, Scope.Scope> {
+): Effect.fn.Return<ReadonlyArray<string>, Ended | Unanswered, Scope.Scope> {
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
   const habits = { behaviours, pause: 250 }

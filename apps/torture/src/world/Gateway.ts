@@ -89,6 +89,15 @@ export const marked = (history: string): ReadonlyArray<number> =>
     }
   })
 
+/** Ends a process that may be gone by now. */
+export const end = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ESRCH") throw cause
+  }
+}
+
 /** What a process prints, and who waits for some of it. */
 class Printed {
   readonly lines: Array<string> = []
@@ -123,6 +132,17 @@ const lineOf = (text: string): LogLine | undefined => {
 
 const tokenIn = (stateDirectory: string) => readFileSync(join(stateDirectory, "token"), "utf8").trim()
 
+/** How long a process's main thread was ready to run and was given no processor, in milliseconds, as the kernel counts it. */
+const delayOf = (pid: number): number | undefined => {
+  try {
+    const [, delay] = readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")
+    return Number(delay) / 1e6
+  } catch {
+    // It is gone, or this system does not count.
+    return undefined
+  }
+}
+
 const reportIn = (stateDirectory: string): unknown => {
   try {
     return JSON.parse(readFileSync(join(stateDirectory, "last-shutdown.json"), "utf8"))
@@ -143,6 +163,8 @@ class Running {
   killed = false
   stopping = false
   facts: Facts | undefined
+  /** Since a stop was asked for, as far as it was seen. */
+  starved = 0
   readonly child: ChildProcess
   readonly start: Start
 
@@ -182,12 +204,23 @@ class Running {
     const line = { op: "exit", phase: "ok", by: "supervisor", boot, pid: this.pid, ...ended } as const
     const planned = this.stopping && ended.signal === null
     history.append(planned ? { ...line, left: marked(history.file) } : line)
-    if (planned) {
-      const report = reportIn(stateDirectory)
-      const exitCode = ended.code ?? -1
-      history.append({ op: "stop", phase: "ok", by: "supervisor", boot, exitCode, report })
+    if (this.stopping) {
+      const stop = { op: "stop", by: "supervisor", boot, starved: Math.round(this.starved) } as const
+      const told = planned ? { exitCode: ended.code ?? -1, report: reportIn(stateDirectory) } : {}
+      history.append({ ...stop, phase: planned ? "ok" : "fail", ...told })
     }
     Deferred.doneUnsafe(this.exited, Effect.succeed(ended))
+  }
+
+  /** Watches, until it ends, how long it is kept from running. */
+  starve(): void {
+    const before = delayOf(this.pid)
+    if (before === undefined) return
+    const timer = setInterval(() => {
+      this.starved = (delayOf(this.pid) ?? before + this.starved) - before
+      if (this.ended !== undefined) clearInterval(timer)
+    }, 20)
+    timer.unref()
   }
 
   /** The first line of the log for which `is` says so. */
@@ -246,6 +279,7 @@ const controls = (running: Running): Gateway => {
     Effect.sync(() => {
       const deadline = running.facts?.deadline.millis
       running.stopping = true
+      running.starve()
       history.append({
         op: "stop",
         phase: "invoke",
@@ -316,7 +350,12 @@ export const start = (options: Start): Effect.Effect<Gateway, never, Scope.Scope
         history.append({ op: "boot", phase: "invoke", by: "supervisor", boot, pid: running.pid, open })
         return running
       }),
-      (running) => Effect.sync(() => void running.child.kill("SIGKILL"))
+      // Waited for: it is written down in files that the scope removes next.
+      (running) =>
+        Effect.andThen(
+          Effect.sync(() => void running.child.kill("SIGKILL")),
+          Deferred.await(running.exited)
+        )
     ),
     controls
   )

@@ -263,6 +263,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       () => Effect.sync(() => void history.append({ op: "fault", phase: "ok", by: "harness", what }))
     )
   yield* Effect.addFinalizer(() => Effect.sync(() => place.wire?.close()))
+  // What a killed gateway left, when nobody came after it.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const pid of Gateway.marked(history.file)) Gateway.end(pid)
+    })
+  )
   return {
     folder,
     stateDirectory,

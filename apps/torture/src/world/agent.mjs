@@ -83,11 +83,17 @@ if (first && told("exit")) {
   process.exit(3)
 }
 if (first && told("hang")) await pause(120_000)
-if (first && told("asleep")) process.kill(process.pid, "SIGSTOP")
+if (first && told("asleep")) {
+  process.kill(process.pid, "SIGSTOP")
+  // Woken only to be ended: the signal that says so comes first.
+  await pause(5_000)
+}
 if (told("loud")) {
   // A hundred megabytes that nobody asked for, on the stream that is no answer.
   const piece = Buffer.alloc(1 << 20, "z")
-  for (let n = 0; n < 100; n++) Fs.writeSync(2, piece)
+  for (let n = 0; n < 100; n++) {
+    if (!process.stderr.write(piece)) await new Promise((resolve) => process.stderr.once("drain", resolve))
+  }
 }
 
 const answer = `[[${run} ${ids.join(",")}]]`

@@ -1,7 +1,7 @@
 /**
  * The gateway under test as one file, bundled once per run from the sources that lie
  * beside this one (also in a copy of the tree), so that thousands of boots are quick.
- * Its first boot fills the compile cache: a process that is killed never writes it.
+ * Its first boot keeps the compiled code for all others, which are killed too soon.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -22,12 +22,32 @@ export interface Bundle {
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-const write = async (folder: string, path: string, format: "esm" | "cjs", extension: string) => {
+const build = async (path: string): Promise<string> => {
   const bundle = await rolldown({ input: source(path), platform: "node", tsconfig: false, logLevel: "silent" })
-  const names = { entryFileNames: `[name].${extension}`, chunkFileNames: "[name].js" }
-  await bundle.write({ dir: folder, format, ...names, codeSplitting: false, minify: true })
+  const { output } = await bundle.generate({ format: "cjs", codeSplitting: false, minify: true })
   await bundle.close()
+  return output[0].code
 }
+
+/** Runs the program as one script, from compiled code where there is some, and keeps it where there is none. */
+const start = `"use strict"
+const { existsSync, readFileSync, writeFileSync } = require("node:fs")
+const { Script, constants } = require("node:vm")
+// As the shipped program does in its first line. Compiled code is refused under other flags than its own.
+require("node:v8").setFlagsFromString("--semi-space-growth-factor=1")
+const file = __dirname + "/program.cjs"
+const kept = __dirname + "/program.code"
+const cachedData = existsSync(kept) ? readFileSync(kept) : undefined
+const script = new Script(readFileSync(file, "utf8"), {
+  filename: file,
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  cachedData
+})
+if (cachedData === undefined) {
+  globalThis[Symbol.for("sluice/torture/keep")] = () => writeFileSync(kept, script.createCachedData())
+}
+script.runInThisContext()(exports, require, module, file, __dirname)
+`
 
 /** Runs it once to its end. */
 const warm = ({ environment, program }: Bundle, folder: string) =>
@@ -62,16 +82,14 @@ export const bundled: Effect.Effect<Bundle, never, Scope.Scope> = Effect.gen(fun
     Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-torture-program-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   )
-  // Chunks beside it would be named .js: this says which of both kinds they are.
-  writeFileSync(join(folder, "package.json"), '{"type":"module"}')
   yield* Effect.promise(async () => {
-    await write(folder, "../../../gateway/src/watchdogWorker.ts", "cjs", "cjs")
-    await write(folder, "program.ts", "esm", "js")
+    const program = await build("program.ts")
+    const body = `(function (exports, require, module, __filename, __dirname) {\n${program}\n})`
+    writeFileSync(join(folder, "program.cjs"), body)
+    writeFileSync(join(folder, "watchdogWorker.cjs"), await build("../../../gateway/src/watchdogWorker.ts"))
+    writeFileSync(join(folder, "start.cjs"), start)
   })
-  const bundle: Bundle = {
-    program: join(folder, "program.js"),
-    environment: { NODE_COMPILE_CACHE: join(folder, "compiled") }
-  }
+  const bundle: Bundle = { program: join(folder, "start.cjs"), environment: {} }
   yield* warm(bundle, folder)
   return bundle
 })

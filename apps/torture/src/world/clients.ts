@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { History } from "../history/writer.mjs"
-import type { FarChannel } from "./channels.ts"
+import { classes, type FarChannel } from "./channels.ts"
 import { type Far, toldBy } from "./far.ts"
 import { oneOf, type Random, randomOf } from "./random.ts"
 import { type Answer, type Asking, Unanswered, type Wire } from "./wire.ts"
@@ -102,11 +102,12 @@ interface Message {
   readonly command: boolean
 }
 
-const lineOf = (state: State, channel: string, { command, conversation, id, n }: Message) => {
+const lineOf = (state: State, channel: "http" | FarChannel, { command, conversation, id, n }: Message) => {
   const line = {
     op: "send",
     by: `client ${conversation}`,
     channel,
+    class: channel === "http" ? "pull" : classes[channel],
     conversation: `${channel}/${conversation}`,
     id,
     n,
@@ -157,9 +158,12 @@ const insist = (
 
 const isAnswered = (state: State, id: string) => state.pulled.has(id) || state.far.answered.has(id)
 
-/** Somebody with too many open questions waits. Only the last ones count: some are never answered, and rightly so. */
+/** How often somebody with open questions looks again before going on anyway: some are never answered, and rightly so. */
+const patience = 200
+
+/** Somebody with too many open questions waits. */
 const composure = Effect.fnUntraced(function* (state: State, name: string, n: number) {
-  for (;;) {
+  for (let looks = 0; looks < patience; looks++) {
     let open = 0
     for (let last = Math.max(1, n - 11); last <= n; last++) if (!isAnswered(state, `${name}.${last}`)) open++
     if (open < state.habits.ahead || state.over) return

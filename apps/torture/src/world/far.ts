@@ -102,9 +102,10 @@ class Side {
 
   /** The page behind an offset, which confirms everything before it; waits for one. */
   page(offset: number, respond: (updates: ReadonlyArray<Update>) => void): () => void {
-    for (; this.confirmed < offset; this.confirmed++) {
-      this.#confirmations.get(this.confirmed)?.()
-      this.#confirmations.delete(this.confirmed)
+    while (this.confirmed < offset) {
+      const update = this.confirmed++
+      this.#confirmations.get(update)?.()
+      this.#confirmations.delete(update)
     }
     const wake = () => {
       if (this.updates.length === this.confirmed) return

@@ -18,7 +18,6 @@ import { Boundary, type Label } from "../../../../packages/runtime/src/internal/
 import { channels } from "./channels.ts"
 
 const recorder = record()
-YoungGeneration.keep()
 const setting = (name: string) => process.env[name] ?? ""
 const far = setting("TORTURE_FAR")
 const crossed = setting("TORTURE_CROSSED")
@@ -51,5 +50,11 @@ if (far !== "") {
   Reflect.set(Gateway, "layer", layerWithChannels)
 }
 
-const { main } = await import("../../../gateway/src/main.ts")
-main(recorder)
+/** What started this program keeps its compiled code, with every function that a start calls. */
+const keep = Reflect.get(globalThis, Symbol.for("sluice/torture/keep")) as (() => void) | undefined
+const loaded = () => {
+  keep?.()
+  YoungGeneration.release()
+}
+// The program is one script, which can be compiled ahead; a script awaits nothing at its top.
+void import("../../../gateway/src/main.ts").then(({ main }) => main(recorder, loaded))
