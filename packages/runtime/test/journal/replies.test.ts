@@ -51,6 +51,21 @@ describe("steps", () => {
     })
   )
 
+  it.effect("W4: the list of dead letters has the beginnings of long ones, a replay has all of it", () =>
+    Effect.gen(function* () {
+      const text = "x".repeat(200_000)
+      const boot = yield* bootMemory()
+      yield* boot.journal.admit(message("hi"))
+      yield* settle(boot, yield* claimed(boot, [1]), done(text), push)
+      const reply = boot.replies[0]?.id ?? 0
+      yield* boot.journal.step({ _tag: "Sending", reply })
+      yield* boot.journal.step({ _tag: "Dead", reply, error: "too long" })
+      const [letter] = yield* boot.journal.reads.deadLetters({ limit: 10 })
+      assert.deepStrictEqual([letter?.row.reply.text, letter?.length], [text.slice(0, 1000), 200_000])
+      assert.strictEqual((yield* boot.journal.replay(reply))?.reply.text, text)
+    })
+  )
+
   it.effect("a dead letter keeps its payload, is replayed once as a new reply, or discarded", () =>
     Effect.gen(function* () {
       const { boot, reply, step } = yield* pending()

@@ -47,7 +47,7 @@ export interface BootRecord {
 /** Columns of {@link BootRecord}. */
 export const bootColumns = `epoch, version, opened_at, chain, counters, uptime, healthy, mark, marked_at, failed, clean,
   reason, exit_code, millis, ended_at, open_turns, waiting, open_replies,
-  exists (select 1 from json_each(report, '$.reasons') r where exit_code = 75 and r.value ->> 'code' = 80) as cut`
+  exists (select 1 from json_each(report, '$.reasons') why where exit_code = 75 and why.value ->> 'code' = 80) as cut`
 
 interface Count {
   readonly count: number

@@ -19,6 +19,7 @@ import {
   type InboundRecord,
   numbers,
   replyColumns,
+  replyColumnsWith,
   replyOf,
   type ReplyRecord,
   rowOf,
@@ -180,11 +181,15 @@ export const report = (query: Query): Asked<unknown> =>
     ([row]) => (row === undefined ? undefined : (JSON.parse(row.report) as unknown))
   )
 
-/** Replies that could not be delivered, newest first. */
+// A thousand letters of the longest text would be a gigabyte.
+const letterLength = 1000
+
+/** Replies that could not be delivered, newest first, with the beginnings of their texts. */
 export const deadLetters = (query: Query, store: Store, limit: number): Asked<ReadonlyArray<DeadLetter>> =>
   Effect.map(
-    query<ReplyRecord>(
-      `select ${replyColumns} from sluice_replies r join sluice_conversations c on c.id = r.conversation
+    query<ReplyRecord & { readonly length: number }>(
+      `select ${replyColumnsWith(`substr(r.text, 1, ${letterLength})`)}, length(r.text) as length
+       from sluice_replies r join sluice_conversations c on c.id = r.conversation
        where r.state = 'dead' and r.number is not null order by r.id desc limit ?`,
       [limit]
     ),
@@ -192,6 +197,7 @@ export const deadLetters = (query: Query, store: Store, limit: number): Asked<Re
       rows.map((row) => ({
         row: replyOf(row, store),
         conversationKey: row.key,
+        length: row.length,
         error: row.error ?? "",
         diedAt: row.ended_at ?? row.created_at
       }))

@@ -65,9 +65,12 @@ export interface SessionSummary extends SessionRow {
   readonly turn: TurnRow | undefined
 }
 
-/** A reply that could not be delivered, with its payload. */
+/** A reply that could not be delivered. */
 export interface DeadLetter {
+  /** As it is stored, but for its text, of which the first 1,000 characters are here; a replay sends all of it. */
   readonly row: ReplyRow
+  /** Characters of the whole text. */
+  readonly length: number
   readonly conversationKey: string
   readonly error: string
   readonly diedAt: number

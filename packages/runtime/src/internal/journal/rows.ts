@@ -171,10 +171,15 @@ export const turnOf = (row: TurnRecord): TurnRow => ({
 export const numbers = (text: string | null): ReadonlyArray<number> =>
   text === null ? [] : (JSON.parse(text) as ReadonlyArray<number>)
 
-/** Columns of a reply; the table is `r`, its conversation `c`. */
-export const replyColumns = `r.id, r.conversation, r.number, r.kind, r.turn, r.post, r.state, r.epoch, r.tries, r.marked,
+/** Columns of a reply with this of its text; the table is `r`, its conversation `c`. */
+export const replyColumnsWith = (
+  text: string
+) => `r.id, r.conversation, r.number, r.kind, r.turn, r.post, r.state, r.epoch, r.tries, r.marked,
   r.remote_id, r.not_before, r.wait, r.expires_at, r.notice, r.replay_of, r.in_reply_to, r.created_at, r.ended_at,
-  r.error, r.text, c.key, c.channel, c.account, c.peer, c.thread`
+  r.error, ${text} as text, c.key, c.channel, c.account, c.peer, c.thread`
+
+/** The same with the whole text. */
+export const replyColumns = replyColumnsWith("r.text")
 
 /** A reply as it is read. */
 export interface ReplyRecord {
