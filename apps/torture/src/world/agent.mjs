@@ -8,11 +8,11 @@
  */
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import process from "node:process"
 import { History } from "../history/writer.mjs"
 
 /** @typedef {{ conversation: string, turn: string, attempt: number, messages: ReadonlyArray<{ text: string }> }} Document */
 
+// `process` is not imported: that would open the standard input and make the read below fail for a long document.
 /** @type {Document} */
 const turn = JSON.parse(Fs.readFileSync(0, "utf8"))
 const history = History.open(process.env["TORTURE_HISTORY"] ?? "")

@@ -1,0 +1,135 @@
+/**
+ * Too little of what a machine has: a file system that is really full, a heap that is
+ * too small for what comes in, descriptors that run out. The process may end by it;
+ * whatever it acknowledged is there when it is started with more.
+ */
+import * as Effect from "effect/Effect"
+import { execFileSync, spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Ground, Group, Scenario } from "../Scenario.ts"
+
+const megabytes = 12
+
+/** A small file system that is unmounted with the scope. */
+const smallDisk = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-small-disk-"))
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m,mode=0700`, "tmpfs", folder])
+    return folder
+  }),
+  (folder) =>
+    Effect.sync(() => {
+      execFileSync("umount", ["-l", folder])
+      rmSync(folder, { recursive: true, force: true })
+    })
+)
+
+/** Whether this user may mount one. */
+export const canMount = (): boolean => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-mount-"))
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).status === 0
+  if (mounted) execFileSync("umount", [folder])
+  rmSync(folder, { recursive: true })
+  return mounted
+}
+
+const filler = (ground: Ground) => join(ground.world.stateDirectory, "..", "filler")
+
+/** Takes what is left. */
+const fill = (ground: Ground) => {
+  const { bavail, bsize } = statfsSync(ground.world.stateDirectory)
+  try {
+    writeFileSync(filler(ground), Buffer.alloc(bavail * bsize))
+  } catch {
+    // It took what there was.
+  }
+}
+
+const empty = (ground: Ground) => rmSync(filler(ground), { force: true })
+
+const long = `hello ${"x".repeat(30_000)}`
+
+const filling: Scenario = {
+  name: "the disk is full while people write",
+  during: Effect.fnUntraced(function* (ground) {
+    const ends = ground.ends.length
+    ground.behaviours.splice(0, 1, long)
+    fill(ground)
+    const end = yield* ground.endAfter(ends)
+    return { count: end.code === 74 ? 1 : 0, of: "ends by a full disk" }
+  }),
+  mend: (ground) =>
+    Effect.sync(() => {
+      empty(ground)
+      ground.behaviours.splice(0, 1, "hello")
+    }),
+  expects: { ends: [74] }
+}
+
+const fullAtStop: Scenario = {
+  name: "the disk is full when the gateway stops",
+  during: Effect.fnUntraced(function* (ground) {
+    const gateway = yield* ground.gateway
+    yield* ground.world.running(yield* ground.people.say("sam", "slow"))
+    yield* ground.hold
+    fill(ground)
+    const end = yield* gateway.stop("a disk that is full")
+    return { count: end.signal === null ? 1 : 0, of: "stops on a full disk" }
+  }),
+  mend: (ground) =>
+    Effect.andThen(
+      Effect.sync(() => empty(ground)),
+      ground.release
+    ),
+  expects: { ends: [0, 74, 80] }
+}
+
+export const fullDisk: Group = {
+  name: "full disk",
+  needs: ["mount"],
+  prepare: Effect.map(smallDisk, (folder) => ({
+    options: {
+      stateDirectory: join(folder, "state"),
+      configuration: { drain: { timeout: "2 seconds", startWithin: "200 millis" } }
+    }
+  })),
+  scenarios: [filling, fullAtStop]
+}
+
+const kilobytes = (pid: number, what: string): number =>
+  Number(new RegExp(`^${what}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0)
+
+/** Everybody writes as much at once as a body may hold: more than the heap does. */
+const flood: Scenario = {
+  name: "a heap of 40 MB and a flood of messages",
+  during: Effect.fnUntraced(function* (ground) {
+    const gateway = yield* ground.gateway
+    const before = kilobytes(gateway.pid, "VmRSS")
+    const ends = ground.ends.length
+    const text = `work0 ${"y".repeat(250_000)}`
+    const guests = Array.from({ length: ground.long ? 60 : 24 }, (_, n) => `guest${n}`)
+    const flooding = Effect.forEach(guests, (guest) => ground.people.say(guest, text), { concurrency: "unbounded" })
+    // Whether it dies of it is its own affair.
+    yield* Effect.raceFirst(Effect.asVoid(flooding), Effect.asVoid(ground.endAfter(ends)))
+    const died = ground.ends.length > ends
+    yield* flooding
+    const peak = died ? Infinity : kilobytes(gateway.pid, "VmHWM")
+    return { count: died || peak > before + 10_000 ? 1 : 0, of: "floods" }
+  }),
+  mend: () => Effect.void,
+  expects: { ends: ["SIGABRT", "SIGKILL", 134, 74] }
+}
+
+const guests = Array.from({ length: 60 }, (_, n) => `guest${n}`)
+
+export const memory: Group = {
+  name: "memory",
+  needs: [],
+  prepare: Effect.succeed({
+    boot: { command: [process.execPath, "--max-old-space-size=40"] as const },
+    options: { habits: { guests: ["sam", ...guests] } }
+  }),
+  scenarios: [flood]
+}

@@ -1,0 +1,153 @@
+/**
+ * Level 3: faults of the machine, the network, the agents and the people around a real
+ * gateway. Every fault is a small declared scenario; the short form runs each of them
+ * once, a few worlds beside each other, the long form goes on with random choices in
+ * new worlds until the budget is used up. What this machine can't do is said in a line.
+ */
+import * as Effect from "effect/Effect"
+import { bundled } from "../../world/bundle.ts"
+import { type Random, randomOf } from "../../world/random.ts"
+import type { Budget, Verdict } from "../Level.ts"
+import { agents } from "./faults/agents.ts"
+import { clocks } from "./faults/clocks.ts"
+import { disk } from "./faults/disk.ts"
+import { folders } from "./faults/folders.ts"
+import { locks } from "./faults/locks.ts"
+import { network } from "./faults/network.ts"
+import { pauses } from "./faults/pauses.ts"
+import { canMount, fullDisk, memory } from "./faults/spaces.ts"
+import { supervisors } from "./faults/supervisors.ts"
+import type { Group, Scenario } from "./Scenario.ts"
+import * as Shim from "./Shim.ts"
+import { type Outcome, run as runTrial } from "./trial.ts"
+
+/** All of them. The longest first, so that the worlds end together. */
+export const groups: ReadonlyArray<Group> = [
+  disk,
+  network,
+  agents,
+  supervisors,
+  pauses,
+  clocks,
+  folders,
+  locks,
+  fullDisk,
+  memory
+]
+
+/** Worlds at a time, on two cores. */
+const beside = 3
+/** A run that is given less than this has the short form. */
+const shortMillis = 120_000
+
+const shuffled = <A>(random: Random, list: ReadonlyArray<A>): ReadonlyArray<A> => {
+  const left = [...list]
+  const out: Array<A> = []
+  while (left.length > 0) out.push(...left.splice(Math.floor(random() * left.length), 1))
+  return out
+}
+
+/** What this machine can do, and a line for each thing that it can't. */
+interface Means {
+  readonly library: string | undefined
+  readonly notes: ReadonlyArray<string>
+  readonly able: (group: Group) => boolean
+}
+
+const means = (): Means => {
+  const compiled = Shim.compile()
+  const mount = canMount()
+  const notes: Array<string> = []
+  if ("missing" in compiled) notes.push(`L3: ${compiled.missing}: no errors of disks and clocks, only a full disk`)
+  if (!mount) notes.push("L3: no file system can be mounted here: no disk that is really full")
+  const library = "library" in compiled ? compiled.library : undefined
+  const has = { shim: library !== undefined, mount, line: true }
+  return { library, notes, able: ({ needs }) => needs.every((need) => has[need]) }
+}
+
+/** One world to be: a group, and which of its faults in which order. */
+interface Plan {
+  readonly group: Group
+  readonly scenarios: ReadonlyArray<Scenario>
+  readonly seed: number
+}
+
+const once = (all: ReadonlyArray<Group>, long: boolean, seed: number): ReadonlyArray<Plan> =>
+  all.map((group, index) => {
+    const random = randomOf(seed + index)
+    return {
+      group,
+      scenarios: shuffled(random, group.scenarios).filter((scenario) => long || scenario.long !== true),
+      seed: seed + index
+    }
+  })
+
+/** Some of a group's faults, also the same one again. */
+const randomPlan = (all: ReadonlyArray<Group>, seed: number): Plan => {
+  const random = randomOf(seed)
+  const group = all[Math.floor(random() * all.length)] ?? disk
+  const count = 1 + Math.floor(random() * 2 * group.scenarios.length)
+  const scenarios = Array.from(
+    { length: count },
+    () => group.scenarios[Math.floor(random() * group.scenarios.length)]
+  ).filter((scenario) => scenario !== undefined)
+  return { group, scenarios, seed }
+}
+
+const zero = { lost: 0, sent: 0, acknowledged: 0, kills: 0, orderFaults: 0 }
+
+/** Adds up what the worlds saw. */
+const verdictOf = (outcomes: ReadonlyArray<Outcome>, notes: ReadonlyArray<string>): Verdict => {
+  const duplicated: Record<string, number> = {}
+  const times: Record<string, Array<number>> = {}
+  const sum = { ...zero }
+  let runs = 0
+  for (const { group, recovered, struck, verdict } of outcomes) {
+    runs += struck.size
+    for (const millis of recovered.values()) (times[`${group}: mended to accepted`] ??= []).push(millis)
+    if (verdict === undefined) continue
+    for (const key of Object.keys(zero) as ReadonlyArray<keyof typeof zero>) sum[key] += verdict[key]
+    for (const [name, count] of Object.entries(verdict.duplicated)) duplicated[name] = (duplicated[name] ?? 0) + count
+    for (const [name, all] of Object.entries(verdict.times)) (times[name] ??= []).push(...all)
+  }
+  const violations = outcomes.flatMap((outcome) => outcome.violations)
+  return { level: "L3", runs, ...sum, duplicated, times, violations, notes }
+}
+
+const program = Effect.fnUntraced(function* (budget: Budget) {
+  const began = performance.now()
+  const left = () => budget.millis - (performance.now() - began)
+  const long = budget.millis >= shortMillis
+  const { able, library, notes } = yield* Effect.sync(means)
+  for (const note of notes) budget.progress(note)
+  const possible = groups.filter(able)
+  const bundle = yield* bundled
+  const outcomes: Array<Outcome> = []
+  const over = () => budget.stopAtFirst && outcomes.some(({ violations }) => violations.length > 0)
+  const one = (plan: Plan) =>
+    Effect.suspend(() => {
+      if (over()) return Effect.void
+      const options = { bundle, seed: plan.seed, long, ...(library === undefined ? {} : { library }) }
+      return Effect.map(runTrial(plan.group, plan.scenarios, options, budget.progress), (outcome) => {
+        outcomes.push(outcome)
+        for (const { history, invariant, what } of outcome.violations) {
+          budget.progress(`L3 ${plan.group.name}, seed ${plan.seed}: ${invariant}: ${what} (${history})`)
+        }
+      })
+    })
+  yield* Effect.forEach(once(possible, long, budget.seed), one, { concurrency: beside, discard: true })
+  let next = budget.seed + groups.length
+  const worker = Effect.whileLoop({
+    while: () => long && left() > 0 && !over(),
+    body: () => one(randomPlan(possible, next++)),
+    step: () => {}
+  })
+  yield* Effect.all(
+    Array.from({ length: beside }, () => worker),
+    { concurrency: beside, discard: true }
+  )
+  return verdictOf(outcomes, notes)
+}, Effect.scoped)
+
+/** Runs the level. */
+export const run = (budget: Budget): Promise<Verdict> => Effect.runPromise(program(budget))

@@ -1,0 +1,153 @@
+/**
+ * A trial: one group's scenarios, one after the other, in one world, with people at
+ * work all the time; then mending, rest, the ledger, a clean stop, and the checker's
+ * word on the history. A fault that did not strike is as bad as one that broke a
+ * promise: it would be counted as survived.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { execFile } from "node:child_process"
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { CheckerVerdict } from "../../checker/Findings.ts"
+import type { Violation } from "../Level.ts"
+import * as Ground from "./Ground.ts"
+import type { Group, HowEnded, Scenario } from "./Scenario.ts"
+
+const checker = fileURLToPath(new URL("../../checker/main.ts", import.meta.url))
+
+/** What a trial saw. */
+export interface Outcome {
+  readonly group: string
+  readonly struck: ReadonlyMap<string, string>
+  readonly violations: ReadonlyArray<Violation>
+  readonly verdict: CheckerVerdict | undefined
+  /** Milliseconds from mended to the next acknowledgements, by scenario. */
+  readonly recovered: ReadonlyMap<string, number>
+}
+
+/** The checker's process, which knows nothing but the history. */
+const check = (file: string): Effect.Effect<CheckerVerdict> =>
+  Effect.callback((resume) => {
+    const child = execFile(process.execPath, [checker, file], { maxBuffer: 1 << 28 }, (error, out, err) => {
+      try {
+        resume(Effect.succeed(JSON.parse(out) as CheckerVerdict))
+      } catch {
+        resume(Effect.die(new Error(`the checker said nothing: ${error?.message ?? ""} ${err}`)))
+      }
+    })
+    return Effect.sync(() => void child.kill("SIGKILL"))
+  })
+
+/** The files of a world that broke a promise are kept: the history, and what its gateways printed. */
+const keep = (group: string, seed: number, ground: Ground.Made["ground"]): string => {
+  const folder = join(tmpdir(), "sluice-torture")
+  mkdirSync(folder, { recursive: true })
+  const kept = join(folder, `L3-${group.replace(/\W+/g, "-")}-${seed}-${process.pid}.jsonl`)
+  copyFileSync(ground.world.file, kept)
+  writeFileSync(`${kept}.log`, ground.printed().join("\n"))
+  return kept
+}
+
+const hasEnded = ({ code, signal }: { readonly code: number | null; readonly signal: string | null }): HowEnded =>
+  (signal as NodeJS.Signals | null) ?? code ?? -1
+
+/** How many further messages are acknowledged before a fault counts as mended. */
+const further = 5
+
+/** What happened to one fault. */
+interface Seen {
+  readonly strike: string
+  readonly broken: ReadonlyArray<string>
+  readonly recovered: number
+}
+
+/** Ends that only a broken promise explains: a ledger out of balance, a defect. */
+const never: ReadonlySet<HowEnded> = new Set([70])
+
+/** One fault from its beginning to the first messages after it. */
+const suffer = Effect.fnUntraced(function* (
+  made: Ground.Made,
+  group: Group,
+  scenario: Scenario,
+  before: ReadonlyArray<HowEnded>
+): Effect.fn.Return<Seen> {
+  const { ground } = made
+  const { people, world } = ground
+  const ends = ground.ends.length
+  const from = world.history.now()
+  const strike = yield* world
+    .fault(`${group.name}: ${scenario.name}`, Effect.scoped(scenario.during(ground)))
+    .pipe(Effect.onExit(() => Effect.andThen(scenario.mend(ground), ground.release)))
+  const to = world.history.now()
+  yield* ground.gateway
+  yield* people.more(further)
+  const recovered = world.history.now() - to
+  const broken = [...(scenario.expects.proof?.(ground, from, to) ?? [])]
+  if (strike.count === 0) broken.push(`harness: it did not strike: 0 ${strike.of}`)
+  const allowed = new Set([...scenario.expects.ends, ...before])
+  for (const end of ground.ends.slice(ends)) {
+    const how = hasEnded(end)
+    if (never.has(how) || !allowed.has(how)) broken.push(`end: gateway ${end.boot} ended with ${how}`)
+  }
+  return { strike: `${strike.count} ${strike.of}`, broken, recovered }
+})
+
+/** Everything is over: no more people, nothing owed, a clean stop, and the checker. */
+const judge = Effect.fnUntraced(function* ({ ground, retire }: Ground.Made) {
+  const gateway = yield* retire
+  yield* ground.world.rest(ground.people, gateway)
+  yield* gateway.stop("nobody has anything to do")
+  return yield* check(ground.world.file)
+})
+
+/** A violation in one word: what stands before the colon, or the harness's own. */
+const violation = (text: string, seed: number, history: string): Violation => {
+  const [, invariant = "L3", what = text] = /^([A-Z]\d+|end|harness): (.*)$/s.exec(text) ?? []
+  return { invariant, what, seed, history }
+}
+
+const body = Effect.fnUntraced(function* (
+  group: Group,
+  scenarios: ReadonlyArray<Scenario>,
+  options: Ground.Options,
+  progress: (line: string) => void
+): Effect.fn.Return<Outcome, never, Scope.Scope> {
+  const made = yield* Ground.make(group, options)
+  const struck = new Map<string, string>()
+  const recovered = new Map<string, number>()
+  const broken: Array<string> = []
+  const run = Effect.gen(function* () {
+    let before: ReadonlyArray<HowEnded> = []
+    for (const scenario of scenarios) {
+      const seen = yield* suffer(made, group, scenario, before)
+      struck.set(scenario.name, seen.strike)
+      recovered.set(scenario.name, seen.recovered)
+      progress(`${group.name}: ${scenario.name}: ${seen.strike}, going on after ${seen.recovered.toFixed(0)} ms`)
+      broken.push(...seen.broken.map((what) => what.replace(/^(\w+: )?/, `$1${scenario.name}: `)))
+      before = scenario.expects.ends
+    }
+    return yield* judge(made)
+  })
+  const exit = yield* Effect.exit(Effect.raceFirst(run, made.failed))
+  if (Exit.isFailure(exit)) broken.push(`harness: ${Cause.pretty(exit.cause)}`)
+  const verdict = Exit.isSuccess(exit) ? exit.value : undefined
+  for (const one of verdict?.broken ?? []) broken.push(`${one.invariant}: ${one.what} (lines ${one.lines.join(", ")})`)
+  for (const why of verdict?.unjudged ?? []) broken.push(`harness: the checker could not judge: ${why}`)
+  const { seed } = options
+  const kept = broken.length === 0 ? "" : keep(group.name, seed, made.ground)
+  const violations = broken.map((text) => violation(text, seed, kept))
+  return { group: group.name, struck, recovered, verdict, violations }
+})
+
+/** Runs some of a group's scenarios in a world of their own. */
+export const run = (
+  group: Group,
+  scenarios: ReadonlyArray<Scenario>,
+  options: Ground.Options,
+  progress: (line: string) => void
+): Effect.Effect<Outcome> => Effect.scoped(body(group, scenarios, options, progress))
