@@ -9,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Agent, Orphan } from "./Agent.ts"
+import { type Agent, type Orphan, StopBudget } from "./Agent.ts"
 import { Intake } from "./Intake.ts"
 import { cross } from "./internal/boundary.ts"
 import { verdict } from "./internal/recovery/verdict.ts"
@@ -104,9 +104,12 @@ const make = Effect.gen(function* () {
     return registered.entries.agents.get(open.agent)?.orphan ?? "reap"
   }
 
-  /** Completes when it is gone. */
+  /** Completes when it is gone. A stop in the middle of it ends it at once: nothing of ours outlives the gateway's own end. */
   const letGo = (orphan: Orphan, policy: Agent["orphan"]): Effect.Effect<void> =>
-    policy === "reap" ? orphan.reap : Effect.andThen(Effect.timeoutOption(orphan.gone, policy.await), orphan.reap)
+    Effect.onInterrupt(
+      policy === "reap" ? orphan.reap : Effect.andThen(Effect.timeoutOption(orphan.gone, policy.await), orphan.reap),
+      () => Effect.provideService(orphan.reap, StopBudget, Effect.succeed(0))
+    )
 
   /** Starts letting orphans go, beside the boot; a session's dispatch waits for its own only. */
   const letGoAll = Effect.fnUntraced(function* (orphans: ReadonlyArray<Orphan>, open: ReadonlyMap<number, TurnRow>) {

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import type { Agent } from "../../src/Agent.ts"
+import { type Agent, StopBudget } from "../../src/Agent.ts"
 import { TestAgent } from "../../src/testing/index.ts"
 import { boot, given, rest, world } from "./boots.ts"
 
@@ -219,6 +219,38 @@ describe("C6: processes of an earlier boot", () => {
       yield* Deferred.succeed(reaping, undefined)
       yield* rest(second, "chat/kim")
       assert.deepStrictEqual(given(later), ["two"])
+    })
+  )
+
+  it.effect("Q16: a stop does not leave behind what was about to be let go", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const first = yield* boot(place, { agent: TestAgent.echo() })
+      yield* first.say("kim", "one")
+      yield* rest(first, "chat/kim")
+      yield* first.crash
+
+      const budgets: Array<number> = []
+      const asked = yield* Deferred.make<void>()
+      // It listens to nothing but the last step of the ladder, and that comes with the time only, or with a stop.
+      const reap = Effect.gen(function* () {
+        const left = yield* yield* StopBudget
+        budgets.push(left)
+        yield* Deferred.succeed(asked, undefined)
+        if (left > 0) return yield* Effect.never
+      })
+      const { agent: left } = yield* orphaned(TestAgent.echo(), "reap")
+      const deaf = {
+        ...left,
+        agent: {
+          ...left.agent,
+          orphans: () => Effect.map(left.agent.orphans(), (found) => found.map((one) => ({ ...one, reap })))
+        }
+      }
+      const second = yield* boot(place, { agent: deaf })
+      yield* Deferred.await(asked)
+      yield* second.stop
+      assert.deepStrictEqual(budgets, [Infinity, 0])
     })
   )
 })
