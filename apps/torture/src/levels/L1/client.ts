@@ -1,0 +1,143 @@
+/**
+ * One person over HTTP with a script of their own. Each message is sent with its id
+ * until it is acknowledged, by whatever gateway is there, and replies are pulled from
+ * one cursor on; both are written down. What a person waits for is what they see.
+ */
+import * as Effect from "effect/Effect"
+import type { World } from "../../world/World.ts"
+import { toldBy } from "../../world/far.ts"
+import { type Answer, type Asking, Unanswered } from "../../world/wire.ts"
+
+/** A reply as its reader sees it. */
+export interface Reply {
+  readonly number: number
+  readonly id: string
+  readonly kind: string
+  readonly text: string
+  readonly inReplyTo: ReadonlyArray<string>
+}
+
+/** A person in one conversation. */
+export interface Person {
+  readonly conversation: string
+  /** Sends a message until it is acknowledged. `command`: only its end counts, the agent need not answer it. */
+  readonly say: (id: string, text: string, command?: boolean) => Effect.Effect<void>
+  /** Pulls until the replies so far are as wanted. */
+  readonly sees: (wanted: (replies: ReadonlyArray<Reply>) => boolean) => Effect.Effect<void>
+  /** What was pulled so far, and may pull more. */
+  readonly pull: Effect.Effect<ReadonlyArray<Reply>>
+  /** Asks until there is an answer as wanted. */
+  readonly insist: (path: string, asking: Asking, wanted: (answer: Answer) => boolean) => Effect.Effect<Answer>
+  /** How a message has ended, as the gateway tells who asks once more; `undefined` when it has not. */
+  readonly ended: (id: string) => Effect.Effect<string | undefined>
+  /** What was acknowledged, in order, with its text. */
+  readonly told: ReadonlyMap<string, { readonly text: string; readonly command: boolean }>
+}
+
+const nobody = new Unanswered({ reached: false, code: "nobody" })
+const nap = Effect.sleep("15 millis")
+
+/** One request to whoever is there. */
+const ask = ({ place }: World, path: string, asking?: Asking): Effect.Effect<Answer, Unanswered> =>
+  Effect.suspend(() =>
+    place.wire === undefined ? Effect.fail(nobody) : place.wire.ask(path, { ...asking, token: place.token })
+  )
+
+/** Asks whoever is there until the answer is as wanted; `lost` hears of each try that may have arrived. */
+export const insist = (
+  world: World,
+  path: string,
+  asking: Asking,
+  wanted: (answer: Answer) => boolean,
+  lost: (why: string) => void = () => undefined
+): Effect.Effect<Answer> =>
+  ask(world, path, asking).pipe(
+    Effect.tapError(({ code, reached }) => Effect.sync(() => (reached ? lost(code) : undefined))),
+    Effect.filterOrFail(wanted),
+    Effect.catch(() =>
+      Effect.andThen(
+        nap,
+        Effect.suspend(() => insist(world, path, asking, wanted, lost))
+      )
+    )
+  )
+
+const accepted = ({ status }: Answer) => status === 202 || status === 200
+const isOk = ({ status }: Answer) => status === 200
+
+/** Somebody in a conversation of their own. */
+export const person = (world: World, conversation: string): Person => {
+  const path = (rest: string) => `/v1/conversations/${conversation}/${rest}`
+  const told = new Map<string, { readonly text: string; readonly command: boolean }>()
+  const replies: Array<Reply> = []
+
+  const say: Person["say"] = (id, text, command = text.startsWith("/")) =>
+    Effect.gen(function* () {
+      const line = {
+        op: "send",
+        by: `client ${conversation}`,
+        channel: "http",
+        conversation: `http/${conversation}`,
+        id,
+        n: told.size + 1,
+        ...(command ? { command } : {})
+      } as const
+      world.history.append({ ...line, phase: "invoke" })
+      const asking = { body: { text }, key: id }
+      const { body } = yield* insist(world, path("messages"), asking, accepted, (why) => {
+        world.history.append({ ...line, phase: "info", why })
+      })
+      world.history.append({ ...line, phase: "ok", seq: Number(body["seq"]), duplicate: body["duplicate"] === true })
+      told.set(id, { text, command })
+    })
+
+  const pull = Effect.gen(function* () {
+    const after = replies.at(-1)?.number ?? 0
+    const { body } = yield* insist(world, path(`replies?after=${after}&limit=1000`), {}, isOk)
+    for (const reply of (body["replies"] ?? []) as ReadonlyArray<Reply>) {
+      // Two pulls of one person may have asked at the same time.
+      if (reply.number <= (replies.at(-1)?.number ?? 0)) continue
+      replies.push(reply)
+      const known = toldBy(reply.text, reply)
+      // The demo agent names neither its run nor the messages; the wire does.
+      const told = known.run === undefined && reply.kind === "answer" ? { ...known, what: "answer" as const } : known
+      world.history.append({
+        op: "deliver",
+        phase: "ok",
+        by: `reader ${conversation}`,
+        channel: "http",
+        class: "pull",
+        conversation: `http/${conversation}`,
+        kind: "pull",
+        remoteId: String(reply.number),
+        key: reply.id,
+        ...told
+      })
+    }
+    return replies
+  })
+
+  const sees: Person["sees"] = (wanted) =>
+    Effect.flatMap(pull, (found) =>
+      wanted(found)
+        ? Effect.void
+        : Effect.andThen(
+            nap,
+            Effect.suspend(() => sees(wanted))
+          )
+    )
+
+  return {
+    conversation,
+    say,
+    sees,
+    pull,
+    insist: (path, asking, wanted) => insist(world, path, asking, wanted),
+    ended: (id) =>
+      Effect.map(
+        insist(world, path("messages?wait=2s"), { body: { text: told.get(id)?.text ?? "" }, key: id }, accepted),
+        ({ body }) => (typeof body["ended"] === "string" ? body["ended"] : undefined)
+      ),
+    told
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Level 1: exhaustive. A gateway is killed at every labelled boundary, the first time
+ * that it is come to (and in the long form the second and the third); chains of
+ * gateways die at the same place; the n-th call on the store's files fails, for every
+ * n until none does; and a gateway whose lock was taken away meets the one that took
+ * over. What remains is in the histories, and the checker judges each of them.
+ */
+import * as Effect from "effect/Effect"
+import type { Scope } from "effect/Scope"
+import { cpSync, mkdtempSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Bundle, bundled } from "../../world/bundle.ts"
+import type { Budget, Verdict } from "../Level.ts"
+import * as Tally from "../Tally.ts"
+import { live, type Lived } from "./lives.ts"
+import { owners } from "./owners.ts"
+import { chains, missing, type Point, singles } from "./points.ts"
+import { storage } from "./storage.ts"
+
+/** How many worlds are beside each other: boots wait for the disk, agents for their time. */
+const beside = 3
+/** A run that is given more than this has the long form. */
+const shortMillis = 120_000
+/** How long a world may take to come to rest, in milliseconds. */
+const bound = 45_000
+
+interface Level {
+  readonly budget: Budget
+  readonly bundle: Bundle
+  readonly tally: Tally.Tally
+  /** No further world: a broken promise was what was looked for. */
+  readonly over: () => boolean
+}
+
+/** What a world of this level gives to the checker. */
+export type World = Pick<Lived, "file" | "broken">
+
+/** Has a world judged; keeps its history where something is broken. */
+const judged = Effect.fnUntraced(function* (level: Level, name: string, world: World) {
+  const { budget, tally } = level
+  const from = tally.violations.length
+  const strange = world.broken.map((what) => `${name}: ${what}`)
+  const broken = yield* Tally.judge(tally, { history: world.file, seed: budget.seed, strange })
+  if (broken === 0) return
+  const kept = join(mkdtempSync(join(tmpdir(), "sluice-L1-")), "history.jsonl")
+  cpSync(world.file, kept)
+  tally.violations.splice(
+    from,
+    Infinity,
+    ...tally.violations.slice(from).map((one) => ({ ...one, what: `${name}: ${one.what}`, history: kept }))
+  )
+  budget.progress(`${name}: ${broken} broken; the history is in ${kept}`)
+})
+
+/** Runs and judges worlds beside each other. */
+const all = <A extends World>(
+  level: Level,
+  what: string,
+  worlds: ReadonlyArray<{ readonly name: string; readonly run: Effect.Effect<A, never, Scope> }>
+) =>
+  Effect.gen(function* () {
+    const began = performance.now()
+    const done = yield* Effect.forEach(
+      worlds,
+      ({ name, run }) =>
+        Effect.suspend(() =>
+          level.over() ? Effect.undefined : Effect.tap(run, (world) => judged(level, name, world)).pipe(Effect.scoped)
+        ),
+      { concurrency: beside }
+    )
+    const seconds = Math.round((performance.now() - began) / 1000)
+    level.budget.progress(`${what}: ${worlds.length} in ${seconds} s; ${Tally.line(level.tally)}`)
+    return done.filter((one) => one !== undefined)
+  })
+
+const pointsOf = ({ budget, bundle }: Level, points: ReadonlyArray<Point>) =>
+  points.map((point) => ({ name: point.name, run: live(bundle, budget.seed, point, bound) }))
+
+/** The world without a crash: which labels it comes to, and how often. */
+const whole = Effect.fnUntraced(function* (level: Level) {
+  const point: Point = { name: "no crash at a boundary", graves: [] }
+  const [lived] = yield* all(level, "without a grave", pointsOf(level, [point]))
+  const crossed = lived?.crossed ?? new Map<string, number>()
+  for (const label of missing(crossed)) {
+    const what = `nothing comes to the boundary ${label}: what people do must be extended`
+    level.tally.violations.push({ invariant: "harness", what, seed: level.budget.seed })
+  }
+  return crossed
+})
+
+/** Runs the level. */
+export const run = (budget: Budget): Effect.Effect<Verdict> =>
+  Effect.gen(function* () {
+    const tally = Tally.make("L1")
+    const bundle = yield* bundled
+    const over = () => budget.stopAtFirst && tally.violations.length > 0
+    const level: Level = { budget, bundle, tally, over }
+    const long = budget.millis > shortMillis
+    yield* all(level, "chains of crashes", pointsOf(level, chains))
+    yield* all(level, "two owners", owners(bundle, budget.seed, bound))
+    const crossed = over() ? new Map<string, number>() : yield* whole(level)
+    for (const nth of long ? [1, 2, 3] : [1]) {
+      const found = yield* all(level, `boundaries, time ${nth}`, pointsOf(level, singles(crossed, nth)))
+      for (const grave of found.flatMap(({ missed }) => missed)) {
+        // The first time comes in every world; later ones depend on what came together.
+        if (nth === 1) {
+          const what = `the gateway was to die at ${grave.label} and did not`
+          tally.violations.push({ invariant: "harness", what, seed: budget.seed })
+        } else tally.notes.push(`${grave.label} was not come to ${nth} times`)
+      }
+    }
+    if (!over())
+      tally.notes.push(
+        ...(yield* storage({ bundle, seed: budget.seed, long, bound }, (what, worlds) => all(level, what, worlds)))
+      )
+    return Tally.verdict(tally)
+  }).pipe(Effect.scoped)

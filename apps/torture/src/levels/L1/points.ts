@@ -1,0 +1,67 @@
+/**
+ * Which worlds there are: one for each label and the first, second and third time that
+ * it is come to, and chains in which one gateway after the other dies at the same
+ * place, because some promises are about the second and the third crash only.
+ */
+import { boundaries } from "../../../../../packages/runtime/src/internal/boundary.ts"
+import type { Grave } from "./lives.ts"
+
+/** A world of this level. */
+export interface Point {
+  readonly name: string
+  /** What people do; everything by default. */
+  readonly parts?: ReadonlyArray<string>
+  /** One gateway for each; another one follows and brings everything to its end. */
+  readonly graves: ReadonlyArray<Grave>
+  /** The first gateways, so many, are asked to stop as soon as the turn of the long message runs. */
+  readonly stops?: number
+}
+
+// While a round is held inside its transaction nothing more can be committed, so that standing there shows all that a
+// sudden death there would, and what was done too early besides.
+const lingering = 25
+
+/** A grave; inside a transaction the gateway lingers, so that what must not happen before the commit has the time to. */
+export const grave = (label: string, nth = 1): Grave => ({
+  label,
+  nth,
+  linger: label.startsWith("inside:") ? lingering : 0
+})
+
+/** The label and its hit in words. */
+const named = ({ label, nth }: Grave): string => (nth === 1 ? label : `${label}, time ${nth}`)
+
+/** One world for each label at its n-th crossing, where there is one. */
+export const singles = (crossed: ReadonlyMap<string, number>, nth: number): ReadonlyArray<Point> =>
+  boundaries
+    .filter((label) => (crossed.get(label) ?? 0) >= nth)
+    .map((label) => grave(label, nth))
+    .map((one) => ({ name: named(one), graves: [one] }))
+
+/** Labels that nothing came to. */
+export const missing = (crossed: ReadonlyMap<string, number>): ReadonlyArray<string> =>
+  boundaries.filter((label) => !crossed.has(label))
+
+const times = (count: number, label: string): ReadonlyArray<Grave> => Array.from({ length: count }, () => grave(label))
+
+/** Crashes of the same thing, one boot after the other. */
+export const chains: ReadonlyArray<Point> = [
+  // Three crashes set a turn aside; the fourth and fifth life must not run it.
+  { name: "a turn whose process always dies", parts: ["long"], graves: times(5, "before:settle") },
+  { name: "an answer that dies after it was sent", parts: ["resend"], graves: times(4, "send:after") },
+  { name: "an answer that dies before it is sent", parts: ["resend"], graves: times(3, "send:before") },
+  { name: "a held answer that dies after it was sent", parts: ["hold"], graves: times(2, "send:after") },
+  { name: "a keyed answer that dies after it was sent", parts: ["keyed"], graves: times(3, "send:after") },
+  { name: "an edit that dies after it was sent", parts: ["edit"], graves: times(4, "send:after") },
+  // Planned cuts are not crashes, however they end.
+  { name: "stops that are cut short", parts: ["long"], graves: times(4, "stop:intake"), stops: 4 },
+  // And a stop excuses nothing that comes after its boot.
+  {
+    name: "crashes after a stop that was cut short",
+    parts: ["long"],
+    graves: [grave("stop:intake"), ...times(5, "before:settle")],
+    stops: 1
+  },
+  { name: "boots that die before they resume", graves: [...times(2, "boot:resume"), grave("after:resume")] },
+  { name: "boots that die in their opening", graves: [grave("inside:open"), grave("after:open"), grave("boot:ready")] }
+]
