@@ -20,7 +20,7 @@ import { existsSync } from "node:fs"
 import process from "node:process"
 import type { Budget, Verdict } from "./levels/Level.ts"
 import { lastLine, span, verdictText } from "./verdict.ts"
-import { machine, runOf, writeDown } from "./verdictPage.ts"
+import { machine, type MutantOfRun, runOf, writeDown } from "./verdictPage.ts"
 
 type Name = Verdict["level"]
 
@@ -39,9 +39,9 @@ const levelsOf = (text: string): ReadonlyArray<Name> => {
 
 const flags = {
   levels: Flag.String("levels").pipe(
-    Flag.withDescription(`Levels to run: ${names.join(",")}`),
-    Flag.withDefault(names.join(",")),
-    Flag.mapTryCatch(levelsOf, (error) => (error instanceof Error ? error.message : String(error)))
+    Flag.withDescription(`Levels to run (${names.join(",")}; none with --mutants)`),
+    Flag.mapTryCatch(levelsOf, (error) => (error instanceof Error ? error.message : String(error))),
+    Flag.optional
   ),
   minutes: Flag.Finite("minutes").pipe(
     Flag.withDescription("Time for the levels that have no end of their own, together (10)"),
@@ -133,7 +133,7 @@ const runLevels = Effect.fnUntraced(function* (
   seed: number
 ): Effect.fn.Return<ReadonlyArray<Verdict>> {
   const tell = say(json)
-  tell(`seed ${seed}, levels ${levels.join(", ")}`)
+  if (levels.length > 0) tell(`seed ${seed}, levels ${levels.join(", ")}`)
   const parts = levels.filter((level) => fileOf(`levels/${level}`) !== undefined)
   const whole = parts.reduce((sum, level) => sum + shares[level], 0)
   const verdicts: Array<Verdict> = []
@@ -150,8 +150,14 @@ const runLevels = Effect.fnUntraced(function* (
 })
 
 /** What the mutants' runner gives: a report for people, the same as data, and whether each was caught. */
+interface Hunt {
+  readonly text: string
+  readonly found: ReadonlyArray<MutantOfRun>
+  readonly caught: boolean
+}
+
 interface MutantsModule {
-  readonly run: (budget: Budget) => Effect.Effect<{ readonly text: string; readonly caught: boolean }>
+  readonly run: (budget: Budget) => Effect.Effect<Hunt>
 }
 
 const runMutants = Effect.fnUntraced(function* (budget: Budget) {
@@ -173,18 +179,25 @@ const commandLine = (): string => {
 const torture = Command.make("torture", flags, (given) =>
   Effect.gen(function* () {
     const seed = Option.getOrElse(given.seed, () => Math.floor(Math.random() * 2 ** 32))
-    const verdicts = yield* runLevels(given, seed)
     const { json, minutes, stopAtFirst } = given
+    const levels = Option.getOrElse(given.levels, () => (given.mutants ? [] : names))
+    const verdicts = yield* runLevels({ levels, minutes, stopAtFirst, json }, seed)
     const budget = { seed, millis: minutes * 60_000, stopAtFirst, progress: say(json) }
     const mutants = given.mutants ? yield* runMutants(budget) : undefined
     // Nothing run is nothing proved.
     const ran = verdicts.length > 0 || mutants !== undefined
     const kept = ran && verdicts.every(({ violations }) => violations.length === 0) && mutants?.caught !== false
     if (json) process.stdout.write(`${JSON.stringify({ seed, kept, levels: verdicts, mutants })}\n`)
-    else process.stdout.write(`${[mutants?.text ?? "", verdictText(verdicts)].join("\n")}\n`)
+    else {
+      const texts = [
+        ...(mutants === undefined ? [] : [mutants.text]),
+        ...(levels.length > 0 ? [verdictText(verdicts)] : [])
+      ]
+      process.stdout.write(`\n${texts.join("\n\n")}\n`)
+    }
     if (given.write) {
       const about = { command: commandLine(), date: new Date().toISOString().slice(0, 10), machine: machine(), seed }
-      writeDown(runOf(verdicts, about))
+      writeDown(runOf(verdicts, about, mutants?.found))
     }
     process.exitCode = kept ? 0 : 1
   })

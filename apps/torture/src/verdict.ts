@@ -127,9 +127,9 @@ export const lastLine = (verdicts: ReadonlyArray<Verdict>): string => {
 
 /** The verdict for a terminal. */
 export const verdictText = (verdicts: ReadonlyArray<Verdict>): string => {
+  if (verdicts.length === 0) return "NOTHING was run, and nothing is proved"
   const times = timeRows(timesOf(verdicts))
   return [
-    "",
     ...aligned(levelRows(verdicts), new Set([1, 3, 4, 5, 6, 7, 8])),
     ...(times.length > 1 ? ["", ...aligned(times, new Set([1, 2, 3, 4]))] : []),
     ...verdicts.flatMap(({ level, notes }) =>

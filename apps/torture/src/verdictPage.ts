@@ -31,6 +31,19 @@ export interface TimeOfRun {
   readonly max: number
 }
 
+/** What became of a mutant: a fault that was put into a copy of the source. */
+export interface MutantOfRun {
+  readonly name: string
+  /** The promise that it breaks, in words. */
+  readonly breaks: string
+  readonly caught: boolean
+  /** The level and the invariant that saw it, and after how many of its runs and kills. */
+  readonly level?: string
+  readonly invariant?: string
+  readonly runs?: number
+  readonly kills?: number
+}
+
 /** One run as it is written down. */
 export interface Run {
   /** The day, `2026-11-21`. */
@@ -40,6 +53,7 @@ export interface Run {
   readonly seed: number
   readonly levels: ReadonlyArray<LevelOfRun>
   readonly times: Readonly<Record<string, TimeOfRun>>
+  readonly mutants?: ReadonlyArray<MutantOfRun>
 }
 
 /** What it runs on, in words. */
@@ -49,12 +63,23 @@ export const machine = (): string => {
   return `${cpus().length} cores of ${model}, ${memory} GB, ${process.platform} ${process.arch}, Node ${process.version}`
 }
 
+/** What of a mutant is written down. */
+const figures = ({ breaks, caught, invariant, kills, level, name, runs }: MutantOfRun): MutantOfRun => ({
+  ...{ name, breaks, caught },
+  ...(level === undefined ? {} : { level }),
+  ...(invariant === undefined ? {} : { invariant }),
+  ...(runs === undefined ? {} : { runs }),
+  ...(kills === undefined ? {} : { kills })
+})
+
 /** A run's figures from its verdicts. */
 export const runOf = (
   verdicts: ReadonlyArray<Verdict>,
-  about: Pick<Run, "command" | "date" | "machine" | "seed">
+  about: Pick<Run, "command" | "date" | "machine" | "seed">,
+  mutants: ReadonlyArray<MutantOfRun> = []
 ): Run => ({
   ...about,
+  ...(mutants.length === 0 ? {} : { mutants: mutants.map(figures) }),
   levels: verdicts.map(({ acknowledged, duplicated, kills, level, lost, orderFaults, runs, sent, violations }) => ({
     ...{ level, runs, kills, sent, acknowledged, lost, duplicated, orderFaults },
     broken: violations.length
@@ -131,6 +156,29 @@ const timeTable = (runs: ReadonlyArray<Run>): ReadonlyArray<string> => {
   ]
 }
 
+/** The newest hunt of each mutant. */
+const mutantTable = (runs: ReadonlyArray<Run>): ReadonlyArray<string> => {
+  const newest = new Map(runs.flatMap(({ mutants = [] }) => mutants.map((one) => [one.name, one] as const)))
+  if (newest.size === 0) return []
+  const mutants = [...newest.values()].toSorted((a, b) => a.name.localeCompare(b.name))
+  const caught = mutants.filter((one) => one.caught).length
+  return [
+    "",
+    `${caught} of ${mutants.length} mutants caught, each in the newest run that had it:`,
+    "",
+    row(["mutant", "breaks", "caught by", "runs", "kills"]),
+    "|---|---|---|--:|--:|",
+    ...mutants.map(({ breaks, caught, invariant, kills, level, name, runs }) =>
+      row([
+        name,
+        breaks,
+        caught ? `${level} (${invariant})` : "**nobody**",
+        ...[runs, kills].map((one) => grouped(one ?? 0))
+      ])
+    )
+  ]
+}
+
 /** The block of the page. */
 export const block = (runs: ReadonlyArray<Run>): string => {
   const days = runs.map(({ date }) => date).toSorted()
@@ -141,7 +189,8 @@ export const block = (runs: ReadonlyArray<Run>): string => {
     `Commands: ${commands.map((command) => `\`${command}\``).join(", ")}. Seeds: ${runs.map(({ seed }) => seed).join(", ")}.`,
     "",
     ...levelTable(summed(runs)),
-    ...timeTable(runs)
+    ...timeTable(runs),
+    ...mutantTable(runs)
   ].join("\n")
 }
 
