@@ -36,6 +36,8 @@ export interface Options {
   /** Names of mutants, or parts of them; all by default. */
   readonly only?: ReadonlyArray<string>
   readonly progress: (line: string) => void
+  /** Ends the level that runs and everything that it started. */
+  readonly signal?: AbortSignal
 }
 
 /** Minutes that a level gets to catch a mutant; the exhaustive ones take what they need. */
@@ -61,7 +63,7 @@ const verdictIn = (out: string): Verdict | undefined => {
 const lastWords = (text: string): string => text.trim().split("\n").slice(-3).join(" | ")
 
 /** Runs a level in a copy; what it printed as its verdict, or why there is none. */
-const runLevel = (copy: string, level: string, { seed }: Options): Promise<Verdict | string> =>
+const runLevel = (copy: string, level: string, { seed, signal: abort }: Options): Promise<Verdict | string> =>
   new Promise((resolve) => {
     const length = minutes[level] ?? 1
     const child = spawn(
@@ -76,9 +78,13 @@ const runLevel = (copy: string, level: string, { seed }: Options): Promise<Verdi
     let err = ""
     child.stdout.on("data", (data: Buffer) => (out += data.toString("utf8")))
     child.stderr.on("data", (data: Buffer) => (err = (err + data.toString("utf8")).slice(-2000)))
-    const timer = setTimeout(() => child.kill("SIGKILL"), Math.max(length, 1) * 60_000 * patience)
+    // It closes what it has opened: its gateways must not stay behind.
+    const end = () => void child.kill("SIGTERM")
+    abort?.addEventListener("abort", end)
+    const timer = setTimeout(end, Math.max(length, 1) * 60_000 * patience)
     child.once("close", (code, signal) => {
       clearTimeout(timer)
+      abort?.removeEventListener("abort", end)
       resolve(verdictIn(out) ?? `${level} ended with ${code ?? signal} and without a verdict: ${lastWords(err)}`)
     })
   })
@@ -86,6 +92,10 @@ const runLevel = (copy: string, level: string, { seed }: Options): Promise<Verdi
 /** What of a verdict shows the mutant: a broken promise, the expected one before any other. */
 const shown = ({ violations }: Verdict, { invariant }: Mutant) =>
   violations.find((one) => one.invariant === invariant) ?? violations.find((one) => one.invariant !== "harness")
+
+/** What a level did that caught nothing; one that could not go on has looked at nothing. */
+const nothingIn = ({ level, runs, violations }: Verdict): string =>
+  [`${level} saw nothing in ${runs} runs`, ...violations.slice(0, 2).map(({ what }) => what.slice(0, 400))].join(": ")
 
 /** Puts one mutant into a copy and looks for it. */
 const hunt = async (mutant: Mutant, options: Options): Promise<Caught> => {
@@ -101,7 +111,7 @@ const hunt = async (mutant: Mutant, options: Options): Promise<Caught> => {
       const verdict = await runLevel(copy, level, options)
       const found = typeof verdict === "string" ? undefined : shown(verdict, mutant)
       if (typeof verdict === "string" || found === undefined) {
-        missed.push(typeof verdict === "string" ? verdict : `${level} saw nothing in ${verdict.runs} runs`)
+        missed.push(typeof verdict === "string" ? verdict : nothingIn(verdict))
         options.progress(`${mutant.name}: ${missed.at(-1)}`)
         continue
       }
@@ -127,6 +137,7 @@ export const runMutants = async (options: Options): Promise<ReadonlyArray<Caught
   )
   const found: Array<Caught> = []
   for (const mutant of chosen) {
+    if (options.signal?.aborted === true) break
     const one = await hunt(mutant, options)
     found.push(one)
     options.progress(lineOf(one))
@@ -165,6 +176,6 @@ export const table = (found: ReadonlyArray<Caught>): string => {
 /** Runs all mutants: the table, the same as data, and whether each was caught. */
 export const run = ({ progress, seed }: Budget) =>
   Effect.map(
-    Effect.promise(() => runMutants({ seed, progress: (line) => progress(`mutants  ${line}`) })),
+    Effect.promise((signal) => runMutants({ seed, signal, progress: (line) => progress(`mutants  ${line}`) })),
     (found) => ({ text: table(found), found, caught: found.length > 0 && found.every(({ caught }) => caught) })
   )

@@ -15,7 +15,7 @@ import type { Budget, Verdict } from "../Level.ts"
 import * as Tally from "../Tally.ts"
 import { live, type Lived } from "./lives.ts"
 import { owners } from "./owners.ts"
-import { chains, missing, type Point, singles } from "./points.ts"
+import { apart, chains, missing, named, type Point, singles, together } from "./points.ts"
 import { storage } from "./storage.ts"
 
 /** How many worlds are beside each other: boots wait for the disk, agents for their time. */
@@ -89,6 +89,26 @@ const whole = Effect.fnUntraced(function* (level: Level) {
   return crossed
 })
 
+/** Deaths at every label: the first time that it is come to, together in the short form; then the second and third. */
+const boundaries = Effect.fnUntraced(function* (level: Level, long: boolean) {
+  const { budget, tally } = level
+  const crossed = yield* whole(level)
+  const missedIn = (found: ReadonlyArray<Lived>) => found.flatMap(({ missed }) => missed)
+  const first = yield* all(level, "boundaries", pointsOf(level, long ? singles(crossed, 1) : together(crossed)))
+  // An earlier death may have ended what would have come there: then it has a world of its own.
+  const missed = missedIn(first)
+  const again = missed.length === 0 ? [] : yield* all(level, "boundaries alone", pointsOf(level, apart(missed)))
+  for (const grave of missedIn(again)) {
+    const what = `the gateway was to die at ${named(grave)} and did not`
+    tally.violations.push({ invariant: "harness", what, seed: budget.seed })
+  }
+  for (const nth of long ? [2, 3] : []) {
+    const found = yield* all(level, `boundaries, time ${nth}`, pointsOf(level, singles(crossed, nth)))
+    // How often one comes there depends on what comes together.
+    tally.notes.push(...missedIn(found).map((grave) => `nothing came to ${named(grave)}`))
+  }
+})
+
 /** Runs the level. */
 export const run = (budget: Budget): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
@@ -99,20 +119,10 @@ export const run = (budget: Budget): Effect.Effect<Verdict> =>
     const long = budget.millis > shortMillis
     yield* all(level, "chains of crashes", pointsOf(level, chains))
     yield* all(level, "two owners", owners(bundle, budget.seed, bound))
-    const crossed = over() ? new Map<string, number>() : yield* whole(level)
-    for (const nth of long ? [1, 2, 3] : [1]) {
-      const found = yield* all(level, `boundaries, time ${nth}`, pointsOf(level, singles(crossed, nth)))
-      for (const grave of found.flatMap(({ missed }) => missed)) {
-        // The first time comes in every world; later ones depend on what came together.
-        if (nth === 1) {
-          const what = `the gateway was to die at ${grave.label} and did not`
-          tally.violations.push({ invariant: "harness", what, seed: budget.seed })
-        } else tally.notes.push(`${grave.label} was not come to ${nth} times`)
-      }
+    if (!over()) yield* boundaries(level, long)
+    if (!over()) {
+      const given = { bundle, seed: budget.seed, long, bound }
+      tally.notes.push(...(yield* storage(given, (what, worlds) => all(level, what, worlds))))
     }
-    if (!over())
-      tally.notes.push(
-        ...(yield* storage({ bundle, seed: budget.seed, long, bound }, (what, worlds) => all(level, what, worlds)))
-      )
     return Tally.verdict(tally)
   }).pipe(Effect.scoped)

@@ -29,14 +29,35 @@ export const grave = (label: string, nth = 1): Grave => ({
 })
 
 /** The label and its hit in words. */
-const named = ({ label, nth }: Grave): string => (nth === 1 ? label : `${label}, time ${nth}`)
+export const named = ({ label, nth }: Grave): string => (nth === 1 ? label : `${label}, time ${nth}`)
+
+const pointOf = (...graves: ReadonlyArray<Grave>): Point => ({ name: graves.map(named).join(", then "), graves })
+
+/** One world for each grave. */
+export const apart = (graves: ReadonlyArray<Grave>): ReadonlyArray<Point> => graves.map((one) => pointOf(one))
 
 /** One world for each label at its n-th crossing, where there is one. */
 export const singles = (crossed: ReadonlyMap<string, number>, nth: number): ReadonlyArray<Point> =>
-  boundaries
-    .filter((label) => (crossed.get(label) ?? 0) >= nth)
-    .map((label) => grave(label, nth))
-    .map((one) => ({ name: named(one), graves: [one] }))
+  apart(boundaries.filter((label) => (crossed.get(label) ?? 0) >= nth).map((label) => grave(label, nth)))
+
+const ofBoot = (label: string) => /^boot:|:open$/.test(label)
+const ofStop = (label: string) => /^stop:|:(premark|report)$/.test(label)
+
+/**
+ * Each label once, in fewer worlds: one that every boot comes to, one that something comes to while people do what
+ * they do, one that every stop comes to, each in a life of its own.
+ */
+export const together = (crossed: ReadonlyMap<string, number>): ReadonlyArray<Point> => {
+  const known = boundaries.filter((label) => crossed.has(label))
+  const boots = known.filter(ofBoot)
+  const stops = known.filter(ofStop)
+  const others = known.filter((label) => !ofBoot(label) && !ofStop(label))
+  return Array.from({ length: Math.max(boots.length, stops.length, others.length) }, (_, index) =>
+    pointOf(
+      ...[boots[index], others[index], stops[index]].flatMap((label) => (label === undefined ? [] : [grave(label)]))
+    )
+  )
+}
 
 /** Labels that nothing came to. */
 export const missing = (crossed: ReadonlyMap<string, number>): ReadonlyArray<string> =>
