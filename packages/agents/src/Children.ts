@@ -251,7 +251,7 @@ export const orphans = Effect.fnUntraced(function* (boot: {
           grace: defaultGrace,
           killed: ({ pid, signal }) => Effect.logInfo("killed a process of an earlier run", { pid, signal })
         }),
-        gone: Effect.asVoid(kin.gone(Infinity))
+        gone: Effect.asVoid(kin.gone(Effect.succeed(Infinity)))
       }
     ]
   })

@@ -188,6 +188,22 @@ describe("the stop ladder", () => {
     ).pipe(Effect.provideService(Agent.StopBudget, Effect.succeed(0)))
   )
 
+  it.live("S11: a stop that begins while a child is let go of shortens what it is waited for", () => {
+    let asked = 0
+    // Time without end when the ladder begins, a fifth of a second from then on.
+    const budget = Effect.sync(() => (asked++ === 0 ? Infinity : 200))
+    return Effect.scoped(
+      Effect.gen(function* () {
+        const { start, close, killed } = yield* roomOf("hurried", { ask: 0, term: "60 seconds", kill: "500 millis" })
+        const child = yield* start({ argv: ["/bin/sh", "-c", 'trap "" TERM; echo ready; exec sleep 300'] })
+        yield* lineOf(child)
+        const took = yield* elapsed(close)
+        assert.deepStrictEqual(killed, [{ pid: child.pid, signal: "SIGKILL" }])
+        assert.isBelow(took, 30_000)
+      })
+    ).pipe(Effect.provideService(Agent.StopBudget, budget))
+  })
+
   it("fits its waits into what is left, and always leaves time to see the last signal work", () => {
     const grace = Children.defaultGrace
     assert.deepStrictEqual(fit(grace, Infinity), { ask: 500, term: 2000, kill: 500 })

@@ -79,7 +79,8 @@ export interface OpenAgent<R = never> {
  * How many milliseconds are left for letting go of an agent, read at the moment
  * it is interrupted: `Infinity` unless the gateway is stopping. The pipeline
  * provides it around `open` and `answer`; an agent whose processes take time to
- * end shortens its own waits to it.
+ * end shortens its own waits to it, and asks again while it waits, because a stop
+ * may begin meanwhile.
  */
 export const StopBudget: Context.Reference<Effect.Effect<number>> = Context.Reference(
   "@sluice/runtime/Agent/StopBudget",

@@ -67,8 +67,8 @@ export interface Kin {
   readonly look: (rootEnds?: boolean) => ReadonlyArray<ProcessTable.Entry>
   /** Looks and sends the signal in one step, so that nothing can end and be replaced in between; says who got it. */
   readonly signal: (...names: ReadonlyArray<NodeJS.Signals>) => ReadonlyArray<ProcessTable.Entry>
-  /** Waits until nobody lives or `millis` have passed; says whether all are gone. `stir` wakes it early. */
-  readonly gone: (millis: number, stir?: Effect.Effect<void>) => Effect.Effect<boolean>
+  /** Waits until nobody lives or `millis` (asked again and again) have passed; says whether all are gone. `stir` wakes it early. */
+  readonly gone: (millis: Effect.Effect<number>, stir?: Effect.Effect<void>) => Effect.Effect<boolean>
 }
 
 const signalAll = (
@@ -89,7 +89,7 @@ const signalAll = (
 /** Asks again and again, at growing intervals and at once when `stir` completes, until all are gone or time is up. */
 const untilGone = Effect.fnUntraced(function* (
   allGone: () => boolean,
-  millis: number,
+  millis: Effect.Effect<number>,
   stir: Effect.Effect<void> | undefined
 ) {
   const clock = yield* Clock.Clock
@@ -97,7 +97,7 @@ const untilGone = Effect.fnUntraced(function* (
   let early = stir
   let pause = 2
   while (!allGone()) {
-    const left = millis - Number(clock.monotonicTimeNanosUnsafe() - began) / 1e6
+    const left = (yield* millis) - Number(clock.monotonicTimeNanosUnsafe() - began) / 1e6
     if (left <= 0) return false
     const wait = Effect.sleep(Math.min(pause, left))
     const woken = yield* early === undefined

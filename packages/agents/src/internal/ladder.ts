@@ -4,6 +4,7 @@
  * steps would like, the waits shrink and the last step still happens.
  */
 import * as Agent from "@sluice/runtime/Agent"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Kin } from "./kin.ts"
@@ -39,6 +40,22 @@ export const fit = (
   return { ask: forAsk, term: Math.min(term, before - forAsk), kill: forKill }
 }
 
+/** The waits of one ladder. A stop that begins while it is climbed leaves less time than there was: then they shrink. */
+const waitsOf = (grace: Grace, budget: Effect.Effect<number>, clock: Clock.Clock) => {
+  let until = Infinity
+  let waits = fit(grace, Infinity)
+  return (step: keyof Grace): Effect.Effect<number> =>
+    Effect.map(budget, (left) => {
+      const end = Number(clock.monotonicTimeNanosUnsafe()) / 1e6 + left
+      // Time that passes is no news, a nearer end is.
+      if (end < until - 1) {
+        until = end
+        waits = fit(grace, left)
+      }
+      return waits[step]
+    })
+}
+
 /** Ends a program and its kin. Does nothing when all are gone already. */
 export const descend = Effect.fnUntraced(function* (
   kin: Kin,
@@ -52,21 +69,23 @@ export const descend = Effect.fnUntraced(function* (
   }
 ) {
   if (kin.look().length === 0) return
-  const budget = yield* Agent.StopBudget
-  const wait = fit(options.grace, yield* budget)
+  const wait = waitsOf(options.grace, yield* Agent.StopBudget, yield* Clock.Clock)
   if (options.ask !== undefined) {
     yield* options.ask
-    if (yield* kin.gone(wait.ask, options.stir)) return
+    if (yield* kin.gone(wait("ask"), options.stir)) return
   }
   // A stopped process keeps SIGTERM waiting until it goes on.
   kin.signal("SIGTERM", "SIGCONT")
-  if (yield* kin.gone(wait.term, options.stir)) return
+  if (yield* kin.gone(wait("term"), options.stir)) return
   const killed = new Set<number>()
   // Twice: what was forked while the table was read is not in the first round.
   let left = true
   for (let round = 0; left && round < 2; round++) {
     for (const entry of kin.signal("SIGKILL")) killed.add(entry.pid)
-    left = !(yield* kin.gone(wait.kill / 2, options.stir))
+    left = !(yield* kin.gone(
+      Effect.map(wait("kill"), (millis) => millis / 2),
+      options.stir
+    ))
   }
   for (const pid of killed) yield* options.killed({ pid, signal: "SIGKILL" })
   if (left) {
