@@ -220,11 +220,14 @@ export class People {
         })
       )
     )
+    let ended = false
+    // A journal that has failed ends it before it is here.
     const fiber = life.fork(read, () => {
-      if (this.#reading.get(peer) !== fiber) return
+      ended = true
       this.#reading.delete(peer)
       time.timer(outside, 1000, () => this.#read(peer))
     })
+    if (ended) return
     this.#reading.set(peer, fiber)
     if (random.chance(weather())) time.timer(life, random.int(1, 5000), () => fiber.interruptUnsafe())
   }
