@@ -24,7 +24,7 @@ import { machine, type MutantOfRun, runOf, writeDown } from "./verdictPage.ts"
 
 type Name = Verdict["level"]
 
-/** The levels by name, with their part of the time; an exhaustive one takes what it needs. */
+/** The levels by name, with their part of the time. An exhaustive one has none: it is told the length of the whole. */
 const shares: Readonly<Record<Name, number>> = { L0: 1, L1: 0, L2: 4, L3: 2, L4: 1 }
 const names = Object.keys(shares) as ReadonlyArray<Name>
 
@@ -138,7 +138,8 @@ const runLevels = Effect.fnUntraced(function* (
   const whole = parts.reduce((sum, level) => sum + shares[level], 0)
   const verdicts: Array<Verdict> = []
   for (const level of levels) {
-    const millis = Math.round((minutes * 60_000 * shares[level]) / Math.max(1, whole))
+    const part = shares[level] === 0 ? 1 : shares[level] / whole
+    const millis = Math.round(minutes * 60_000 * part)
     const progress = (line: string) => tell(`${level}  ${line}`)
     const verdict = yield* runLevel(level, { seed, millis, stopAtFirst, progress })
     if (verdict === undefined) continue

@@ -8,7 +8,7 @@
 export interface Budget {
   /** Repeats the run where the level can; printed with every failure. */
   readonly seed: number
-  /** About how long to go on, in milliseconds; a level that is exhaustive takes what it needs. */
+  /** About how long to go on, in milliseconds; a level that is exhaustive takes what it needs, and is given the whole. */
   readonly millis: number
   /** Stop at the first broken promise: for mutants. */
   readonly stopAtFirst: boolean
