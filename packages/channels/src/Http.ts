@@ -68,6 +68,8 @@ export interface Options<RS = never, RR = never> {
   readonly stallAfter?: Duration.Input
   /** Clients that wait or stream at the same time; 1024. */
   readonly maxReaders?: number
+  /** Characters that wait for readers of events, all together; beyond it the slowest reader is disconnected. 16 Mi. */
+  readonly maxUnread?: number
   /** Messages of one sender: 50 a second and 200 at once; `false` is no limit. */
   readonly senderRate?: Rate | false
   /** Messages and posts together: 5,000 a second and 10,000 at once; `false` is no limit. */
@@ -95,7 +97,8 @@ const settingsOf = (options: Options<never, never>): Settings => ({
   maxWait: millis(options.maxWait, 120_000),
   heartbeat: millis(options.heartbeat, 15_000),
   stallAfter: millis(options.stallAfter, 60_000),
-  maxReaders: options.maxReaders ?? 1024
+  maxReaders: options.maxReaders ?? 1024,
+  maxUnread: options.maxUnread ?? 16_777_216
 })
 
 const conversation = "/v1/conversations/:conversation"

@@ -151,6 +151,29 @@ describe("events", () => {
     })
   )
 
+  it.live("C9, W4: what waits for readers is bounded over all of them: the slowest goes, who reads stays", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ maxUnread: 500_000 })
+      const idle = yield* connect(server)
+      yield* idle.write(head("GET", "/v1/conversations/lee/events"))
+      yield* server.memory.reply("lee", { text: `${"a".repeat(300_000)} read` })
+      yield* idle.until(" read")
+      const deaf = yield* connect(server)
+      yield* deaf.write(head("GET", path))
+      yield* deaf.until("event: ready")
+      yield* deaf.stopReading
+      // More than the sockets hold between them. Alone it may wait: there is nobody slower.
+      for (let index = 0; index < 60; index++) yield* server.memory.reply("kim", { text: "x".repeat(250_000) })
+      const other = yield* connect(server)
+      yield* other.write(head("GET", "/v1/conversations/ann/events"))
+      yield* server.memory.reply("ann", { text: "all three" })
+      yield* has(other, "all three")
+      yield* server.memory.readers(2)
+      yield* server.memory.reply("lee", { text: "still here" })
+      yield* has(idle, "still here")
+    })
+  )
+
   it.effect("a reader that has nothing to read for long is not disconnected: it takes the heartbeats", () =>
     Effect.gen(function* () {
       const server = yield* serve({ heartbeat: "1 second", stallAfter: "10 seconds" })

@@ -7,6 +7,7 @@
  */
 import type { Progress, Reply, Transient } from "@sluice/runtime/Message"
 import { Invalid } from "@sluice/runtime/Message"
+import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,11 +15,13 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { replyJson } from "./messages.ts"
 import { seconds } from "./problems.ts"
 import { duration, type Param, whole, wrongPlainName } from "./requests.ts"
+import type { Reader } from "./unread.ts"
 import { crowded, json, peer, type Route, type Serving } from "./serving.ts"
 
 type Needs = HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams
@@ -117,23 +120,38 @@ const replyPiece = (reply: Reply): Piece => ({
   number: reply.number
 })
 
-const eventStream = (serving: Serving, conversation: string, after: number, latest: number, took: () => void) => {
+const eventStream = (
+  serving: Serving,
+  conversation: string,
+  after: number,
+  latest: number,
+  reader: Reader,
+  took: () => void
+) => {
   const { handle, settings } = serving
+  const made = <P extends Piece>(piece: P): P => {
+    reader.made(piece.text.length)
+    return piece
+  }
   const late = serving.isStopping
   let sent = after
   // One by one: a page is encoded as it is taken, not whole for a reader that takes nothing.
-  const replies: Stream.Stream<Piece, Transient> = handle
-    .replies(peer(conversation), after)
-    .pipe(Stream.rechunk(1), Stream.map(replyPiece))
-  const progress = Stream.map(handle.progress(peer(conversation)), (happened): Piece => ({
-    text: progressEvent(happened)
-  }))
-  const beats = Stream.map(Stream.tick(settings.heartbeat), (): Piece => ({ text: ": \n\n" }))
+  const replies: Stream.Stream<Piece, Transient> = handle.replies(peer(conversation), after).pipe(
+    Stream.rechunk(1),
+    Stream.map((reply) => made(replyPiece(reply)))
+  )
+  const progress = Stream.map(handle.progress(peer(conversation)), (happened): Piece =>
+    made({ text: progressEvent(happened) })
+  )
+  const beats = Stream.map(Stream.tick(settings.heartbeat), (): Piece => made({ text: ": \n\n" }))
   // what the drain's last turn said was committed a moment before the listener goes
   const rest = Stream.paginate(undefined, () =>
     Effect.map(handle.page(peer(conversation), { after: sent, limit: pages.max }), ({ latest, replies }) => {
       sent = replies.at(-1)?.number ?? latest
-      return [replies.map(replyPiece), sent < latest ? Option.some(undefined) : Option.none()] as const
+      return [
+        replies.map((reply) => made(replyPiece(reply))),
+        sent < latest ? Option.some(undefined) : Option.none()
+      ] as const
     })
   )
   const live = Stream.mergeAll([replies, progress, beats], { concurrency: "unbounded", bufferSize: 4 }).pipe(
@@ -146,14 +164,26 @@ const eventStream = (serving: Serving, conversation: string, after: number, late
     // the client comes back with its last number; why it was sent away is for the log
     Stream.catchCause((cause) => Stream.drain(Stream.fromEffect(Effect.logInfo("A stream of replies ended", cause))))
   )
-  const stopping = Stream.succeed(event("stopping", { note: "messages are safe; come back with the last number" }))
-  return Stream.succeed(event("ready", { after, latest, ...(late ? { stopping: true } : {}) }, after)).pipe(
+  const say = (text: string) => Stream.sync(() => made({ text }).text)
+  const stopping = say(event("stopping", { note: "messages are safe; come back with the last number" }))
+  const texts = say(event("ready", { after, latest, ...(late ? { stopping: true } : {}) }, after)).pipe(
     Stream.concat(late ? Stream.concat(stopping, live) : live),
     Stream.concat(late ? Stream.empty : Stream.filter(stopping, () => serving.isStopping)),
-    Stream.tap(() => Effect.sync(took)),
-    Stream.encodeText
+    Stream.tap(() => Effect.sync(took))
   )
+  return Stream.encodeText(Stream.transformPull(texts, (pull) => Effect.succeed(counting(pull, reader))))
 }
+
+/** The next texts are asked for when the ones before were written and the socket has taken them. */
+const counting = <E, D, R>(pull: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E, D, R>, reader: Reader) =>
+  Effect.suspend(() => {
+    reader.asked()
+    return Effect.tap(pull, (texts) =>
+      Effect.sync(() => reader.given(texts.reduce((sum, text) => sum + text.length, 0)))
+    )
+  })
+
+const tooSlow = "A reader of events was disconnected: too much waits for readers that take nothing"
 
 /** GET /v1/conversations/{conversation}/events */
 export const events = (serving: Serving): Route<Needs | Scope.Scope> =>
@@ -164,10 +194,15 @@ export const events = (serving: Serving): Route<Needs | Scope.Scope> =>
     if (from instanceof Invalid) return yield* from
     if (!serving.enter()) return yield* crowded
     serving.beginStream()
+    const reader = yield* Effect.withFiber((fiber) =>
+      Effect.sync(() => serving.unread.enter(() => fiber.interruptUnsafe()))
+    )
     yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
+        reader.leave()
         serving.leave()
         serving.endStream()
+        return reader.isDropped() ? Effect.logWarning(tooSlow) : Effect.void
       })
     )
     const { latest } = yield* serving.handle.page(peer(conversation), { after: 0, limit: 1 })
@@ -175,7 +210,8 @@ export const events = (serving: Serving): Route<Needs | Scope.Scope> =>
     let last = clock.monotonicTimeNanosUnsafe()
     yield* disconnectStalled(serving, () => last)
     const after = from === "latest" ? latest : from
-    const stream = eventStream(serving, conversation, after, latest, () => (last = clock.monotonicTimeNanosUnsafe()))
+    const took = () => (last = clock.monotonicTimeNanosUnsafe())
+    const stream = eventStream(serving, conversation, after, latest, reader, took)
     return HttpServerResponse.stream(stream, {
       contentType: "text/event-stream",
       headers: { "cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff" }

@@ -14,6 +14,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Latch from "effect/Latch"
 import type { Limits } from "./buckets.ts"
 import { Rejection } from "./problems.ts"
+import { Unread } from "./unread.ts"
 
 /** The bounds of a channel, in bytes, milliseconds and counts. */
 export interface Settings {
@@ -23,6 +24,8 @@ export interface Settings {
   readonly heartbeat: number
   readonly stallAfter: number
   readonly maxReaders: number
+  /** Characters that readers of events have not taken, all together. */
+  readonly maxUnread: number
 }
 
 /** How long a client is asked to wait while the gateway stops and starts. */
@@ -34,6 +37,7 @@ export class Serving {
   readonly attachments: Attachments["Service"]
   readonly settings: Settings
   readonly limits: Limits
+  readonly unread: Unread
   readonly stopping = Deferred.makeUnsafe<void>()
   readonly closing = Deferred.makeUnsafe<void>()
   /** Requests whose body is still on its way: nothing of them is stored. */
@@ -51,6 +55,7 @@ export class Serving {
     this.attachments = attachments
     this.settings = settings
     this.limits = limits
+    this.unread = new Unread(settings.maxUnread)
   }
 
   get isStopping(): boolean {
