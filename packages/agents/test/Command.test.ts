@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import * as Children from "../src/Children.ts"
 import * as Command from "../src/Command.ts"
 import { execFileSync } from "node:child_process"
+import { existsSync, writeFileSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { file, folder, node } from "./processes.ts"
 
@@ -31,6 +32,16 @@ const failure = (options: Command.Options, turn?: Turn) =>
     reason,
     cause: cause as Command.ProgramFailed
   }))
+
+/** Blocks the loop where timers are served next and only then the pipes, as after a long write to the disk. */
+const standStill = (millis: number, first: () => void) =>
+  Effect.callback<void>((resume) => {
+    setImmediate(() => {
+      first()
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+      resume(Effect.void)
+    })
+  })
 
 describe("the document", () => {
   it.live("is one line of JSON that holds the whole turn, and then the input ends", () =>
@@ -121,6 +132,28 @@ describe("the answer", () => {
       assert.strictEqual(yield* answer(sh("printf 'a\\377\\376b\\303'")), "a\ufffd\ufffdb\ufffd")
       assert.strictEqual(yield* answer(sh("head -c 1000 /dev/zero | tr '\\0' '\\377'")), "\ufffd".repeat(1000))
     })
+  )
+
+  it.live("C8: is not lost when the gateway stands still for seconds after the program's end", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      // What it leaves behind holds the output open, and says its last word while nobody can listen.
+      const script = '(while [ ! -e "$1/go" ]; do printf .; sleep 0.05; done; printf " the end") & printf "$$ "'
+      const said = yield* Deferred.make<number>()
+      const agent = yield* Command.make({ grace, ...sh(script, place) }).open(sessionOf({ instance: "command" }))
+      const fiber = yield* agent.answer(turnOf(["hi"])).pipe(
+        Stream.tap((event) =>
+          event._tag === "Text" ? Deferred.succeed(said, Number(event.delta.split(" ")[0])) : Effect.void
+        ),
+        Stream.runCollect,
+        Effect.forkChild({ startImmediately: true })
+      )
+      const pid = yield* Deferred.await(said)
+      // Reaped: its end has been seen, and what is still on its way is waited for.
+      while (existsSync(`/proc/${pid}`)) yield* Effect.sleep("5 millis")
+      yield* standStill(2500, () => writeFileSync(`${place}/go`, ""))
+      assert.match(answerText(yield* Fiber.join(fiber)), /the end$/)
+    }).pipe(Effect.scoped)
   )
 
   it.live("shows that a program which is quiet but says something on standard error is alive", () =>
