@@ -131,7 +131,7 @@ const lives = Effect.fnUntraced(function* (
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
   const habits = { behaviours, pause: 250 }
-  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "5 seconds" } })
+  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "60 seconds" } })
   const one: Life = { world, people: yield* world.people, random, strange: [] }
   for (let died = 0; died < kills && (yield* Clock.currentTimeMillis) < until;) {
     if (yield* life(one, momentOf(random))) died++

@@ -143,7 +143,7 @@ export const run = (budget: Budget, changes: Partial<Plan> = {}): Effect.Effect<
     const tally = Tally.make("L4")
     const folder = mkdtempSync(join(tmpdir(), `sluice-L4-${seed}-`))
     const until = (yield* Clock.currentTimeMillis) + millis
-    const options = { bundle, seed, folder, habits, agent: { turnTimeout: "5 seconds" } }
+    const options = { bundle, seed, folder, habits, agent: { turnTimeout: "60 seconds" } }
     const seen = (samples: ReadonlyArray<Sample>) => {
       const { descriptors = 0, openRows = 0, rss = 0, threads = 0 } = samples.at(-1) ?? {}
       const words = `${Math.round(rss)} MB, ${descriptors} descriptors, ${threads} threads, ${openRows} open`
