@@ -170,7 +170,13 @@ export class Journal extends Context.Service<
       ReadonlyArray<{ readonly channel: string; readonly conversation: number | undefined; readonly left: number }>,
       JournalError
     >
-    readonly page: (conversationKey: string, after: number, limit: number) => Effect.Effect<Page, JournalError>
+    /** With at most so many bytes of text together (1 MiB), but for a first reply that alone has more. */
+    readonly page: (
+      conversationKey: string,
+      after: number,
+      limit: number,
+      bytes?: number
+    ) => Effect.Effect<Page, JournalError>
     readonly standing: (
       seq: number
     ) => Effect.Effect<

@@ -112,7 +112,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     seqOf: (key, id) => ask(Reads.seqOf(query, key, id)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),
-    page: (key, after, limit) => ask(Pages.page(query, opening, key, after, limit)),
+    page: (key, after, limit, bytes) => ask(Pages.page(query, opening, key, after, limit, bytes)),
     standing: (seq) => ask(Reads.standing(query, opening, seq)),
     attachments: ask(Reads.attachments(query)),
     reads: readsOf(parts)

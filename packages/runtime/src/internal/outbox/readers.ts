@@ -14,8 +14,8 @@ import * as Doorbell from "../Doorbell.ts"
 /** Most replies in a reader's box, and in a page. */
 const boxSize = 64
 const pageSize = 256
-/** Most UTF-16 units of text in a box, unless its first reply alone has more. */
-const boxLength = 262_144
+/** Most UTF-16 units of text in a box, and bytes in a page, unless its first reply alone has more: each reader has its own. */
+const boxLength = 65_536
 
 interface Reader {
   after: number
@@ -58,7 +58,7 @@ const fromBox = (reader: Reader): ReadonlyArray<Reply> => {
 }
 
 export const make = Effect.fnUntraced(function* (
-  page: (key: string, after: number, limit: number) => Effect.Effect<Page, JournalError>
+  page: (key: string, after: number, limit: number, bytes: number) => Effect.Effect<Page, JournalError>
 ): Effect.fn.Return<Readers> {
   const readers = new Map<string, Set<Reader>>()
   let rung: Array<Reader> = []
@@ -95,7 +95,7 @@ export const make = Effect.fnUntraced(function* (
     while (true) {
       if (reader.behind) {
         reader.behind = false
-        const { latest, replies } = yield* page(key, reader.after, pageSize)
+        const { latest, replies } = yield* page(key, reader.after, pageSize, boxLength)
         reader.after = replies.at(-1)?.number ?? reader.after
         if (replies.length > 0) {
           // A page ends early where replies are long: its length does not say that it was the last one.
