@@ -61,7 +61,7 @@ describe("the sentences", () => {
     )
     assert.deepInclude(speaker.say("cutOff", { tool: "paying the bill" }), {
       text: "I was cut off while paying the bill and can't tell whether it went through.",
-      options: ["Check first", "Do it again", "Leave it"]
+      options: ["Check first", "Do it again: /retry", "Leave it"]
     })
     assert.strictEqual(
       speaker.say("setAside", { words: "do it", count: 3, ref: "4h2k" }).text,
@@ -81,7 +81,7 @@ describe("the sentences", () => {
     )
     assert.deepInclude(speaker.say("historyGone", {}), {
       text: "I can't find our earlier conversation.",
-      options: ["Try again", "Start fresh"]
+      options: ["Try again: /retry", "Start fresh: /new"]
     })
     assert.strictEqual(
       speaker.say("slow", { doing: "running tests", elapsed: 120_000 }).text,

@@ -15,7 +15,8 @@ export const english: Catalogue = {
   back: ({ words }) => (words === "" ? "I'm back." : `I'm back and carrying on with "${words}".`),
   cutOff: ({ tool }) => ({
     text: `I was cut off while ${tool === "" ? "working" : tool} and can't tell whether it went through.`,
-    options: ["Check first", "Do it again", "Leave it"]
+    // Where there are no buttons the commands are what does it; the first one is for the agent, the last one needs nothing.
+    options: ["Check first", "Do it again: /retry", "Leave it"]
   }),
   ask: ({ words }) => `I was cut off while working on "${words}". /retry starts it again.`,
   letGo: ({ words }) => `I was cut off while working on "${words}" and let it go. Send it again if you still need it.`,
@@ -40,7 +41,7 @@ export const english: Catalogue = {
   maybeTwice: () => "(You may have seen this before: the connection dropped while I was sending it.)",
   historyGone: () => ({
     text: "I can't find our earlier conversation.",
-    options: ["Try again", "Start fresh"]
+    options: ["Try again: /retry", "Start fresh: /new"]
   }),
   slow: ({ doing, elapsed }) =>
     `Still on it: ${doing === "" ? "" : `${doing}, `}${span(elapsed)} so far. /stop cancels.`,
