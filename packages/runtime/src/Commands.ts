@@ -163,7 +163,12 @@ const make = Effect.gen(function* () {
         rows,
         (row) =>
           // The row is still there: the next boot runs it. The journal has told the program of its failure.
-          Effect.catch(run(row), (error) => Effect.logError("A command could not be run", error)),
+          Effect.catch(run(row), (error) =>
+            // A stop has closed the journal meanwhile: nothing failed.
+            error.reason === "Closed"
+              ? Effect.logDebug("A command waits for the next start")
+              : Effect.logError("A command could not be run", error)
+          ),
         { discard: true }
       )
   })
