@@ -84,6 +84,45 @@ describe("I1: every acknowledged message has its end", () => {
     expect(broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])
   })
 
+  it("allows a dead letter that the ledger admits, after a day of lost requests or a clock that jumped", () => {
+    const { broken, lost, undeliverable } = tale()
+      .sends("a")
+      .fault("the clock jumps by 25 h")
+      .shows("", ["a"], { phase: "fail" })
+      .rests()
+      .ledger({ undeliverable: 1 }).verdict
+    expect({ broken, lost, undeliverable }).toEqual({ broken: [], lost: 0, undeliverable: 1 })
+    const day = tale()
+      .sends("a")
+      .shows("", ["a"], { phase: "fail" })
+      .sends("b", { at: 86_400_010 })
+      .answers("1", "r1", ["b"])
+    expect(day.rests().ledger({ undeliverable: 1, replied: 1 }).broken).toEqual([])
+  })
+
+  it("allows a dead letter that was refused, and one whose placeholder could not be placed", () => {
+    const refused = tale().sends("a").shows("", ["a"], { phase: "fail", failure: "refused" }).rests()
+    expect(refused.ledger({ undeliverable: 1 }).broken).toEqual([])
+    const placing = tale("edit")
+      .sends("a")
+      .fault("the clock jumps by 25 h")
+      .shows("", [], { phase: "fail", failure: "unsent" })
+    expect(placing.rests().ledger({ undeliverable: 1 }).broken).toEqual([])
+  })
+
+  it("does not take a request for lost of which the gateway was told that it was not sent", () => {
+    const { broken } = tale("hold").sends("a").shows("", ["a"], { phase: "fail", failure: "unsent" }).rests()
+    expect(broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])
+  })
+
+  it("is broken by a dead letter for which it is too early, or of which the ledger says nothing", () => {
+    const gone = "I1 a was acknowledged and had no end when everything was at rest"
+    const early = tale().sends("a").shows("", ["a"], { phase: "fail" }).rests().ledger({ undeliverable: 1 })
+    expect(early.broken).toEqual([gone])
+    const silent = tale().sends("a").fault("the clock jumps").shows("", ["a"], { phase: "fail" }).rests()
+    expect(silent.ledger({ replied: 1 }).broken).toContain(gone)
+  })
+
   it("is broken where one lost request is no excuse, because one further copy is sent", () => {
     const lost = tale("resend-once").sends("a").shows("", ["a"], { phase: "fail" }).rests()
     expect(lost.broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])

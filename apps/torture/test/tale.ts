@@ -24,7 +24,7 @@ interface Where {
 }
 
 /** What a reply may say beside whom it answers. */
-type Telling = Where & Partial<Pick<Deliver, "what" | "run" | "key" | "part" | "by" | "phase" | "kind">>
+type Telling = Where & Partial<Pick<Deliver, "what" | "run" | "key" | "part" | "by" | "phase" | "kind" | "failure">>
 
 /** A history that is being told. Everything happens in one conversation of one channel unless it is said. */
 export class Tale {
@@ -97,9 +97,10 @@ export class Tale {
 
   /** A far side shows something. */
   shows(remoteId: string, ids: ReadonlyArray<string>, telling: Telling = {}): this {
-    const { at, by = "far", key, kind, part, phase = "ok", run, what = "answer" } = telling
+    const { at, by = "far", failure, key, kind, part, phase = "ok", run, what = "answer" } = telling
     const { class: promised, ...where } = this.#channel(telling)
     const more = {
+      ...(failure === undefined ? {} : { failure }),
       ...(key === undefined ? {} : { key }),
       ...(part === undefined ? {} : { part }),
       ...(run === undefined ? {} : { run })

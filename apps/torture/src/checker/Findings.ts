@@ -34,6 +34,8 @@ export interface CheckerVerdict {
   readonly commands: number
   /** Without an end where the class allows it: an ambiguous channel and a request that nobody can tell of. */
   readonly unknown: number
+  /** Without an end where its reply is a dead letter: requests for it were lost for a day, or a clock said so. */
+  readonly undeliverable: number
   /** Without an end otherwise. */
   readonly lost: number
   /** Extra copies by delivery class, those that the class allows too. */

@@ -91,6 +91,13 @@ export interface ConversationSeen {
   readonly runs: Array<RunSeen>
 }
 
+/** How often requests failed, by what the gateway was told of it. */
+export interface Failed {
+  lost: number
+  unsent: number
+  refused: number
+}
+
 /** A history, sorted into its parts. */
 export interface Gathered {
   readonly lines: number
@@ -103,8 +110,8 @@ export interface Gathered {
   readonly boots: ReadonlyMap<number, BootSeen>
   /** The delivery class of each channel that showed anything. */
   readonly classes: ReadonlyMap<string, DeliveryClass>
-  /** Messages whose reply was in a request that was lost on its way, with how often. */
-  readonly lostRequests: ReadonlyMap<string, number>
+  /** Requests that showed nothing: by the message that they were for, and by the conversation where they named none. */
+  readonly failedRequests: ReadonlyMap<string, Failed>
   readonly faults: ReadonlyArray<Mark>
   readonly ledgers: ReadonlyArray<Mark & { readonly ledger: unknown }>
   readonly rest: (Mark & { readonly phase: "ok" | "fail" }) | undefined

@@ -30,6 +30,7 @@ export interface Fates {
   noticed: number
   commands: number
   unknown: number
+  undeliverable: number
   lost: number
 }
 
@@ -43,7 +44,25 @@ const mayBeUnknown = (gathered: Gathered, causes: Causes, { channel, first, id }
   const promised = gathered.classes.get(channel)
   const needed = promised === "hold" ? 1 : promised === "resend-once" ? 2 : undefined
   if (needed === undefined) return false
-  return (gathered.lostRequests.get(id) ?? 0) + causes.any.count(first.at, gathered.end.at) >= needed
+  return (gathered.failedRequests.get(id)?.lost ?? 0) + causes.any.count(first.at, gathered.end.at) >= needed
+}
+
+const day = 24 * 60 * 60 * 1000
+
+/** How many messages the gateway says that it gave up on, at the end. */
+const givenUp = ({ ledgers }: Gathered): number => {
+  const { ends } = (ledgers.at(-1)?.ledger ?? {}) as { readonly ends?: Readonly<Record<string, unknown>> }
+  return Number(ends?.["undeliverable"] ?? 0)
+}
+
+/**
+ * Whether a reply may have become a dead letter: it was refused, or a request for it failed, and either it was tried for
+ * a day or something outside, such as a clock that jumped, may have made it a day.
+ */
+const mayBeDead = ({ end, failedRequests, faults }: Gathered, { conversation, first, id }: Message): boolean => {
+  const failed = [failedRequests.get(id), failedRequests.get(conversation)].filter((one) => one !== undefined)
+  if (failed.some(({ refused }) => refused > 0)) return true
+  return failed.length > 0 && (end.at - first.at >= day || faults.some(({ at }) => at >= first.at))
 }
 
 /** I1: counts the ends of acknowledged messages, and says which have none. */
@@ -53,7 +72,8 @@ export const judgeEnds = (
   causes: Causes,
   findings: Findings
 ): Fates => {
-  const fates = { answered: 0, noticed: 0, commands: 0, unknown: 0, lost: 0 }
+  const fates = { answered: 0, noticed: 0, commands: 0, unknown: 0, undeliverable: 0, lost: 0 }
+  const dead = givenUp(gathered)
   const { rest } = gathered
   if (rest === undefined) findings.unjudged.push("I1: the history does not say that everything had come to rest")
   for (const message of gathered.messages.values()) {
@@ -72,6 +92,7 @@ export const judgeEnds = (
       findings.breaks("I1", what, { conversation, ids: [id], lines })
     } else if (rest?.phase === "ok" && message.unseen) fates.unknown++
     else if (rest !== undefined && mayBeUnknown(gathered, causes, message)) fates.unknown++
+    else if (rest !== undefined && fates.undeliverable < dead && mayBeDead(gathered, message)) fates.undeliverable++
     else if (rest !== undefined) {
       fates.lost++
       const until = rest.phase === "ok" ? "when everything was at rest" : "when the harness gave up waiting"

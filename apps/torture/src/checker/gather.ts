@@ -8,6 +8,7 @@ import type { Line, Read } from "../history/reader.ts"
 import {
   type BootSeen,
   type ConversationSeen,
+  type Failed,
   type Gathered,
   type Mark,
   type Message,
@@ -30,7 +31,7 @@ class Gathering {
   readonly strays = new Map<string, Mark>()
   readonly boots = new Map<number, BootSeen>()
   readonly classes = new Map<string, DeliveryClass>()
-  readonly lostRequests = new Map<string, number>()
+  readonly failedRequests = new Map<string, Failed>()
   readonly faults: Array<Mark> = []
   readonly ledgers: Array<Mark & { readonly ledger: unknown }> = []
   rest: Gathered["rest"]
@@ -100,8 +101,7 @@ class Gathering {
   #deliver(line: number, deliver: Deliver): void {
     this.classes.set(deliver.channel, deliver.class)
     if (deliver.phase === "fail") {
-      for (const id of deliver.ids) this.lostRequests.set(id, (this.lostRequests.get(id) ?? 0) + 1)
-      return
+      return this.#failed(deliver)
     }
     const { at, by, channel, conversation, ids, key, part = 1, remoteId, run, what } = deliver
     const place = `${channel}\0${conversation}\0${remoteId}`
@@ -121,6 +121,15 @@ class Gathering {
     }
     this.#places.set(place, shown)
     this.#conversation(conversation).shown.push(shown)
+  }
+
+  #failed({ conversation, failure = "lost", ids }: Deliver): void {
+    // A placeholder names nobody, and all that comes behind it in its conversation waits for it.
+    for (const key of ids.length === 0 ? [conversation] : ids) {
+      const failed = this.failedRequests.get(key) ?? { lost: 0, unsent: 0, refused: 0 }
+      failed[failure]++
+      this.failedRequests.set(key, failed)
+    }
   }
 
   #run(line: number, run: Run): void {
@@ -185,9 +194,9 @@ export const gather = ({ lines, torn }: Read): Gathered => {
   for (const line of lines) gathering.add(line)
   const last = lines.at(-1)
   const end = { at: last?.operation.at ?? 0, line: last?.line ?? 0 }
-  const { boots, classes, conversations, faults, ledgers, lostRequests, messages, rest, runs, strays } = gathering
+  const { boots, classes, conversations, faults, ledgers, failedRequests, messages, rest, runs, strays } = gathering
   return {
-    ...{ boots, classes, conversations, faults, ledgers, lostRequests, messages, rest, runs, strays },
+    ...{ boots, classes, conversations, faults, ledgers, failedRequests, messages, rest, runs, strays },
     lines: lines.length,
     torn: torn.length,
     end

@@ -82,6 +82,11 @@ export interface Deliver extends Told {
   readonly what: "answer" | "notice" | "command" | "placeholder" | "copy"
   /** The messages that it answers or ends, in order, as its text (or `inReplyTo`) says; none for other notices. */
   readonly ids: ReadonlyArray<string>
+  /**
+   * With `fail`, what the gateway was told: nothing (`lost`, unless it is said), that nothing was shown and may be tried
+   * again (`unsent`), or that it never will be (`refused`).
+   */
+  readonly failure?: "lost" | "unsent" | "refused"
   /** Which part of an answer that was cut into several, from 1. */
   readonly part?: number
   /** The run that wrote it, as its text says. */

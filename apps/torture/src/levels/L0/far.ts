@@ -30,7 +30,7 @@ type Shown = Pick<Deliver, "kind" | "remoteId" | "key" | "what" | "ids" | "run">
 interface Request {
   readonly arrive: () => string
   /** What the gateway learns of it, or that it learns nothing. */
-  readonly tell: (phase: "ok" | "info" | "fail", remoteId: string) => void
+  readonly tell: (phase: "ok" | "info" | "fail", remoteId: string, failure?: "unsent" | "refused") => void
 }
 
 interface Flight {
@@ -178,11 +178,17 @@ export class FarSides {
         hang: () => random.chance(0.5) && land(),
         throttle: () => throttled("conversation"),
         "throttle-all": () => throttled("channel"),
-        drop: () => fail(new Channel.NotSent({ cause: "no route" })),
+        drop: () => {
+          tell("fail", "", "unsent")
+          fail(new Channel.NotSent({ cause: "no route" }))
+        },
         defect: () => {
           if (this.#flights.delete(flight)) resume(Effect.die(new Error("undefined is not a function")))
         },
-        refuse: () => fail(new Channel.Refused({ reason: "chat not found" }))
+        refuse: () => {
+          tell("fail", "", "refused")
+          fail(new Channel.Refused({ reason: "chat not found" }))
+        }
       }
       fates[fate]()
       return Effect.sync(() => {
@@ -217,7 +223,8 @@ export class FarSides {
         }
         return this.#request(life, channel, fate, {
           arrive,
-          tell: (phase, remoteId) => this.#tell(channel, peer, phase, { ...shown, remoteId })
+          tell: (phase, remoteId, failure) =>
+            this.#tell(channel, peer, phase, { ...shown, remoteId, ...(failure === undefined ? {} : { failure }) })
         })
       })
     const deliver = (reply: Reply) => request(reply.conversation.peer, "new", undefined, reply.text, reply)
