@@ -37,6 +37,9 @@ const before = (one: Timer, other: Timer): boolean =>
 /** So many tasks at one moment are a loop that never ends. */
 const mostTasks = 1_000_000
 
+/** So many timers in one history are a wait that never ends. */
+const mostTimers = 200_000
+
 /** Time went on for ever, or not at all. */
 export class Runaway extends Error {}
 
@@ -45,6 +48,7 @@ export class Time {
   now = 0
   #tasks: Array<{ readonly owner: Owner; readonly run: () => void }> = []
   #head = 0
+  #fired = 0
   readonly #heap: Array<Timer> = []
   #order = 0
 
@@ -95,6 +99,7 @@ export class Time {
       }
       this.now = Math.max(this.now, at)
       const { fire } = this.#pop()
+      if (++this.#fired > mostTimers) throw new Runaway(`more than ${mostTimers} timers by ${this.now} ms`)
       fire?.()
       this.settle()
     }
