@@ -19,7 +19,7 @@ import type { End, Ground, Group, Prepared } from "./Scenario.ts"
 import * as Shim from "./Shim.ts"
 
 /** How long anything may take before it counts as hanging, in milliseconds. */
-const patience = 45_000
+const patience = 120_000
 const pauseBetweenBoots = 30
 
 /** What a ground is made from. */
@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
   const { bundle, long, seed } = options
   const prepared = yield* group.prepare
   const behaviours = ["hello"]
-  const habits = { pause: 60, ...prepared.options?.habits, behaviours: behaviours as [string, ...Array<string>] }
+  const habits = { pause: 1_500, ...prepared.options?.habits, behaviours: behaviours as [string, ...Array<string>] }
   const world = yield* World.make({ bundle, seed, ...prepared.options, habits })
   const shim = yield* shimOf(group, world, options.library)
   const random: Random = randomOf(seed)

@@ -22,3 +22,25 @@ export const acknowledgedBetween = (file: string, from: number, to: number): Rea
   }
   return [...told]
 }
+
+/** More than this without a processor, in milliseconds, and a stop is not to blame that its watchdog ended it. */
+const tolerable = 500
+
+/** Boots whose stop was given no processor for so long that its end by SIGKILL says nothing. */
+export const starved = (file: string): ReadonlySet<number> =>
+  new Set(
+    between(file, 0, Infinity).flatMap((operation) =>
+      operation.op === "stop" && (operation.starved ?? 0) > tolerable ? [operation.boot] : []
+    )
+  )
+
+/** Lines of a gateway's log that only a defect explains. */
+export const defects = (printed: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...new Set(
+    printed.flatMap((line) => {
+      const [found] =
+        /A request could not be handled|(Type|Reference|Range|Syntax)Error: [^"\\]{0,160}/.exec(line) ?? []
+      return found === undefined ? [] : [found]
+    })
+  )
+]

@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url"
 import type { CheckerVerdict } from "../../checker/Findings.ts"
 import type { Violation } from "../Level.ts"
 import * as Ground from "./Ground.ts"
+import { defects, starved } from "./proofs.ts"
 import type { Group, HowEnded, Scenario } from "./Scenario.ts"
 
 const checker = fileURLToPath(new URL("../../checker/main.ts", import.meta.url))
@@ -90,8 +91,10 @@ const suffer = Effect.fnUntraced(function* (
   const broken = [...(scenario.expects.proof?.(ground, from, to) ?? [])]
   if (strike.count === 0) broken.push(`harness: it did not strike: 0 ${strike.of}`)
   const allowed = new Set([...scenario.expects.ends, ...before])
+  const hungry = starved(world.file)
   for (const end of ground.ends.slice(ends)) {
     const how = hasEnded(end)
+    if (how === "SIGKILL" && hungry.has(end.boot)) continue
     if (never.has(how) || !allowed.has(how)) broken.push(`end: gateway ${end.boot} ended with ${how}`)
   }
   return { strike: `${strike.count} ${strike.of}`, broken, recovered }
@@ -137,6 +140,7 @@ const body = Effect.fnUntraced(function* (
   if (Exit.isFailure(exit)) broken.push(`harness: ${Cause.pretty(exit.cause)}`)
   const verdict = Exit.isSuccess(exit) ? exit.value : undefined
   for (const one of verdict?.broken ?? []) broken.push(`${one.invariant}: ${one.what} (lines ${one.lines.join(", ")})`)
+  for (const what of defects(made.ground.printed())) broken.push(`end: a gateway said: ${what}`)
   for (const why of verdict?.unjudged ?? []) broken.push(`harness: the checker could not judge: ${why}`)
   const { seed } = options
   const kept = broken.length === 0 ? "" : keep(group.name, seed, made.ground)

@@ -9,29 +9,29 @@ import { between } from "../proofs.ts"
 import type { Ground, Group, Scenario } from "../Scenario.ts"
 import { until } from "../Ground.ts"
 
-/** Runs that began since a moment. */
-const runsSince = (ground: Ground, from: number): number =>
-  between(ground.world.file, from, Infinity).filter(({ op, phase }) => op === "run" && phase === "invoke").length
+/** Runs with one of these messages that began since a moment. */
+const runsSince = (ground: Ground, from: number, ids: ReadonlyArray<string>): number =>
+  between(ground.world.file, from, Infinity).filter(
+    (operation) =>
+      operation.op === "run" && operation.phase === "invoke" && operation.ids.some((id) => ids.includes(id))
+  ).length
 
-const polite: Scenario["mend"] = ({ behaviours }) => Effect.sync(() => void behaviours.splice(0, 1, "hello"))
-
-/** Some write what makes their agent behave so; it has begun to when a guest's message has had its end. */
-const behaving = (name: string, behaviour: string, guests: number): Scenario => ({
+/** Guests write what makes their agents behave so, each its own; it has struck when their messages have had their end. */
+const behaving = (name: string, behaviours: ReadonlyArray<string>): Scenario => ({
   name,
   during: Effect.fnUntraced(function* (ground) {
     const from = ground.world.history.now()
-    const ids: Array<string> = []
-    for (let n = 0; n < guests * (ground.long ? 3 : 1); n++) {
-      ids.push(yield* ground.people.say(`sam`, behaviour))
-      yield* ground.people.more(2)
-    }
-    yield* until(`every "${behaviour}" is over`, () => {
+    const ids = yield* Effect.forEach(behaviours, (behaviour, guest) => ground.people.say(`guest${guest}`, behaviour), {
+      concurrency: "unbounded"
+    })
+    yield* ground.people.more(ground.long ? 30 : 6)
+    yield* until(`every agent that was told "${behaviours.join(", ")}" is over`, () => {
       const open = ground.people.unanswered()
       return ids.every((id) => !open.includes(id))
     })
-    return { count: runsSince(ground, from), of: "runs" }
+    return { count: runsSince(ground, from, ids), of: "runs" }
   }),
-  mend: polite,
+  mend: () => Effect.void,
   expects: { ends: [] }
 })
 
@@ -68,18 +68,19 @@ const paused: Scenario = {
 export const agents: Group = {
   name: "agents",
   needs: [],
-  // The shortest there is: what hangs and what sleeps is found by it.
-  prepare: Effect.succeed({ options: { agent: { stallTimeout: "1 second" } } }),
+  // What hangs and what sleeps is found by it; a machine that is busy needs the rest.
+  prepare: Effect.succeed({
+    options: { agent: { stallTimeout: "4 seconds" }, habits: { guests: ["guest0", "guest1", "guest2"] } }
+  }),
   scenarios: [
-    behaving("they hang and ignore SIGTERM", "hang", 1),
-    behaving("they fall asleep for ever", "asleep", 1),
-    behaving("they print without end", "flood", 2),
-    behaving("a hundred megabytes on standard error", "loud", 1),
-    behaving("bytes that are no text", "garbage", 3),
-    behaving("grandchildren that survive", "fork", 2),
-    behaving("they die at once", "exit work0", 3),
-    behaving("they die in mid-turn", "crash", 2),
-    behaving("they die in the middle of an answer", "half", 2),
+    behaving("they hang and ignore SIGTERM, or fall asleep for ever", ["hang", "asleep", "hang"]),
+    behaving("they print without end", ["flood", "flood"]),
+    behaving("a hundred megabytes on standard error", ["loud"]),
+    behaving("bytes that are no text", ["garbage", "garbage", "garbage"]),
+    behaving("grandchildren that survive", ["fork", "fork", "stubborn fork"]),
+    behaving("they die at once", ["exit work0", "exit work0"]),
+    behaving("they die in mid-turn", ["crash", "crash"]),
+    behaving("they die in the middle of an answer", ["half", "half"]),
     paused
   ]
 }

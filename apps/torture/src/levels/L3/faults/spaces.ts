@@ -108,8 +108,8 @@ const flood: Scenario = {
     const gateway = yield* ground.gateway
     const before = kilobytes(gateway.pid, "VmRSS")
     const ends = ground.ends.length
-    const text = `work0 ${"y".repeat(250_000)}`
-    const guests = Array.from({ length: ground.long ? 60 : 24 }, (_, n) => `guest${n}`)
+    const text = `work0 ${"y".repeat(700_000)}`
+    const guests = Array.from({ length: ground.long ? 60 : 10 }, (_, n) => `guest${n}`)
     const flooding = Effect.forEach(guests, (guest) => ground.people.say(guest, text), { concurrency: "unbounded" })
     // Whether it dies of it is its own affair.
     yield* Effect.raceFirst(Effect.asVoid(flooding), Effect.asVoid(ground.endAfter(ends)))
