@@ -20,6 +20,7 @@ import type { Ended, Gateway } from "../world/Gateway.ts"
 import { oneOf, type Random, randomOf } from "../world/random.ts"
 import type { Unanswered } from "../world/wire.ts"
 import * as World from "../world/World.ts"
+import { type Backlogs, bootTimes } from "./backlog.ts"
 import type { Budget, Verdict } from "./Level.ts"
 import * as Tally from "./Tally.ts"
 
@@ -31,12 +32,27 @@ export interface Plan {
   readonly beside: number
   /** At most so many worlds. */
   readonly worlds: number
+  /** After them: how long a boot takes with so many messages open. None in a run below five minutes. */
+  readonly backlogs: Backlogs | undefined
 }
 
 /** Enough kills for chains of crashes, few enough for a history that a person can read. */
-export const plan: Plan = { kills: 25, beside: 3, worlds: Infinity }
+export const plan: Plan = {
+  kills: 25,
+  beside: 3,
+  worlds: Infinity,
+  backlogs: { rows: [0, 1000, 100_000], boots: 20 }
+}
 
-type Moment = "load" | "boot" | "stop" | "reload"
+/** A run that is shorter measures no backlogs: storing a hundred thousand messages alone would take its time. */
+const longRun = 300_000
+
+const words = { load: "load", boot: "a boot", stop: "a stop", reload: "a reload" }
+
+/** What the gateway is doing when it is killed. */
+type Moment = keyof typeof words
+
+const moments = Object.keys(words) as ReadonlyArray<Moment>
 
 const momentOf = (random: Random): Moment =>
   random() < 0.5 ? "load" : oneOf(random, ["boot", "stop", "reload"] as const)
@@ -55,6 +71,8 @@ const behaviours: Behaviours = [
 /** What a stop has to wait for, one kind in each world. */
 const stops = ["hello", "work500", "stubborn work1000", "hang", "fork work500", "flood", "exit", "crash"] as const
 
+const sum = (counts: Record<Moment, number>) => Object.values(counts).reduce((all, one) => all + one, 0)
+
 const sleep = (millis: number) => Effect.sleep(`${Math.ceil(millis)} millis`)
 
 /** Ends that a gateway may come to by itself; any other one, or one that nobody asked for, breaks a promise. */
@@ -66,6 +84,7 @@ interface Life {
   readonly random: Random
   /** Something that no line of a history says: a gateway that ended as it must not. */
   readonly strange: Array<string>
+  readonly died: Record<Moment, number>
 }
 
 const look = ({ strange }: Life, gateway: Gateway, asked: boolean) =>
@@ -74,7 +93,7 @@ const look = ({ strange }: Life, gateway: Gateway, asked: boolean) =>
     strange.push(`boot ${gateway.boot} ended by itself with ${ended.code ?? ended.signal}`)
   })
 
-/** The life of one gateway up to its kill. False when it came to its own end before that. */
+/** The life of one gateway up to its kill, or to its own end where that comes first. */
 const life = (one: Life, moment: Moment) =>
   Effect.gen(function* () {
     const { random, world } = one
@@ -94,7 +113,7 @@ const life = (one: Life, moment: Moment) =>
     }
     const died = yield* gateway.kill(moment)
     yield* look(one, gateway, moment === "stop")
-    return died
+    if (died) one.died[moment]++
   }).pipe(Effect.scoped)
 
 /** A whole stop while one agent does something that takes long. */
@@ -127,18 +146,17 @@ const lives = Effect.fnUntraced(function* (
   seed: number,
   kills: number,
   until: number
-): Effect.fn.Return<ReadonlyArray<string>, Ended | Unanswered, Scope.Scope> {
+): Effect.fn.Return<Life, Ended | Unanswered, Scope.Scope> {
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
   const habits = { behaviours, pause: 250 }
   const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "60 seconds" } })
-  const one: Life = { world, people: yield* world.people, random, strange: [] }
-  for (let died = 0; died < kills && (yield* Clock.currentTimeMillis) < until;) {
-    if (yield* life(one, momentOf(random))) died++
-  }
+  const died = { load: 0, boot: 0, stop: 0, reload: 0 }
+  const one: Life = { world, people: yield* world.people, random, strange: [], died }
+  while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
   yield* wholeStop(one, oneOf(random, stops))
   yield* settle(one)
-  return one.strange
+  return one
 })
 
 /** A world whose history is kept when it shows a broken promise, and deleted when it does not. */
@@ -152,9 +170,10 @@ const judged = Effect.fnUntraced(function* (
   const folder = mkdtempSync(join(tmpdir(), `sluice-L2-${seed}-`))
   const exit = yield* Effect.exit(Effect.scoped(lives(folder, bundle, seed, plan.kills, until)))
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
-  const strange = Exit.isSuccess(exit) ? exit.value : [Cause.pretty(exit.cause)]
+  const strange = Exit.isSuccess(exit) ? exit.value.strange : [Cause.pretty(exit.cause)]
   const broken = yield* Tally.judge(tally, { history: join(folder, "history.jsonl"), seed, strange })
   if (broken === 0) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  return Exit.isSuccess(exit) ? exit.value.died : undefined
 })
 
 /** Runs worlds until the time is over. */
@@ -164,12 +183,14 @@ export const run = (budget: Budget, changes: Partial<Plan> = {}): Effect.Effect<
     const bundle = yield* bundled
     const tally = Tally.make("L2")
     const until = (yield* Clock.currentTimeMillis) + budget.millis
+    const died = { load: 0, boot: 0, stop: 0, reload: 0 }
     let next = 0
     const lane = Effect.gen(function* () {
       while (next < chosen.worlds && (yield* Clock.currentTimeMillis) < until) {
         if (budget.stopAtFirst && tally.violations.length > 0) return
         const seed = budget.seed + next++
-        yield* judged(tally, bundle, seed, chosen, until)
+        const found = yield* judged(tally, bundle, seed, chosen, until)
+        for (const moment of moments) died[moment] += found?.[moment] ?? 0
         budget.progress(`world ${seed}: ${Tally.line(tally)}`)
       }
     })
@@ -177,5 +198,9 @@ export const run = (budget: Budget, changes: Partial<Plan> = {}): Effect.Effect<
       Array.from({ length: chosen.beside }, () => lane),
       { concurrency: "unbounded", discard: true }
     )
+    tally.notes.push(`kills: ${moments.map((moment) => `${died[moment]} in ${words[moment]}`).join(", ")}`)
+    if (budget.millis >= longRun && chosen.backlogs !== undefined && tally.violations.length === 0) {
+      Tally.addTimes(tally.times, yield* Effect.orDie(bootTimes(bundle, chosen.backlogs)))
+    }
     return Tally.verdict(tally)
   }).pipe(Effect.scoped)

@@ -128,33 +128,31 @@ const lineOf = (state: State, channel: "http" | FarChannel, { command, conversat
   }
 }
 
+interface Receipt {
+  readonly seq: number
+  readonly duplicate: boolean
+}
+
 /** Sends over HTTP with one key until there is a clear answer. */
-const insist = (
+const insist = Effect.fnUntraced(function* (
   state: State,
-  message: Message,
+  { conversation, id, text }: Message,
   line: ReturnType<typeof lineOf>
-): Effect.Effect<{ readonly seq: number; readonly duplicate: boolean } | undefined> =>
-  ask(state.place, path(message.conversation, "messages"), { body: { text: message.text }, key: message.id }).pipe(
-    Effect.map(({ body, status }) => {
+): Effect.fn.Return<Receipt | undefined> {
+  for (;;) {
+    const told = yield* Effect.result(ask(state.place, path(conversation, "messages"), { body: { text }, key: id }))
+    if (told._tag === "Success") {
+      const { body, status } = told.success
       if (status === 202 || status === 200) return { seq: Number(body["seq"]), duplicate: body["duplicate"] === true }
-      if (status === 503 || status === 429) return "again"
-      // A refusal for good of a message that nothing is wrong with: the checker will not find its end.
-      line.fail(`${status} ${JSON.stringify(body)}`)
-      return undefined
-    }),
-    Effect.catch(({ code, reached }) => {
-      if (reached) line.info(code)
-      return Effect.succeed("again" as const)
-    }),
-    Effect.flatMap((told) =>
-      told === "again"
-        ? Effect.andThen(
-            nap,
-            Effect.suspend(() => insist(state, message, line))
-          )
-        : Effect.succeed(told)
-    )
-  )
+      if (status !== 503 && status !== 429) {
+        // A refusal for good of a message that nothing is wrong with: the checker will not find its end.
+        line.fail(`${status} ${JSON.stringify(body)}`)
+        return undefined
+      }
+    } else if (told.failure.reached) line.info(told.failure.code)
+    yield* nap
+  }
+})
 
 const isAnswered = (state: State, id: string) => state.pulled.has(id) || state.far.answered.has(id)
 
