@@ -5,7 +5,8 @@
  * set here before the program is loaded. Its environment says which:
  * TORTURE_FAR the address of the far sides, TORTURE_LABEL and TORTURE_NTH where it
  * dies, TORTURE_LINGER how many milliseconds it stands there before, while everybody else
- * goes on, TORTURE_CROSSED a file that takes each label as it is crossed.
+ * goes on, TORTURE_STAND a label and how long it stands there without dying
+ * (`boot:resume=250`), TORTURE_CROSSED a file that takes each label as it is crossed.
  */
 import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
 import * as Effect from "effect/Effect"
@@ -23,6 +24,7 @@ const far = setting("TORTURE_FAR")
 const crossed = setting("TORTURE_CROSSED")
 const grave = { label: setting("TORTURE_LABEL"), nth: Number(setting("TORTURE_NTH") || 1) }
 const linger = Number(setting("TORTURE_LINGER") || 0)
+const [stand = "", standing = "0"] = setting("TORTURE_STAND").split("=")
 
 let hits = 0
 /** The kernel ends the process before the call returns. */
@@ -31,10 +33,15 @@ const die = Effect.sync(() => void process.kill(process.pid, "SIGKILL"))
 const at = (label: Label): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (crossed !== "") appendFileSync(crossed, `${label}\n`)
+    if (label === stand) return Effect.andThen(Effect.sleep(Number(standing)), buried(label))
+    return buried(label)
+  })
+const buried = (label: Label): Effect.Effect<void> =>
+  Effect.suspend(() => {
     if (label !== grave.label || ++hits !== grave.nth) return Effect.void
     return linger > 0 ? Effect.andThen(Effect.sleep(linger), die) : die
   })
-if (grave.label !== "" || crossed !== "") Reflect.set(Boundary, "defaultValue", () => at)
+if (grave.label !== "" || crossed !== "" || stand !== "") Reflect.set(Boundary, "defaultValue", () => at)
 
 if (far !== "") {
   const { layer } = Gateway

@@ -24,8 +24,10 @@ export interface Person {
   readonly say: (id: string, text: string, command?: boolean) => Effect.Effect<void>
   /** Pulls until the replies so far are as wanted. */
   readonly sees: (wanted: (replies: ReadonlyArray<Reply>) => boolean) => Effect.Effect<void>
-  /** What was pulled so far, and may pull more. */
+  /** Pulls what is new; all replies so far. */
   readonly pull: Effect.Effect<ReadonlyArray<Reply>>
+  /** What was pulled so far. */
+  readonly seen: () => ReadonlyArray<Reply>
   /** Asks until there is an answer as wanted. */
   readonly insist: (path: string, asking: Asking, wanted: (answer: Answer) => boolean) => Effect.Effect<Answer>
   /** How a message has ended, as the gateway tells who asks once more; `undefined` when it has not. */
@@ -132,6 +134,7 @@ export const person = (world: World, conversation: string): Person => {
     say,
     sees,
     pull,
+    seen: () => replies,
     insist: (path, asking, wanted) => insist(world, path, asking, wanted),
     ended: (id) =>
       Effect.map(

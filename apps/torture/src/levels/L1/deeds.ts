@@ -34,15 +34,25 @@ export const configuration = { queue: { cap: 2 } }
 
 const farChannels: ReadonlyArray<FarChannel> = ["keyed", "edit", "resend", "hold"]
 
-/** One reply on each channel has to wait: it is asked for patience once. */
+/** The part in which somebody writes one message on a channel. */
+export const alone = (channel: FarChannel): string => `${channel} alone`
+
+/** Parts that only chains of crashes have. */
+const forChains: ReadonlySet<string> = new Set(["long", ...farChannels.map(alone)])
+
+/**
+ * One reply on each channel has to wait, twice: first for so long that the next one stands behind it, and then once
+ * more, so that it would show if the next one went ahead.
+ */
 export const fates = (): Fates => {
-  const asked = new Set<string>()
+  const asked = new Map<string, number>()
   return (channel, { act, text }) => {
-    if (act === "place" || act === "progress" || !text.includes(`${channel}-patience`) || asked.has(channel)) {
+    const times = asked.get(channel) ?? 0
+    if (act === "place" || act === "progress" || times > 1 || !text.includes(`${channel}-patience`)) {
       return { is: "answer" }
     }
-    asked.add(channel)
-    return { is: "throttle", millis: 40 }
+    asked.set(channel, times + 1)
+    return { is: "throttle", millis: times === 0 ? 500 : 30 }
   }
 }
 
@@ -150,6 +160,10 @@ const parts = (world: World, people: Map<string, Person>) => {
     ...Object.fromEntries(
       farChannels.map((channel) => [channel, platform(world, channel)] as readonly [string, Effect.Effect<void>])
     ),
+    // One message, so that its answer is the first thing that is sent: for chains of crashes.
+    ...Object.fromEntries(
+      farChannels.map((channel) => [alone(channel), writes(world, channel, "ann", 1, "alone work60")] as const)
+    ),
     taken: shown(world, "keyed-early", "keyed-joins")
   }
 }
@@ -157,7 +171,7 @@ const parts = (world: World, people: Map<string, Person>) => {
 /** What is done before the gateway is killed for the first time. */
 const before = (world: World, cut: Person): Effect.Effect<void> =>
   cut
-    .say("early", "#early work400")
+    .say("early", "#early first8000 work60")
     .pipe(
       Effect.andThen(writes(world, "keyed", "cut", 1, "early work400")),
       Effect.andThen(runs(world, "http/cut")),
@@ -178,7 +192,7 @@ export const deeds = (world: World): Deeds => {
     between: Effect.asVoid(Effect.forkScoped(writes(world, "keyed", "cut", 2, "joins"))),
     parts: (names) =>
       Effect.forEach(
-        Object.entries(work).filter(([name]) => (names === undefined ? name !== "long" : names.includes(name))),
+        Object.entries(work).filter(([name]) => (names === undefined ? !forChains.has(name) : names.includes(name))),
         ([name, part]) => {
           open.add(name)
           return Effect.andThen(

@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -105,6 +106,9 @@ const endless = Effect.fnUntraced(function* ({ history }: World.World, { people 
   return broken
 })
 
+/** How long a life may take that dies at its grave or brings everything to its end, in milliseconds. */
+const longest = 60_000
+
 /** What the gateway of a life does: where it dies, and whether it is asked to stop before everything is done. */
 interface Fate {
   readonly crossed: string
@@ -112,7 +116,7 @@ interface Fate {
   readonly stops: boolean
 }
 
-/** A life that ends at a grave, or by a stop when everything is done before. True when it died. */
+/** A life that ends at a grave, or by a stop when everything is done before. Whether it died, and what is wrong. */
 const mortal = Effect.fnUntraced(function* (
   world: World.World,
   todo: Deeds,
@@ -121,11 +125,13 @@ const mortal = Effect.fnUntraced(function* (
 ) {
   const environment = {
     TORTURE_CROSSED: crossed,
+    // What was written meanwhile comes in before anything is resumed, and takes a cut-off turn along.
+    TORTURE_STAND: "boot:resume=250",
     ...(grave === undefined
       ? {}
       : { TORTURE_LABEL: grave.label, TORTURE_NTH: String(grave.nth), TORTURE_LINGER: String(grave.linger) })
   }
-  const gateway = yield* world.boot({ environment })
+  const gateway = yield* world.boot({ environment, patience: 2 * longest })
   const through = yield* Effect.forkScoped(
     Effect.gen(function* () {
       const { token, wire } = yield* world.arrive(gateway)
@@ -136,11 +142,15 @@ const mortal = Effect.fnUntraced(function* (
       yield* gateway.beginStop()
     }).pipe(Effect.exit)
   )
-  const { signal } = yield* gateway.exited
+  const ended = yield* Effect.timeoutOption(gateway.exited, longest)
   yield* Fiber.interrupt(through)
+  if (Option.isNone(ended)) yield* gateway.kill("waiting")
+  const { signal } = yield* gateway.exited
   leave(world)
   // Its end by a signal is in the history; that it gave it to itself is nothing that a checker needs.
-  return signal === "SIGKILL"
+  const died = signal === "SIGKILL"
+  const never = `I1 in ${longest / 1000} s not everything came to its end: ${[...todo.open].join(", ")}`
+  return { died, broken: Option.isNone(ended) ? [never] : [] }
 }, Effect.scoped)
 
 /** Nobody is there any more. */
@@ -186,6 +196,14 @@ export const finished = Effect.fnUntraced(function* (
   return broken
 }, Effect.scoped)
 
+/** Messages that no agent has answered although nothing happened that sets them aside. */
+const setAside = ({ people }: Deeds, { answered = [] }: Point): ReadonlyArray<string> => {
+  const found = new Set(
+    people.flatMap(({ seen }) => seen()).flatMap((reply) => (reply.kind === "answer" ? reply.inReplyTo : []))
+  )
+  return answered.filter((id) => !found.has(id)).map((id) => `I7 ${id} was set aside without a reason`)
+}
+
 /** Runs a world; the history lies in its folder, which goes with the scope. */
 export const live = Effect.fnUntraced(function* (
   bundle: Bundle,
@@ -204,13 +222,16 @@ export const live = Effect.fnUntraced(function* (
   const done = Fiber.join(doing)
   const crossed = join(world.folder, "crossed")
   const missed: Array<Grave> = []
+  const broken: Array<string> = []
   let kills = whole ? 1 : 0
   const graves = point.graves.length === 0 ? [undefined] : point.graves
   for (const [index, grave] of graves.entries()) {
-    const died = yield* mortal(world, todo, done, { crossed, grave, stops: index < (point.stops ?? 0) })
-    if (died) kills++
+    const life = yield* mortal(world, todo, done, { crossed, grave, stops: index < (point.stops ?? 0) })
+    broken.push(...life.broken)
+    if (life.died) kills++
     else if (grave !== undefined) missed.push(grave)
+    if (life.broken.length > 0) break
   }
-  const broken = yield* finished(world, todo, doing, bound)
+  broken.push(...(yield* finished(world, todo, doing, bound)), ...setAside(todo, point))
   return { file: world.file, crossed: crossingsIn(crossed), kills, missed, broken }
 })

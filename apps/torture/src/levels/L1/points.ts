@@ -4,6 +4,7 @@
  * place, because some promises are about the second and the third crash only.
  */
 import { boundaries } from "../../../../../packages/runtime/src/internal/boundary.ts"
+import { alone } from "./deeds.ts"
 import type { Grave } from "./lives.ts"
 
 /** A world of this level. */
@@ -15,6 +16,8 @@ export interface Point {
   readonly graves: ReadonlyArray<Grave>
   /** The first gateways, so many, are asked to stop as soon as the turn of the long message runs. */
   readonly stops?: number
+  /** Messages that an agent must have answered in the end: nothing that happens here sets them aside. */
+  readonly answered?: ReadonlyArray<string>
 }
 
 // While a round is held inside its transaction nothing more can be committed, so that standing there shows all that a
@@ -69,13 +72,13 @@ const times = (count: number, label: string): ReadonlyArray<Grave> => Array.from
 export const chains: ReadonlyArray<Point> = [
   // Three crashes set a turn aside; the fourth and fifth life must not run it.
   { name: "a turn whose process always dies", parts: ["long"], graves: times(5, "before:settle") },
-  { name: "an answer that dies after it was sent", parts: ["resend"], graves: times(4, "send:after") },
-  { name: "an answer that dies before it is sent", parts: ["resend"], graves: times(3, "send:before") },
-  { name: "a held answer that dies after it was sent", parts: ["hold"], graves: times(2, "send:after") },
-  { name: "a keyed answer that dies after it was sent", parts: ["keyed"], graves: times(3, "send:after") },
-  { name: "an edit that dies after it was sent", parts: ["edit"], graves: times(4, "send:after") },
+  { name: "an answer that dies after it was sent", parts: [alone("resend")], graves: times(4, "send:after") },
+  { name: "an answer that dies before it is sent", parts: ["resend"], graves: times(2, "send:before") },
+  { name: "a held answer that dies after it was sent", parts: [alone("hold")], graves: times(2, "send:after") },
+  { name: "a keyed answer that dies after it was sent", parts: [alone("keyed")], graves: times(3, "send:after") },
+  { name: "an edit that dies after it was sent", parts: [alone("edit")], graves: times(4, "send:after") },
   // Planned cuts are not crashes, however they end.
-  { name: "stops that are cut short", parts: ["long"], graves: times(4, "stop:intake"), stops: 4 },
+  { name: "stops that are cut short", parts: ["long"], graves: times(4, "stop:intake"), stops: 4, answered: ["long"] },
   // And a stop excuses nothing that comes after its boot.
   {
     name: "crashes after a stop that was cut short",
