@@ -85,7 +85,12 @@ interface Life {
   /** Something that no line of a history says: a gateway that ended as it must not. */
   readonly strange: Array<string>
   readonly died: Record<Moment, number>
+  /** How much longer than on a free machine the last boot took, 1 to 5: moments are as much further apart. */
+  slow: number
 }
+
+/** From start to ready on a machine that has nothing else to do, in milliseconds. */
+const usualBoot = 250
 
 const look = ({ strange }: Life, gateway: Gateway, asked: boolean) =>
   Effect.map(gateway.exited, (ended) => {
@@ -97,19 +102,21 @@ const look = ({ strange }: Life, gateway: Gateway, asked: boolean) =>
 const life = (one: Life, moment: Moment) =>
   Effect.gen(function* () {
     const { random, world } = one
+    const began = yield* Clock.currentTimeMillis
     const gateway = yield* world.boot()
     const [early, late] = [random(), random()]
     if (moment === "boot") {
       // A gateway that is up by then takes messages like any other.
       yield* Effect.forkScoped(Effect.ignore(world.arrive(gateway)))
-      yield* sleep(early * 400)
+      yield* sleep(early * 400 * one.slow)
     } else {
       yield* Effect.ignore(world.arrive(gateway))
+      one.slow = Math.min(5, Math.max(1, ((yield* Clock.currentTimeMillis) - began) / usualBoot))
       if (moment === "reload") yield* world.configure({ stallTimeout: `${20 + Math.floor(late * 40)} seconds` })
       yield* sleep(early * (moment === "load" ? 400 : 150))
       if (moment === "stop") yield* gateway.beginStop("load")
       if (moment === "reload") yield* gateway.beginReload
-      if (moment !== "load") yield* sleep(late * (moment === "stop" ? 400 : 60))
+      if (moment !== "load") yield* sleep(late * (moment === "stop" ? 400 : 60) * one.slow)
     }
     const died = yield* gateway.kill(moment)
     yield* look(one, gateway, moment === "stop")
@@ -152,7 +159,7 @@ const lives = Effect.fnUntraced(function* (
   const habits = { behaviours, pause: 250 }
   const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "60 seconds" } })
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
-  const one: Life = { world, people: yield* world.people, random, strange: [], died }
+  const one: Life = { world, people: yield* world.people, random, strange: [], died, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
   yield* wholeStop(one, oneOf(random, stops))
   yield* settle(one)
