@@ -22,6 +22,8 @@ export interface Person {
   readonly conversation: string
   /** Sends a message until it is acknowledged. `command`: only its end counts, the agent need not answer it. */
   readonly say: (id: string, text: string, command?: boolean) => Effect.Effect<void>
+  /** Sends a message and hangs up before the answer can be there. */
+  readonly leave: (id: string, text: string, after: number) => Effect.Effect<void>
   /** Pulls until the replies so far are as wanted. */
   readonly sees: (wanted: (replies: ReadonlyArray<Reply>) => boolean) => Effect.Effect<void>
   /** Pulls what is new; all replies so far. */
@@ -73,17 +75,20 @@ export const person = (world: World, conversation: string): Person => {
   const told = new Map<string, { readonly text: string; readonly command: boolean }>()
   const replies: Array<Reply> = []
 
+  const lineOf = (id: string, command: boolean) =>
+    ({
+      op: "send",
+      by: `client ${conversation}`,
+      channel: "http",
+      conversation: `http/${conversation}`,
+      id,
+      n: told.size + 1,
+      ...(command ? { command } : {})
+    }) as const
+
   const say: Person["say"] = (id, text, command = text.startsWith("/")) =>
     Effect.gen(function* () {
-      const line = {
-        op: "send",
-        by: `client ${conversation}`,
-        channel: "http",
-        conversation: `http/${conversation}`,
-        id,
-        n: told.size + 1,
-        ...(command ? { command } : {})
-      } as const
+      const line = lineOf(id, command)
       world.history.append({ ...line, phase: "invoke" })
       const asking = { body: { text }, key: id }
       const { body } = yield* insist(world, path("messages"), asking, accepted, (why) => {
@@ -91,6 +96,14 @@ export const person = (world: World, conversation: string): Person => {
       })
       world.history.append({ ...line, phase: "ok", seq: Number(body["seq"]), duplicate: body["duplicate"] === true })
       told.set(id, { text, command })
+    })
+
+  const leave: Person["leave"] = (id, text, after) =>
+    Effect.gen(function* () {
+      const line = lineOf(id, false)
+      world.history.append({ ...line, phase: "invoke" })
+      yield* Effect.ignore(ask(world, path("messages"), { body: { text }, key: id })).pipe(Effect.timeoutOption(after))
+      world.history.append({ ...line, phase: "info", why: "hung up" })
     })
 
   const pull = Effect.gen(function* () {
@@ -132,6 +145,7 @@ export const person = (world: World, conversation: string): Person => {
   return {
     conversation,
     say,
+    leave,
     sees,
     pull,
     seen: () => replies,

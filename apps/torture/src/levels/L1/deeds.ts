@@ -38,7 +38,7 @@ const farChannels: ReadonlyArray<FarChannel> = ["keyed", "edit", "resend", "hold
 export const alone = (channel: FarChannel): string => `${channel} alone`
 
 /** Parts that only chains of crashes have. */
-const forChains: ReadonlySet<string> = new Set(["long", ...farChannels.map(alone)])
+const forChains: ReadonlySet<string> = new Set(["long", "hang", "leaver", ...farChannels.map(alone)])
 
 /**
  * One reply on each channel has to wait, twice: first for so long that the next one stands behind it, and then once
@@ -114,7 +114,7 @@ const parts = (world: World, people: Map<string, Person>) => {
     return found
   }
   const [talk, tool, drop, command] = [known("talk"), known("tool"), known("drop"), known("command")]
-  const [cut, long] = [known("cut"), known("long")]
+  const [cut, long, hang, leaver] = [known("cut"), known("long"), known("hang"), known("leaver")]
   const post = (id: string) =>
     insist(
       world,
@@ -156,6 +156,12 @@ const parts = (world: World, people: Map<string, Person>) => {
     cut: cut.sees((replies) => answers("early")(replies) && answers("late")(replies)),
     /** One turn that takes its time, for chains of crashes. */
     long: long.say("long", "#long work150").pipe(Effect.andThen(long.sees(answers("long")))),
+    /** An agent that never answers the first time, and listens to nobody. */
+    hang: hang.say("hang", "#hang hang").pipe(Effect.andThen(hang.sees(answers("hang")))),
+    /** Somebody who hangs up each time, and comes back with the same message. */
+    leaver: Effect.forEach(["v1", "v2", "v3"], (id) =>
+      Effect.andThen(leaver.leave(id, `#${id} hello`, 30), leaver.say(id, `#${id} hello`))
+    ).pipe(Effect.andThen(leaver.sees((replies) => ["v1", "v2", "v3"].every((id) => answers(id)(replies))))),
     reload: Effect.asVoid(insist(world, "/v1/admin/reload", { method: "POST" }, ({ status }) => status === 200)),
     ...Object.fromEntries(
       farChannels.map((channel) => [channel, platform(world, channel)] as readonly [string, Effect.Effect<void>])

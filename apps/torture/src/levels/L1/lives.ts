@@ -109,11 +109,16 @@ const endless = Effect.fnUntraced(function* ({ history }: World.World, { people 
 /** How long a life may take that dies at its grave or brings everything to its end, in milliseconds. */
 const longest = 60_000
 
+/** What was written meanwhile comes in before anything is resumed, and takes a cut-off turn along. */
+const beforeResume = "boot:resume=250"
+
 /** What the gateway of a life does: where it dies, and whether it is asked to stop before everything is done. */
 interface Fate {
   readonly crossed: string
   readonly grave: Grave | undefined
-  readonly stops: boolean
+  /** The conversation whose turn must run when it is asked to stop. */
+  readonly stops: string | undefined
+  readonly stand: string
 }
 
 /** A life that ends at a grave, or by a stop when everything is done before. Whether it died, and what is wrong. */
@@ -121,12 +126,11 @@ const mortal = Effect.fnUntraced(function* (
   world: World.World,
   todo: Deeds,
   done: Effect.Effect<void>,
-  { crossed, grave, stops }: Fate
+  { crossed, grave, stand, stops }: Fate
 ) {
   const environment = {
     TORTURE_CROSSED: crossed,
-    // What was written meanwhile comes in before anything is resumed, and takes a cut-off turn along.
-    TORTURE_STAND: "boot:resume=250",
+    TORTURE_STAND: stand,
     ...(grave === undefined
       ? {}
       : { TORTURE_LABEL: grave.label, TORTURE_NTH: String(grave.nth), TORTURE_LINGER: String(grave.linger) })
@@ -138,7 +142,7 @@ const mortal = Effect.fnUntraced(function* (
       // A chain of crashes pauses what was open; this is about what happens without the pause.
       yield* wire.ask("/v1/admin/resume", { method: "POST", token })
       // Its turn may be over already, where stops are quick and this machine is slow.
-      yield* stops ? Effect.raceFirst(todo.runs("http/long"), done) : done
+      yield* stops === undefined ? done : Effect.raceFirst(todo.runs(stops), done)
       yield* gateway.beginStop()
     }).pipe(Effect.exit)
   )
@@ -226,7 +230,8 @@ export const live = Effect.fnUntraced(function* (
   let kills = whole ? 1 : 0
   const graves = point.graves.length === 0 ? [undefined] : point.graves
   for (const [index, grave] of graves.entries()) {
-    const life = yield* mortal(world, todo, done, { crossed, grave, stops: index < (point.stops ?? 0) })
+    const stops = point.stops !== undefined && index < point.stops.times ? point.stops.at : undefined
+    const life = yield* mortal(world, todo, done, { crossed, grave, stops, stand: point.stand ?? beforeResume })
     broken.push(...life.broken)
     if (life.died) kills++
     else if (grave !== undefined) missed.push(grave)

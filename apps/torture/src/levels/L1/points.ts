@@ -14,8 +14,10 @@ export interface Point {
   readonly parts?: ReadonlyArray<string>
   /** One gateway for each; another one follows and brings everything to its end. */
   readonly graves: ReadonlyArray<Grave>
-  /** The first gateways, so many, are asked to stop as soon as the turn of the long message runs. */
-  readonly stops?: number
+  /** The first gateways, so many, are asked to stop as soon as a turn of this conversation runs. */
+  readonly stops?: { readonly at: string; readonly times: number }
+  /** Where gateways stand still without dying, and for how many milliseconds: `after:admit=60`. */
+  readonly stand?: string
   /** Messages that an agent must have answered in the end: nothing that happens here sets them aside. */
   readonly answered?: ReadonlyArray<string>
 }
@@ -78,14 +80,24 @@ export const chains: ReadonlyArray<Point> = [
   { name: "a keyed answer that dies after it was sent", parts: [alone("keyed")], graves: times(3, "send:after") },
   { name: "an edit that dies after it was sent", parts: [alone("edit")], graves: times(4, "send:after") },
   // Planned cuts are not crashes, however they end.
-  { name: "stops that are cut short", parts: ["long"], graves: times(4, "stop:intake"), stops: 4, answered: ["long"] },
+  {
+    name: "stops that are cut short",
+    parts: ["long"],
+    graves: times(4, "stop:intake"),
+    stops: { at: "http/long", times: 4 },
+    answered: ["long"]
+  },
   // And a stop excuses nothing that comes after its boot.
   {
     name: "crashes after a stop that was cut short",
     parts: ["long"],
     graves: [grave("stop:intake"), ...times(5, "before:settle")],
-    stops: 1
+    stops: { at: "http/long", times: 1 }
   },
+  // An agent that hangs and listens to nobody is ended by the stop, in time.
+  { name: "a stop with an agent that hangs", parts: ["hang"], graves: [], stops: { at: "http/hang", times: 1 } },
+  // What is stored is nobody's who may leave.
+  { name: "clients that leave between commit and answer", parts: ["leaver"], graves: [], stand: "after:admit=60" },
   { name: "boots that die before they resume", graves: [...times(2, "boot:resume"), grave("after:resume")] },
   { name: "boots that die in their opening", graves: [grave("inside:open"), grave("after:open"), grave("boot:ready")] }
 ]
