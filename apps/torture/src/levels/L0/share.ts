@@ -83,6 +83,8 @@ const violationsOf = (trial: Trial): ReadonlyArray<Violation> => {
 
 /** Violations of which each is shrunk; what is broken everywhere needs no more examples. */
 const mostShrunk = 3
+/** How long that may take, in milliseconds of the machine. */
+const shrinkFor = 5000
 
 const sayEvery = 250
 
@@ -99,7 +101,9 @@ export const runShare = async (share: Share, say: (sum: Sum) => void): Promise<v
       const trial = trySeed(seed, store)
       add(sum, trial)
       if (trial.verdict.broken.length > 0) {
-        sum.violations.push(...violationsOf(broken++ < mostShrunk ? shrink(trial, store) : trial))
+        const late = performance.now() + shrinkFor
+        const isLate = () => performance.now() > late
+        sum.violations.push(...violationsOf(broken++ < mostShrunk ? shrink(trial, store, isLate) : trial))
       }
     } catch (error) {
       broken++

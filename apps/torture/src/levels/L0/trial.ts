@@ -29,13 +29,16 @@ export const trySeed = (seed: number, store: Store): Trial => tryPlan(planOf(see
 /** The promises that it broke. */
 const brokenBy = ({ verdict }: Trial): ReadonlySet<string> => new Set(verdict.broken.map(({ invariant }) => invariant))
 
-/** A plan with fewer steps that breaks one of the same promises; at most so many more histories are played for it. */
-export const shrink = (trial: Trial, store: Store, most = 200): Trial => {
+/**
+ * A plan with fewer steps that breaks one of the same promises. At most 200 more histories are played for it, and none
+ * once `isLate`: one that never comes to rest takes long.
+ */
+export const shrink = (trial: Trial, store: Store, isLate: () => boolean = () => false): Trial => {
   const wanted = brokenBy(trial)
   let best = trial
-  let left = most
+  let left = 200
   for (let size = Math.ceil(best.plan.steps.length / 2); size >= 1; size = Math.floor(size / 2)) {
-    for (let from = 0; from < best.plan.steps.length && left > 0;) {
+    for (let from = 0; from < best.plan.steps.length && left > 0 && !isLate();) {
       left--
       const { steps } = best.plan
       const dropped = steps.slice(from, from + size)
