@@ -62,8 +62,8 @@ const plots: ReadonlyArray<Plot> = [
     unit: "messages a second",
     scale: "linear",
     series: [
-      { title: "durable accepts while they wait", value: (point) => point.accepts },
-      { title: "completions when they are worked off after a boot", value: (point) => point.completions }
+      { title: "durable accepts meanwhile", value: (point) => point.accepts },
+      { title: "completions of a backlog", value: (point) => point.completions }
     ]
   },
   {
@@ -112,6 +112,7 @@ const columns: Readonly<Record<Axis, ReadonlyArray<readonly [string, (point: Poi
   conversations: [
     ["conversations", ({ size }) => size.toLocaleString("en")],
     ["completions", ({ completions }) => rateOf(completions)],
+    ["messages a turn", ({ batch }) => (batch === undefined ? "" : batch.toFixed(1))],
     ["heap, each served", ({ served }) => (served === undefined ? "" : `${megabytes(served).toFixed(1)} MB`)],
     ["heap after a boot", ({ heap }) => `${megabytes(heap).toFixed(1)} MB`],
     ["resident after a boot", ({ resident }) => `${megabytes(resident).toFixed(0)} MB`],

@@ -35,6 +35,15 @@ const colours = ["#0072b2", "#d55e00", "#009e73"]
 const powers = (sizes: ReadonlyArray<number>): ReadonlyArray<number> =>
   [0, 100, 1000, 10_000, 100_000, 1_000_000].filter((size) => size <= Math.max(...sizes) && size >= Math.min(...sizes))
 
+// A third and a whole of each decade: marks of equal distance on a log scale.
+const thirds = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
+
+/** The marks below and above all values. */
+const around = (values: ReadonlyArray<number>): [number, number] => {
+  const [least, most] = [Math.min(...values), Math.max(...values)]
+  return [thirds.findLast((mark) => mark <= least) ?? least, thirds.find((mark) => mark >= most) ?? most]
+}
+
 const label = `datum.value >= 1000000 ? format(datum.value / 1000000, ',') + 'M' : datum.value >= 1000 ? format(datum.value / 1000, ',') + 'k' : format(datum.value, ',~')`
 
 const specification = (plot: Plot, points: ReadonlyArray<Point>): TopLevelSpec => {
@@ -46,6 +55,10 @@ const specification = (plot: Plot, points: ReadonlyArray<Point>): TopLevelSpec =
   )
   const titles = plot.series.map(({ title }) => title)
   const sizes = values.map(({ size }) => size)
+  const legend =
+    titles.length === 1
+      ? null
+      : { title: null, orient: "bottom" as const, direction: "horizontal" as const, labelLimit: 400 }
   // Nothing pending has its place too: to the left of a hundred.
   const scale = { type: "symlog" as const, constant: 30, domain: [Math.min(...sizes), Math.max(...sizes)], nice: false }
   return {
@@ -68,25 +81,32 @@ const specification = (plot: Plot, points: ReadonlyArray<Point>): TopLevelSpec =
         field: "size",
         type: "quantitative",
         scale,
-        axis: { title: horizontal[plot.axis], values: [...powers(sizes)], labelExpr: label }
+        axis: { title: horizontal[plot.axis], values: [...powers(sizes)], labelExpr: label, labelFlush: false }
       },
       y: {
         field: "y",
         type: "quantitative",
-        scale: plot.scale === "log" ? { type: "log" } : { zero: true },
-        axis: { title: plot.unit, labelExpr: label, tickCount: 6 }
+        scale:
+          plot.scale === "log"
+            ? { type: "log", nice: false, domain: around(values.map(({ y }) => y)) }
+            : { zero: true },
+        axis: {
+          title: plot.unit,
+          labelExpr: label,
+          ...(plot.scale === "log" ? { values: [...thirds] } : { tickCount: 6 })
+        }
       },
       color: {
         field: "series",
         type: "nominal",
         scale: { domain: titles, range: colours },
-        legend: titles.length === 1 ? null : { title: null, orient: "bottom", direction: "horizontal" }
+        legend
       },
       shape: {
         field: "series",
         type: "nominal",
         scale: { domain: titles, range: ["circle", "square", "triangle-up"] },
-        legend: titles.length === 1 ? null : { title: null, orient: "bottom", direction: "horizontal" }
+        legend
       }
     }
   }

@@ -31,6 +31,8 @@ export interface Booted {
 /** Times in milliseconds, rates in messages a second, memory in bytes. Absent where it has no meaning (nothing pending). */
 export interface Point extends Booted {
   readonly size: number
+  /** Messages that were answered together, on average: what comes while a turn runs is the next one. */
+  readonly batch?: number
   /** The heap of a gateway that has served all conversations. */
   readonly served?: number
   /** Durable accepts. */
@@ -44,12 +46,13 @@ const rounds = 3
 
 /** An agent that answers at once, and how many messages it has seen. */
 const echo = () => {
-  const seen = { messages: 0 }
+  const seen = { messages: 0, turns: 0 }
   const agent = Agent.make({
     open: () =>
       Effect.succeed({
         answer: (turn) => {
           seen.messages += turn.messages.length
+          seen.turns++
           return Stream.succeed(Agent.text("done"))
         }
       })
@@ -162,6 +165,7 @@ const conversations = (size: number): Promise<Point> =>
         yield* accept(size, "first", (index) => `c${index}`)
         yield* ended(seen, size)
         const rates: Array<number> = []
+        const { messages, turns } = { ...seen }
         for (let round = 0; round <= rounds; round++) {
           const before = seen.messages
           const start = now()
@@ -170,7 +174,8 @@ const conversations = (size: number): Promise<Point> =>
           if (round > 0) rates.push(perSecond(count, now() - start))
         }
         const served = yield* Effect.promise(heap)
-        return { completions: median(rates), served, stop: yield* stopMillis }
+        const batch = (seen.messages - messages) / (seen.turns - turns)
+        return { completions: median(rates), batch, served, stop: yield* stopMillis }
       }),
       { agents: { main: agent } }
     )

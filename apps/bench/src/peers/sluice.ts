@@ -26,6 +26,7 @@ export const sluice =
             for (const { id } of turn.messages) {
               const [, conversation, index] = id.split("-")
               running.handled({ conversation: Number(conversation), index: Number(index) })
+              running.completed()
             }
             return Stream.succeed(Agent.text("done"))
           }
@@ -55,7 +56,8 @@ export const sluice =
             accept({ conversation: `c${conversation}`, id: `${round}-${conversation}-${index}`, sender: "kim", text })
           )
         )
-        // The ledger is the journal's own: open = accepted and without a durable end.
+        await running.all
+        // Answered is not yet stored: the ledger decides. It is the journal's own: open = accepted and without a durable end.
         while ((await Effect.runPromise(audit)).open > 0) await new Promise((resolve) => setTimeout(resolve, 2))
         return { millis: performance.now() - start, faults: running.faults() }
       },
