@@ -85,6 +85,8 @@ interface Life {
   /** Something that no line of a history says: a gateway that ended as it must not. */
   readonly strange: Array<string>
   readonly died: Record<Moment, number>
+  /** How long the world may take to come to rest, in milliseconds. */
+  readonly patience: number
   /** How much longer than on a free machine the last boot took, 1 to 5: moments are as much further apart. */
   slow: number
 }
@@ -141,25 +143,32 @@ const settle = (one: Life) =>
   Effect.gen(function* () {
     const { people, world } = one
     const gateway = yield* world.boot()
-    yield* world.rest(people, yield* world.arrive(gateway))
+    yield* world.rest(people, yield* world.arrive(gateway), one.patience)
     yield* gateway.stop("idle")
     yield* look(one, gateway, true)
   }).pipe(Effect.scoped)
 
+/** What all worlds of a run have in common. */
+interface Course {
+  readonly bundle: Bundle
+  readonly kills: number
+  readonly patience: number
+  /** When there is no more time for kills. */
+  readonly until: number
+}
+
 /** One world through its kills, as long as there is time. */
 const lives = Effect.fnUntraced(function* (
   folder: string,
-  bundle: Bundle,
   seed: number,
-  kills: number,
-  until: number
+  { bundle, kills, patience, until }: Course
 ): Effect.fn.Return<Life, Ended | Unanswered, Scope.Scope> {
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
   const habits = { behaviours, pause: 250 }
   const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "60 seconds" } })
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
-  const one: Life = { world, people: yield* world.people, random, strange: [], died, slow: 1 }
+  const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
   yield* wholeStop(one, oneOf(random, stops))
   yield* settle(one)
@@ -167,47 +176,54 @@ const lives = Effect.fnUntraced(function* (
 })
 
 /** A world whose history is kept when it shows a broken promise, and deleted when it does not. */
-const judged = Effect.fnUntraced(function* (
-  tally: Tally.Tally,
-  bundle: Bundle,
-  seed: number,
-  plan: Plan,
-  until: number
-) {
+const judged = Effect.fnUntraced(function* (tally: Tally.Tally, seed: number, course: Course) {
   const folder = mkdtempSync(join(tmpdir(), `sluice-L2-${seed}-`))
-  const exit = yield* Effect.exit(Effect.scoped(lives(folder, bundle, seed, plan.kills, until)))
-  if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+  const remove = Effect.sync(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
+  const exit = yield* Effect.exit(Effect.scoped(lives(folder, seed, course)))
+  if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+    return yield* Effect.andThen(remove, Effect.interrupt)
   const strange = Exit.isSuccess(exit) ? exit.value.strange : [Cause.pretty(exit.cause)]
   const broken = yield* Tally.judge(tally, { history: join(folder, "history.jsonl"), seed, strange })
-  if (broken === 0) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  if (broken === 0) yield* remove
   return Exit.isSuccess(exit) ? exit.value.died : undefined
+})
+
+/** One world after the other. Completes when there is no more time, or fails to end the others with the first broken promise. */
+const lane = Effect.fnUntraced(function* (
+  budget: Budget,
+  tally: Tally.Tally,
+  course: Course,
+  died: Record<Moment, number>,
+  seeds: Iterator<number>
+) {
+  while ((yield* Clock.currentTimeMillis) < course.until) {
+    const seed = seeds.next()
+    if (seed.done === true) return
+    const found = yield* judged(tally, seed.value, course)
+    for (const moment of moments) died[moment] += found?.[moment] ?? 0
+    budget.progress(`world ${seed.value}: ${Tally.line(tally)}`)
+    if (budget.stopAtFirst && tally.violations.length > 0) return yield* Effect.fail("enough" as const)
+  }
 })
 
 /** Runs worlds until the time is over. */
 export const run = (budget: Budget, changes: Partial<Plan> = {}): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
-    const chosen = { ...plan, ...changes }
+    const { backlogs, beside, kills, worlds } = { ...plan, ...changes }
+    const { millis, seed, stopAtFirst } = budget
     const bundle = yield* bundled
     const tally = Tally.make("L2")
-    const until = (yield* Clock.currentTimeMillis) + budget.millis
+    const until = (yield* Clock.currentTimeMillis) + millis
+    const course = { bundle, kills, until, patience: stopAtFirst ? 30_000 : 90_000 }
     const died = { load: 0, boot: 0, stop: 0, reload: 0 }
-    let next = 0
-    const lane = Effect.gen(function* () {
-      while (next < chosen.worlds && (yield* Clock.currentTimeMillis) < until) {
-        if (budget.stopAtFirst && tally.violations.length > 0) return
-        const seed = budget.seed + next++
-        const found = yield* judged(tally, bundle, seed, chosen, until)
-        for (const moment of moments) died[moment] += found?.[moment] ?? 0
-        budget.progress(`world ${seed}: ${Tally.line(tally)}`)
-      }
-    })
-    yield* Effect.all(
-      Array.from({ length: chosen.beside }, () => lane),
-      { concurrency: "unbounded", discard: true }
-    )
+    const seeds = (function* () {
+      for (let next = 0; next < worlds; next++) yield seed + next
+    })()
+    const lanes = Array.from({ length: beside }, () => lane(budget, tally, course, died, seeds))
+    yield* Effect.ignore(Effect.all(lanes, { concurrency: "unbounded", discard: true }))
     tally.notes.push(`kills: ${moments.map((moment) => `${died[moment]} in ${words[moment]}`).join(", ")}`)
-    if (budget.millis >= longRun && chosen.backlogs !== undefined && tally.violations.length === 0) {
-      Tally.addTimes(tally.times, yield* Effect.orDie(bootTimes(bundle, chosen.backlogs)))
+    if (millis >= longRun && backlogs !== undefined && tally.violations.length === 0) {
+      Tally.addTimes(tally.times, yield* Effect.orDie(bootTimes(bundle, backlogs)))
     }
     return Tally.verdict(tally)
   }).pipe(Effect.scoped)
