@@ -147,7 +147,7 @@ describe.runIf("library" in compiled)("the shim", () => {
 })
 
 describe.runIf("missing" in compiled)("without a compiler", () => {
-  it("it is said in one line why there is no shim", () => {
+  it("a line says why there is no shim", () => {
     assert.match("missing" in compiled ? compiled.missing : "", /^no C compiler|^the shim is for Linux/)
   })
 })

@@ -143,9 +143,11 @@ const delayOf = (pid: number): number | undefined => {
   }
 }
 
-const reportIn = (stateDirectory: string): unknown => {
+/** The report of this epoch: where it could not be written, an older one may still be there. */
+const reportIn = (stateDirectory: string, epoch: number | undefined): unknown => {
   try {
-    return JSON.parse(readFileSync(join(stateDirectory, "last-shutdown.json"), "utf8"))
+    const report = JSON.parse(readFileSync(join(stateDirectory, "last-shutdown.json"), "utf8")) as { epoch?: number }
+    return epoch === undefined || report.epoch === epoch ? report : undefined
   } catch {
     // A forced end may leave none.
     return undefined
@@ -206,7 +208,7 @@ class Running {
     history.append(planned ? { ...line, left: marked(history.file) } : line)
     if (this.stopping) {
       const stop = { op: "stop", by: "supervisor", boot, starved: Math.round(this.starved) } as const
-      const told = planned ? { exitCode: ended.code ?? -1, report: reportIn(stateDirectory) } : {}
+      const told = planned ? { exitCode: ended.code ?? -1, report: reportIn(stateDirectory, this.facts?.epoch) } : {}
       history.append({ ...stop, phase: planned ? "ok" : "fail", ...told })
     }
     Deferred.doneUnsafe(this.exited, Effect.succeed(ended))

@@ -36,6 +36,8 @@ export const make = (random: () => number): Effect.Effect<Proxy, never, Scope.Sc
       const counts: Record<Trouble, number> = { swallow: 0, cut: 0, hold: 0, trickle: 0 }
       const sockets = new Set<Socket>()
       const held = new Set<() => void>()
+      const trickling = new WeakMap<Socket, number>()
+      const deserted = new WeakSet<Socket>()
 
       const luck = (): Trouble | undefined => {
         if (random() >= share) return undefined
@@ -44,12 +46,20 @@ export const make = (random: () => number): Effect.Effect<Proxy, never, Scope.Sc
         return kind
       }
 
+      // What is still on its way holds the connection open, also when the other side has closed its own.
       const slowly = (client: Socket, piece: Buffer) => {
         let at = 0
+        trickling.set(client, (trickling.get(client) ?? 0) + 1)
         const timer = setInterval(() => {
-          if (client.destroyed || at >= piece.length) return clearInterval(timer)
-          client.write(piece.subarray(at, at + 32))
-          at += 32
+          if (!client.destroyed && at < piece.length) {
+            client.write(piece.subarray(at, at + 32))
+            at += 32
+            return
+          }
+          clearInterval(timer)
+          const left = (trickling.get(client) ?? 1) - 1
+          trickling.set(client, left)
+          if (left === 0 && deserted.has(client)) client.end()
         }, trickleMillis)
       }
 
@@ -82,7 +92,8 @@ export const make = (random: () => number): Effect.Effect<Proxy, never, Scope.Sc
           one.on("error", () => other.destroy())
           one.on("close", () => {
             sockets.delete(one)
-            other.destroy()
+            deserted.add(other)
+            if ((trickling.get(other) ?? 0) === 0) other.destroySoon()
           })
         }
         client.on("data", (piece) => gateway.write(piece))

@@ -75,6 +75,8 @@ export interface Scenario {
   }
   /** Takes too long for the short form. */
   readonly long?: boolean
+  /** Needs a gateway and a folder that nothing else breaks meanwhile. */
+  readonly alone?: boolean
 }
 
 /** What a group's world needs before its first gateway. */

@@ -19,7 +19,7 @@ import { canMount, fullDisk, memory } from "./faults/spaces.ts"
 import { supervisors } from "./faults/supervisors.ts"
 import type { Group, Scenario } from "./Scenario.ts"
 import * as Shim from "./Shim.ts"
-import { type Outcome, run as runTrial } from "./trial.ts"
+import { type Outcome, run as runTrial, type Step } from "./trial.ts"
 
 /** All of them. The longest first, so that the worlds end together. */
 export const groups: ReadonlyArray<Group> = [
@@ -65,33 +65,62 @@ const means = (): Means => {
   return { library, notes, able: ({ needs }) => needs.every((need) => has[need]) }
 }
 
-/** One world to be: a group, and which of its faults in which order. */
+/** One world to be: a group, and which of its faults in which order, some of them at once. */
 interface Plan {
   readonly group: Group
-  readonly scenarios: ReadonlyArray<Scenario>
+  readonly steps: ReadonlyArray<Step>
   readonly seed: number
 }
 
 const once = (all: ReadonlyArray<Group>, long: boolean, seed: number): ReadonlyArray<Plan> =>
   all.map((group, index) => {
     const random = randomOf(seed + index)
-    return {
-      group,
-      scenarios: shuffled(random, group.scenarios).filter((scenario) => long || scenario.long !== true),
-      seed: seed + index
-    }
+    const scenarios = shuffled(random, group.scenarios).filter((scenario) => long || scenario.long !== true)
+    return { group, steps: scenarios.map((scenario) => [scenario]), seed: seed + index }
   })
 
-/** Some of a group's faults, also the same one again. */
-const randomPlan = (all: ReadonlyArray<Group>, seed: number): Plan => {
+const some = <A>(random: Random, list: ReadonlyArray<A>, count: number): ReadonlyArray<A> =>
+  Array.from({ length: count }, () => list[Math.floor(random() * list.length)]).filter((one) => one !== undefined)
+
+/** A ground that both groups' faults can take place on. */
+const joined = (one: Group, other: Group): Group => ({
+  name: `${one.name} + ${other.name}`,
+  needs: [...one.needs, ...other.needs],
+  prepare: Effect.zipWith(one.prepare, other.prepare, (first, second) => {
+    const [a, b] = [first.options ?? {}, second.options ?? {}]
+    const guests = [...(a.habits?.guests ?? ["sam"]), ...(b.habits?.guests ?? ["sam"])]
+    return {
+      boot: { ...first.boot, ...second.boot, environment: { ...first.boot?.environment, ...second.boot?.environment } },
+      options: {
+        ...a,
+        ...b,
+        agent: { ...a.agent, ...b.agent },
+        configuration: { ...a.configuration, ...b.configuration },
+        habits: { guests: [...new Set(guests)] }
+      }
+    }
+  }),
+  scenarios: [...one.scenarios, ...other.scenarios]
+})
+
+/** Whatever else happens, it ends no gateway and can be suffered beside another fault. */
+const isPatient = ({ alone, expects }: Scenario): boolean => alone !== true && expects.ends.length === 0
+
+/** Some faults of a group, also the same one again; or some of two groups, two at a time. */
+export const randomPlan = (all: ReadonlyArray<Group>, seed: number): Plan => {
   const random = randomOf(seed)
-  const group = all[Math.floor(random() * all.length)] ?? disk
-  const count = 1 + Math.floor(random() * 2 * group.scenarios.length)
-  const scenarios = Array.from(
-    { length: count },
-    () => group.scenarios[Math.floor(random() * group.scenarios.length)]
-  ).filter((scenario) => scenario !== undefined)
-  return { group, scenarios, seed }
+  const [one = disk, other] = shuffled(random, all)
+  const count = 1 + Math.floor(random() * 2 * one.scenarios.length)
+  const patient = other?.scenarios.filter(isPatient) ?? []
+  if (other === undefined || patient.length === 0 || random() < 0.4) {
+    return { group: one, steps: some(random, one.scenarios, count).map((scenario) => [scenario]), seed }
+  }
+  const beside = some(random, patient, count)
+  const steps = some(random, one.scenarios, count).map((scenario, index): Step => {
+    const second = beside[index]
+    return scenario.alone === true || second === undefined ? [scenario] : [scenario, second]
+  })
+  return { group: joined(one, other), steps, seed }
 }
 
 const zero = { lost: 0, sent: 0, acknowledged: 0, kills: 0, orderFaults: 0 }
@@ -103,8 +132,10 @@ const verdictOf = (outcomes: ReadonlyArray<Outcome>, notes: ReadonlyArray<string
   const sum = { ...zero }
   let runs = 0
   for (const { group, recovered, struck, verdict } of outcomes) {
-    runs += struck.size
-    for (const millis of recovered.values()) (times[`${group}: mended to accepted`] ??= []).push(millis)
+    runs += struck
+    // Of two faults at once nobody knows which one it took longer to get over.
+    const kind = group.includes(" + ") ? "two faults at once" : group
+    ;(times[`${kind}: mended to accepted`] ??= []).push(...recovered)
     if (verdict === undefined) continue
     for (const key of Object.keys(zero) as ReadonlyArray<keyof typeof zero>) sum[key] += verdict[key]
     for (const [name, count] of Object.entries(verdict.duplicated)) duplicated[name] = (duplicated[name] ?? 0) + count
@@ -128,7 +159,7 @@ const program = Effect.fnUntraced(function* (budget: Budget) {
     Effect.suspend(() => {
       if (over()) return Effect.void
       const options = { bundle, seed: plan.seed, long, ...(library === undefined ? {} : { library }) }
-      return Effect.map(runTrial(plan.group, plan.scenarios, options, budget.progress), (outcome) => {
+      return Effect.map(runTrial(plan.group, plan.steps, options, budget.progress), (outcome) => {
         outcomes.push(outcome)
         for (const { history, invariant, what } of outcome.violations) {
           budget.progress(`L3 ${plan.group.name}, seed ${plan.seed}: ${invariant}: ${what} (${history})`)

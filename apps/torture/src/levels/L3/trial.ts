@@ -24,11 +24,12 @@ const checker = fileURLToPath(new URL("../../checker/main.ts", import.meta.url))
 /** What a trial saw. */
 export interface Outcome {
   readonly group: string
-  readonly struck: ReadonlyMap<string, string>
+  /** How many faults there were. */
+  readonly struck: number
   readonly violations: ReadonlyArray<Violation>
   readonly verdict: CheckerVerdict | undefined
-  /** Milliseconds from mended to the next acknowledgements, by scenario. */
-  readonly recovered: ReadonlyMap<string, number>
+  /** Milliseconds from mended to the next acknowledgements. */
+  readonly recovered: ReadonlyArray<number>
 }
 
 /** The checker's process, which knows nothing but the history. */
@@ -60,7 +61,10 @@ const hasEnded = ({ code, signal }: { readonly code: number | null; readonly sig
 /** How many further messages are acknowledged before a fault counts as mended. */
 const further = 5
 
-/** What happened to one fault. */
+/** Scenarios that happen at once. */
+export type Step = ReadonlyArray<Scenario>
+
+/** What came of a step. */
 interface Seen {
   readonly strike: string
   readonly broken: ReadonlyArray<string>
@@ -70,34 +74,43 @@ interface Seen {
 /** Ends that only a broken promise explains: a ledger out of balance, a defect. */
 const never: ReadonlySet<HowEnded> = new Set([70])
 
-/** One fault from its beginning to the first messages after it. */
+/** Breaks one thing and puts it right again, whatever else is broken meanwhile. */
+const strike = Effect.fnUntraced(function* (ground: Ground.Made["ground"], scenario: Scenario) {
+  const { world } = ground
+  const from = world.history.now()
+  const { count, of } = yield* world
+    .fault(scenario.name, Effect.scoped(scenario.during(ground)))
+    .pipe(Effect.onExit(() => Effect.andThen(scenario.mend(ground), ground.release)))
+  const broken = [...(scenario.expects.proof?.(ground, from, world.history.now()) ?? [])]
+  if (count === 0) broken.push(`harness: it did not strike: 0 ${of}`)
+  return { strike: `${count} ${of}`, broken }
+})
+
+/** One fault, or several at once, from the beginning to the first messages after it. */
 const suffer = Effect.fnUntraced(function* (
   made: Ground.Made,
-  group: Group,
-  scenario: Scenario,
+  scenarios: ReadonlyArray<Scenario>,
   before: ReadonlyArray<HowEnded>
 ): Effect.fn.Return<Seen> {
   const { ground } = made
   const { people, world } = ground
   const ends = ground.ends.length
-  const from = world.history.now()
-  const strike = yield* world
-    .fault(`${group.name}: ${scenario.name}`, Effect.scoped(scenario.during(ground)))
-    .pipe(Effect.onExit(() => Effect.andThen(scenario.mend(ground), ground.release)))
+  const struck = yield* Effect.forEach(scenarios, (scenario) => strike(ground, scenario), { concurrency: "unbounded" })
   const to = world.history.now()
   yield* ground.gateway
   yield* people.more(further)
   const recovered = world.history.now() - to
-  const broken = [...(scenario.expects.proof?.(ground, from, to) ?? [])]
-  if (strike.count === 0) broken.push(`harness: it did not strike: 0 ${strike.of}`)
-  const allowed = new Set([...scenario.expects.ends, ...before])
+  const broken = struck.flatMap((one) => one.broken)
+  // A stop that meets another fault may end as a stop on a broken store, with turns that it cut off, or by its watchdog.
+  const together: ReadonlyArray<HowEnded> = scenarios.length > 1 ? [74, 80, "SIGKILL"] : []
+  const allowed = new Set([...scenarios.flatMap(({ expects }) => expects.ends), ...before, ...together])
   const hungry = starved(world.file)
   for (const end of ground.ends.slice(ends)) {
     const how = hasEnded(end)
     if (how === "SIGKILL" && hungry.has(end.boot)) continue
     if (never.has(how) || !allowed.has(how)) broken.push(`end: gateway ${end.boot} ended with ${how}`)
   }
-  return { strike: `${strike.count} ${strike.of}`, broken, recovered }
+  return { strike: struck.map((one) => one.strike).join(" and "), broken, recovered }
 })
 
 /** Everything is over: no more people, nothing owed, a clean stop, and the checker. */
@@ -116,23 +129,24 @@ const violation = (text: string, seed: number, history: string): Violation => {
 
 const body = Effect.fnUntraced(function* (
   group: Group,
-  scenarios: ReadonlyArray<Scenario>,
+  steps: ReadonlyArray<Step>,
   options: Ground.Options,
   progress: (line: string) => void
 ): Effect.fn.Return<Outcome, never, Scope.Scope> {
   const made = yield* Ground.make(group, options)
-  const struck = new Map<string, string>()
-  const recovered = new Map<string, number>()
+  let struck = 0
+  const recovered: Array<number> = []
   const broken: Array<string> = []
   const run = Effect.gen(function* () {
     let before: ReadonlyArray<HowEnded> = []
-    for (const scenario of scenarios) {
-      const seen = yield* suffer(made, group, scenario, before)
-      struck.set(scenario.name, seen.strike)
-      recovered.set(scenario.name, seen.recovered)
-      progress(`${group.name}: ${scenario.name}: ${seen.strike}, going on after ${seen.recovered.toFixed(0)} ms`)
-      broken.push(...seen.broken.map((what) => what.replace(/^(\w+: )?/, `$1${scenario.name}: `)))
-      before = scenario.expects.ends
+    for (const step of steps) {
+      const name = step.map((scenario) => scenario.name).join(" + ")
+      const seen = yield* suffer(made, step, before)
+      struck += step.length
+      recovered.push(seen.recovered)
+      progress(`${group.name}: ${name}: ${seen.strike}, going on after ${seen.recovered.toFixed(0)} ms`)
+      broken.push(...seen.broken.map((what) => what.replace(/^(\w+: )?/, `$1${name}: `)))
+      before = step.flatMap(({ expects }) => expects.ends)
     }
     return yield* judge(made)
   })
@@ -151,7 +165,7 @@ const body = Effect.fnUntraced(function* (
 /** Runs some of a group's scenarios in a world of their own. */
 export const run = (
   group: Group,
-  scenarios: ReadonlyArray<Scenario>,
+  steps: ReadonlyArray<Step>,
   options: Ground.Options,
   progress: (line: string) => void
-): Effect.Effect<Outcome> => Effect.scoped(body(group, scenarios, options, progress))
+): Effect.Effect<Outcome> => Effect.scoped(body(group, steps, options, progress))

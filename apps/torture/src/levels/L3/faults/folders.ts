@@ -18,6 +18,7 @@ const away = (ground: Ground) => `${ground.world.stateDirectory}.away`
 /** The folder is somewhere else while no gateway is started, and `instead` makes what is in its place. */
 const moved = (name: string, instead: (ground: Ground) => void): Scenario => ({
   name,
+  alone: true,
   during: Effect.fnUntraced(function* (ground) {
     const ends = ground.ends.length
     yield* ground.hold

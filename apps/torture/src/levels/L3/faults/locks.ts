@@ -37,25 +37,28 @@ const nothingToMend: Scenario["mend"] = () => Effect.void
 
 /** Holds the lock for so long, then lets it go by itself: the moments between which nothing can be stored. */
 const holding = (name: string, statement: string, millis: number): Scenario => {
-  const held = { from: 0, to: 0 }
+  // Of each ground: worlds run beside each other.
+  const spans = new WeakMap<Ground, { readonly from: number; readonly to: number }>()
   return {
     name,
     during: Effect.fnUntraced(function* (ground) {
       const database = yield* stranger(ground)
       yield* locked(database, statement)
-      held.from = ground.world.history.now()
+      const from = ground.world.history.now()
       yield* Effect.sleep(ground.long ? millis * 2 : millis)
-      held.to = ground.world.history.now()
+      spans.set(ground, { from, to: ground.world.history.now() })
       yield* Effect.sync(() => database.exec("rollback"))
       return { count: 1, of: "locks held" }
     }),
     mend: nothingToMend,
     expects: {
       ends: [],
-      proof: ({ world }) =>
-        acknowledgedBetween(world.file, held.from, held.to).map(
+      proof: (ground) => {
+        const { from, to } = spans.get(ground) ?? { from: 0, to: 0 }
+        return acknowledgedBetween(ground.world.file, from, to).map(
           (id) => `C1: ${id} was acknowledged while somebody else held the write lock`
         )
+      }
     }
   }
 }

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type { Fate, Fates } from "../../../world/far.ts"
 import { kind } from "../../../world/far.ts"
 import * as BadClients from "../BadClients.ts"
+import { until } from "../Ground.ts"
 import type { Ground, Group, Scenario } from "../Scenario.ts"
 import type { Trouble } from "../Proxy.ts"
 
@@ -18,6 +19,7 @@ const badLine = (name: string, share: number, kinds: ReadonlyArray<Trouble>): Sc
     const before = sum()
     line.trouble(share, kinds)
     yield* people.more(long ? 80 : 20)
+    yield* until("an answer is lost", () => sum() > before)
     return { count: sum() - before, of: "answers lost" }
   }),
   mend: ({ line }) => Effect.sync(() => line.mend()),
@@ -49,7 +51,7 @@ const badFar = (name: string, share: number, of: (ground: Ground) => Fate): Scen
     }
     ground.far.fate = fate
     yield* ground.people.more(20)
-    yield* Effect.sleep("100 millis")
+    yield* until("a far side is asked", () => count > 1)
     return { count, of: "requests" }
   }),
   mend: ({ far }) =>

@@ -29,6 +29,7 @@ const strike = (count: number) => ({ count, of: "processes stopped" })
 const working = (name: string, millis: number, long = false): Scenario => ({
   name,
   long,
+  alone: true,
   during: (ground) => Effect.map(frozen(ground, millis), strike),
   mend: nothingToMend,
   expects: { ends: [] }
@@ -45,6 +46,7 @@ export const pauses: Group = {
     working("the gateway stands still for longer than its watchdog waits", 36_000, true),
     {
       name: "the gateway stands still again and again",
+      alone: true,
       during: Effect.fnUntraced(function* (ground) {
         let count = 0
         for (let n = 0; n < (ground.long ? 40 : 8); n++) {

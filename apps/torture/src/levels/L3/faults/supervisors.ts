@@ -115,7 +115,8 @@ const two: Scenario = {
     return { count, of: "second gateways refused" }
   }),
   mend: nothingToMend,
-  expects: { ends: [] }
+  expects: { ends: [] },
+  alone: true
 }
 
 export const supervisors: Group = {
