@@ -83,9 +83,15 @@ const measureAll = async (names: ReadonlyArray<string>, full: boolean): Promise<
   const rows: Array<Figure> = []
   for (const name of names) {
     process.stdout.write(`${name} ...\n`)
-    const figure = await inProcess(name, full)
-    rows.push(figure)
-    process.stdout.write(report(figure))
+    try {
+      const figure = await inProcess(name, full)
+      rows.push(figure)
+      process.stdout.write(report(figure))
+    } catch (error) {
+      // What the others say is worth having; the run ends as failed.
+      process.exitCode = 1
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    }
   }
   if (rows.length > 0) process.stdout.write(`\n${table(rows)}\n`)
   for (const { details } of rows) if (details !== undefined) process.stdout.write(`\n${details}\n`)
@@ -124,7 +130,7 @@ const main = async (args: ReadonlyArray<string>) => {
 }
 
 main(process.argv.slice(2)).then(
-  () => process.exit(0),
+  () => process.exit(),
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     process.exit(1)

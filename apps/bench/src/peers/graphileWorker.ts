@@ -34,8 +34,10 @@ export const graphileWorker = async (folder: string): Promise<Contestant> => {
   const { Pool } = (await load<Pg>("pg")).default
   const server = await postgres(folder)
   const pool = new Pool({ connectionString: server.url, max: 24 })
+  const state = { open: true }
   pool.on("error", (error) => {
-    throw error
+    // A connection may hear of the server's end after the pool ended.
+    if (state.open) throw error
   })
   pool.on("connect", () => undefined)
   const logger = new Logger(() => (level, message) => {
@@ -64,6 +66,7 @@ export const graphileWorker = async (folder: string): Promise<Contestant> => {
     round,
     close: async () => {
       await runner.stop()
+      state.open = false
       await pool.end()
       await server.stop()
     }

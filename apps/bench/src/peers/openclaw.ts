@@ -20,14 +20,18 @@ interface Started {
   readonly bytes: number
 }
 
-const parentOf = (pid: string): number => {
+/** Processes come and go while we look: one that ended has no text, and weighs nothing. */
+const readIfThere = (path: string): string => {
   try {
-    return Number(/PPid:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1])
-  } catch {
-    // Ended while we looked.
-    return 0
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined
+    if (code === "ENOENT" || code === "ESRCH") return ""
+    throw error
   }
 }
+
+const parentOf = (pid: string): number => Number(/PPid:\s+(\d+)/.exec(readIfThere(`/proc/${pid}/status`))?.[1] ?? 0)
 
 /** A process and all below it. */
 const tree = (root: number): ReadonlyArray<number> => {
@@ -40,7 +44,7 @@ const tree = (root: number): ReadonlyArray<number> => {
 }
 
 const weigh = (pid: number): { readonly own: number; readonly shared: number } => {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")
+  const text = readIfThere(`/proc/${pid}/smaps_rollup`)
   const sum = (pattern: RegExp): number =>
     [...text.matchAll(pattern)].reduce((total, [, kilobytes]) => total + Number(kilobytes) * 1024, 0)
   return { own: sum(/^Private_(?:Clean|Dirty):\s+(\d+)/gm), shared: sum(/^Shared_(?:Clean|Dirty):\s+(\d+)/gm) }
