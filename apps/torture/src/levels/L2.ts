@@ -165,7 +165,7 @@ const lives = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Life, Ended | Unanswered, Scope.Scope> {
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
-  const habits = { behaviours, pause: 250 }
+  const habits = { http: ["ann", "bob", "cem", "eli"], followup: ["bob"], restless: ["eli"], behaviours, pause: 250 }
   const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "60 seconds" } })
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
   const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, slow: 1 }

@@ -32,6 +32,8 @@ export interface Habits {
   readonly guests: ReadonlyArray<string>
   /** Those of them that want a turn for each burst. */
   readonly followup: ReadonlyArray<string>
+  /** Those that cut off what runs with every burst, and say /stop now and then: their messages may end unseen. */
+  readonly restless: ReadonlyArray<string>
   /** Peers on each of the other channels. */
   readonly peers: ReadonlyArray<string>
   readonly behaviours: Behaviours
@@ -48,6 +50,7 @@ export const habits: Habits = {
   http: ["ann", "bob", "cem", "dan"],
   guests: ["sam"],
   followup: ["bob", "dan"],
+  restless: [],
   peers: ["eve"],
   behaviours: ["hello"],
   ahead: 6,
@@ -100,9 +103,11 @@ interface Message {
   readonly n: number
   readonly text: string
   readonly command: boolean
+  /** It may end with nothing shown for it. */
+  readonly unseen: boolean
 }
 
-const lineOf = (state: State, channel: "http" | FarChannel, { command, conversation, id, n }: Message) => {
+const lineOf = (state: State, channel: "http" | FarChannel, { command, conversation, id, n, unseen }: Message) => {
   const line = {
     op: "send",
     by: `client ${conversation}`,
@@ -111,7 +116,8 @@ const lineOf = (state: State, channel: "http" | FarChannel, { command, conversat
     conversation: `${channel}/${conversation}`,
     id,
     n,
-    ...(command ? { command } : {})
+    ...(command ? { command } : {}),
+    ...(unseen ? { unseen } : {})
   } as const
   return {
     invoke: () => {
@@ -182,18 +188,26 @@ const person = Effect.fnUntraced(function* (
     yield* say(n, id, first[n - 1] ?? `#${id} ${oneOf(random, state.habits.behaviours)}`)
     if (n % state.habits.burst === 0) {
       yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
-      yield* composure(state, name, n)
+      if (!state.habits.restless.includes(name)) yield* composure(state, name, n)
     }
   }
 })
+
+/** What somebody says first, to be answered in another way than all at once. */
+const modeOf = ({ followup, restless }: Habits, conversation: string): ReadonlyArray<string> => {
+  if (followup.includes(conversation)) return ["/queue followup"]
+  return restless.includes(conversation) ? ["/queue interrupt"] : []
+}
 
 const overHttp = (state: State, conversation: string, random: Random) =>
   person(
     state,
     conversation,
     random,
-    Effect.fnUntraced(function* (n, id, text) {
-      const message = { conversation, id, n, text, command: text.startsWith("/") }
+    Effect.fnUntraced(function* (n, id, said) {
+      const restless = state.habits.restless.includes(conversation)
+      const text = restless && n > 1 && random() < 0.1 ? "/stop" : said
+      const message = { conversation, id, n, text, command: text.startsWith("/"), unseen: restless }
       const line = lineOf(state, "http", message)
       line.invoke()
       const twins = random() < 0.05 ? [1, 2] : [1]
@@ -201,7 +215,7 @@ const overHttp = (state: State, conversation: string, random: Random) =>
       // Two tries in flight are one message: both say the same number, and each is written down.
       for (const one of told) if (one !== undefined) line.ok(one)
     }),
-    state.habits.followup.includes(conversation) ? ["/queue followup"] : []
+    modeOf(state.habits, conversation)
   )
 
 const overFeed = (state: State, channel: FarChannel, peer: string, random: Random) =>
@@ -210,7 +224,7 @@ const overFeed = (state: State, channel: FarChannel, peer: string, random: Rando
     `${channel}-${peer}`,
     random,
     Effect.fnUntraced(function* (n, id, text) {
-      const line = lineOf(state, channel, { conversation: peer, id, n, text, command: false })
+      const line = lineOf(state, channel, { conversation: peer, id, n, text, command: false, unseen: false })
       line.invoke()
       yield* state.far.write(channel, peer, id, text)
       line.ok()
@@ -274,7 +288,7 @@ const saying = (state: State) => {
     const n = (numbers.get(conversation) ?? 0) + 1
     numbers.set(conversation, n)
     const id = `${conversation}.${n}`
-    const message = { conversation, id, n, text: `#${id} ${behaviour}`, command: false }
+    const message = { conversation, id, n, text: `#${id} ${behaviour}`, command: false, unseen: false }
     const line = lineOf(state, "http", message)
     line.invoke()
     const told = yield* insist(state, message, line)
