@@ -90,10 +90,13 @@ const endedBetween = ({ begun, causes }: Reasons, run: RunSeen, next: RunSeen): 
     : causes.ends.any(begun(run.begin.at), next.begin.at)
 
 /** Whether a run certainly died in a crash: the first thing that ended a gateway after it began, and nobody else's trial. */
-const crashed = ({ begun, causes, crashes }: Reasons, { begin, conversation }: RunSeen, next: RunSeen): boolean => {
+const crashed = ({ begun, causes, crashes }: Reasons, run: RunSeen, next: RunSeen): boolean => {
+  const { begin, conversation, end } = run
   if (begun(begin.at) !== begin.at) return false
   const crash = crashes.list[crashes.places.before(begin.at)]
   if (crash === undefined || crash.at >= next.begin.at || causes.ends.any(begin.at, crash.at)) return false
+  // It had failed by itself: its turn waited for the next try, and nobody was dispatched.
+  if (end?.phase === "fail" && end.at < crash.at) return false
   return [...crash.suspects].every((suspect) => suspect === conversation)
 }
 

@@ -10,9 +10,10 @@ import { Random } from "./random.ts"
 /** What an agent's program does with a message. A batch takes what is longest and worst of its messages. */
 export interface Act {
   readonly work: number
-  /** So many runs with it fail, or die, before one answers. */
+  /** So many runs with it fail before one answers. */
   readonly fails: number
-  readonly dies: boolean
+  /** They fail at once, and not at the end of their work. */
+  readonly early: boolean
   /** It never answers: its stall timeout ends it. */
   readonly hangs: boolean
   /** It begins a tool with side effects on its way. */
@@ -120,13 +121,13 @@ const works = [
   [20_000, 1]
 ] as const
 
-const quickly = { fails: 0, dies: false, hangs: false, tool: false, talks: false, asks: false, letsGo: 0 }
+const quickly = { fails: 0, early: false, hangs: false, tool: false, talks: false, asks: false, letsGo: 0 }
 
 const actOf = (random: Random, loose: boolean): Act => ({
   ...quickly,
   work: random.weighted(works),
   fails: random.chance(0.1) ? random.int(1, loose ? 4 : 2) : 0,
-  dies: random.chance(0.5),
+  early: random.chance(0.5),
   hangs: loose && random.chance(0.05),
   tool: random.chance(0.15),
   talks: random.chance(0.3),

@@ -52,7 +52,7 @@ type Segment = { readonly after: number; readonly event: Agent.AgentEvent }
 const plain: Act = {
   work: 200,
   fails: 0,
-  dies: false,
+  early: false,
   hangs: false,
   tool: false,
   talks: false,
@@ -65,7 +65,7 @@ const worst = (acts: ReadonlyArray<Act>): Act =>
     (one, other) => ({
       work: Math.max(one.work, other.work),
       fails: Math.max(one.fails, other.fails),
-      dies: one.dies || other.dies,
+      early: one.early || other.early,
       hangs: one.hangs || other.hangs,
       tool: one.tool || other.tool,
       talks: one.talks || other.talks,
@@ -142,14 +142,12 @@ export class Programs {
     this.#running.add(run)
     this.#tell(run, "invoke")
     // A person takes longer; and who waits for one can't be done.
-    if (!act.hangs && !act.asks) this.#finishIn(run, act.work, time)
+    if (!act.hangs && !act.asks) this.#finishIn(run, fails && act.early ? 0 : act.work, time)
     return run
   }
 
   #finishIn(run: Run, millis: number, time: Time): void {
-    time.timer(this.#around.plan.child ? outside : run.life, millis, () =>
-      this.#end(run, run.fails ? (run.act.dies ? undefined : "fail") : "ok")
-    )
+    time.timer(this.#around.plan.child ? outside : run.life, millis, () => this.#end(run, run.fails ? "fail" : "ok"))
   }
 
   #segments(run: Run): ReadonlyArray<Segment> {

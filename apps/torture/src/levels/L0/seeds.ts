@@ -5,6 +5,7 @@
  * such seeds anew (`npm run torture -- --mutants`).
  */
 export const regressions: ReadonlyArray<readonly [seed: number, about: string]> = [
+  [900_197, "a crash between two tries of a turn that fails counts for nobody"],
   [77_000_001, "repeats are not counted twice"],
   [77_000_002, "nothing is acknowledged before its commit"],
   [77_000_003, "a reply keeps its key over its tries, and its request is noted before it is sent"],
