@@ -1,6 +1,6 @@
 /**
  * Level 2: kill -9 at random moments. Several worlds run beside each other; in each the
- * gateway is killed some 25 times, half of them under load and half in the middle of a
+ * gateway is killed some 50 times, half of them under load and half in the middle of a
  * boot, a stop or a reload, while people write on channels of every class, far sides
  * lose and repeat requests, and agents misbehave. Then the world comes to rest and its
  * history is judged. The seed repeats every choice, though not the machine's timing.
@@ -38,7 +38,7 @@ export interface Plan {
 
 /** Enough kills for chains of crashes, few enough for a history that a person can read. */
 export const plan: Plan = {
-  kills: 25,
+  kills: 50,
   beside: 3,
   worlds: Infinity,
   backlogs: { rows: [0, 1000, 100_000], boots: 20 }
