@@ -90,10 +90,11 @@ if (first && told("asleep")) {
   // Woken only to be ended: the signal that says so comes first.
   await pause(5_000)
 }
-if (told("loud")) {
-  // A hundred megabytes that nobody asked for, on the stream that is no answer.
+const [, loud] = / loud(\d+)/.exec(texts.join("\n")) ?? []
+if (loud !== undefined) {
+  // So many megabytes that nobody asked for, on the stream that is no answer.
   const piece = Buffer.alloc(1 << 20, "z")
-  for (let n = 0; n < 100; n++) {
+  for (let n = 0; n < Number(loud); n++) {
     if (!process.stderr.write(piece)) await new Promise((resolve) => process.stderr.once("drain", resolve))
   }
 }

@@ -107,7 +107,7 @@ const joined = (one: Group, other: Group): Group => ({
 const isPatient = ({ alone, expects }: Scenario): boolean => alone !== true && expects.ends.length === 0
 
 /** Some faults of a group, also the same one again; or some of two groups, two at a time. */
-export const randomPlan = (all: ReadonlyArray<Group>, seed: number): Plan => {
+const randomPlan = (all: ReadonlyArray<Group>, seed: number): Plan => {
   const random = randomOf(seed)
   const [one = disk, other] = shuffled(random, all)
   const count = 1 + Math.floor(random() * 2 * one.scenarios.length)

@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlConnection from "effect/sql/SqlConnection"
-import { classifySqliteError, SqlError } from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 
 /** A value that a statement takes. */
 export type Value = string | number | null
@@ -23,9 +23,9 @@ export interface Query {
   <A extends object = Record<string, Value>>(
     statement: string,
     values?: ReadonlyArray<Value>
-  ): Effect.Effect<ReadonlyArray<A>, SqlError>
+  ): Effect.Effect<ReadonlyArray<A>, SqlError.SqlError>
   /** Runs a statement that returns no rows: how many rows it changed. */
-  readonly change: (statement: string, values?: ReadonlyArray<Value>) => Effect.Effect<number, SqlError>
+  readonly change: (statement: string, values?: ReadonlyArray<Value>) => Effect.Effect<number, SqlError.SqlError>
 }
 
 /** The connection; see the header. */
@@ -37,13 +37,13 @@ export interface Database<E> {
   /** One statement, by whoever holds the permit. */
   readonly query: Query
   /** All or nothing. Takes the permit. */
-  readonly transaction: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError>
+  readonly transaction: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError.SqlError>
   /** Questions, between rounds. */
   readonly read: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X>
   /** Questions that must agree with each other although another process writes: one short snapshot. */
-  readonly snapshot: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError>
+  readonly snapshot: <A, X>(body: Effect.Effect<A, X>) => Effect.Effect<A, X | SqlError.SqlError>
   /** Closes the connection and opens a new one; what that reads is on the disk. */
-  readonly reopen: Effect.Effect<void, E | SqlError>
+  readonly reopen: Effect.Effect<void, E | SqlError.SqlError>
   /** Closes the connection. */
   readonly close: Effect.Effect<void>
 }
@@ -87,7 +87,7 @@ interface Handle {
 const connect = <E, R>(
   client: Layer.Layer<SqlClient.SqlClient, E, R>,
   prepare: ReadonlyArray<string>
-): Effect.Effect<Handle, E | SqlError, R> =>
+): Effect.Effect<Handle, E | SqlError.SqlError, R> =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
     return yield* Effect.gen(function* () {
@@ -101,7 +101,7 @@ const connect = <E, R>(
     }).pipe(Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))))
   })
 
-const fileOf = (handle: Handle): Effect.Effect<string | undefined, SqlError> =>
+const fileOf = (handle: Handle): Effect.Effect<string | undefined, SqlError.SqlError> =>
   isSqlite(handle.client)
     ? Effect.map(handle.connection.execute("pragma database_list", [], undefined), (rows) => {
         const main = (rows as ReadonlyArray<{ readonly name: string; readonly file: string }>).find(
@@ -115,7 +115,7 @@ const fileOf = (handle: Handle): Effect.Effect<string | undefined, SqlError> =>
  * Puts the log into the database and both onto the disk. A commit whose sync failed can be read by the next connection
  * and be nowhere but in the kernel's memory: what is found after a failure counts only once this has gone well.
  */
-const flush = (connection: SqlConnection.Connection): Effect.Effect<void, SqlError> =>
+const flush = (connection: SqlConnection.Connection): Effect.Effect<void, SqlError.SqlError> =>
   Effect.flatMap(connection.execute("pragma wal_checkpoint(passive)", [], undefined), (rows) => {
     const [{ checkpointed, log } = { checkpointed: -1, log: 0 }] = rows as ReadonlyArray<{
       readonly log: number
@@ -125,15 +125,15 @@ const flush = (connection: SqlConnection.Connection): Effect.Effect<void, SqlErr
     const cause = new Error(
       "another process reads an older state of the store, so that the log could not be written back"
     )
-    const reason = classifySqliteError(cause, { message: cause.message, operation: "checkpoint" })
-    return Effect.fail(new SqlError({ reason }))
+    const reason = SqlError.classifySqliteError(cause, { message: cause.message, operation: "checkpoint" })
+    return Effect.fail(new SqlError.SqlError({ reason }))
   })
 
 /** Opens the connection of a journal, or (`write: false`) of a reader. Whoever opens closes. */
 export const open = <E, R>(
   client: Layer.Layer<SqlClient.SqlClient, E, R>,
   options: { readonly write: boolean }
-): Effect.Effect<Database<E>, E | SqlError, R> =>
+): Effect.Effect<Database<E>, E | SqlError.SqlError, R> =>
   Effect.gen(function* () {
     const prepare = options.write ? pragmas : ["pragma busy_timeout = 50"]
     const context = yield* Effect.context<R>()
@@ -147,7 +147,10 @@ export const open = <E, R>(
       <A extends object>(statement: string, values?: ReadonlyArray<Value>) =>
         Effect.suspend(
           () =>
-            handle.connection.execute(statement, values ?? [], undefined) as Effect.Effect<ReadonlyArray<A>, SqlError>
+            handle.connection.execute(statement, values ?? [], undefined) as Effect.Effect<
+              ReadonlyArray<A>,
+              SqlError.SqlError
+            >
         ),
       {
         change: (statement: string, values?: ReadonlyArray<Value>) =>
@@ -157,7 +160,7 @@ export const open = <E, R>(
 
     const within =
       (beginning: string) =>
-      <A, X>(body: Effect.Effect<A, X>): Effect.Effect<A, X | SqlError> =>
+      <A, X>(body: Effect.Effect<A, X>): Effect.Effect<A, X | SqlError.SqlError> =>
         permit.withPermit(
           Effect.flatMap(query(beginning), () =>
             Effect.matchCauseEffect(

@@ -75,7 +75,8 @@ export const agents: Group = {
   scenarios: [
     behaving("they hang and ignore SIGTERM, or fall asleep for ever", ["hang", "asleep", "hang"]),
     behaving("they print without end", ["flood", "flood"]),
-    behaving("a hundred megabytes on standard error", ["loud"]),
+    behaving("ten megabytes on standard error", ["loud10"]),
+    { ...behaving("a hundred megabytes on standard error", ["loud100"]), long: true },
     behaving("bytes that are no text", ["garbage", "garbage", "garbage"]),
     behaving("grandchildren that survive", ["fork", "fork", "stubborn fork"]),
     behaving("they die at once", ["exit work0", "exit work0"]),

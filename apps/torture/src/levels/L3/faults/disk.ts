@@ -66,12 +66,16 @@ const atBoot = (call: Call, rule: Rule): Scenario["during"] =>
     return { count: struck(), of: `${call}s hit` }
   })
 
-/** Strikes while the gateway stops and closes its store. */
+/** Strikes while a gateway stops and closes its store. One that is ended by its watchdog before it gets there is followed by another. */
 const atStop = (call: Call, rule: Rule): Scenario["during"] =>
   Effect.fnUntraced(function* (ground) {
-    const gateway = yield* ground.gateway
     const struck = yield* set(ground, call, rule)
-    yield* gateway.stop(`a disk whose ${call} fails`)
+    for (let n = 0; n < 5 && struck() === 0; n++) {
+      const gateway = yield* ground.gateway
+      const ends = ground.ends.length
+      yield* gateway.stop(`a disk whose ${call} fails`)
+      yield* ground.endAfter(ends)
+    }
     return { count: struck(), of: `${call}s hit` }
   })
 
