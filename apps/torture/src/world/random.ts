@@ -1,4 +1,7 @@
-/** Random numbers that a seed gives again, so that a world's choices can be repeated where its timing can't. */
+/**
+ * Random numbers that a seed gives again, so that a world's choices can be repeated
+ * where its timing can't.
+ */
 
 /** Random numbers below 1 (mulberry32). */
 export type Random = () => number

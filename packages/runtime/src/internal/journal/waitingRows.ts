@@ -10,7 +10,7 @@ const maxBytes = 16 * 1024 * 1024
 
 /** See the header. */
 export class WaitingRows {
-  readonly #rows: Array<Row | undefined> = new Array<Row | undefined>(places).fill(undefined)
+  readonly #rows: Array<Row | undefined> = Array<Row | undefined>(places).fill(undefined)
   #bytes = 0
 
   get(seq: number): Row | undefined {
