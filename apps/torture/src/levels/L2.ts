@@ -71,6 +71,9 @@ const behaviours: Behaviours = [
 /** What a stop has to wait for, one kind in each world. */
 const stops = ["hello", "work500", "stubborn work1000", "hang", "fork work500", "flood", "exit", "crash"] as const
 
+/** Fewer turns at a time than conversations: some wait for their turn, and a boot does not start a process for each. */
+const configuration = { turns: { limit: 5, backoff: ["50 millis", "100 millis"] } }
+
 const sum = (counts: Record<Moment, number>) => Object.values(counts).reduce((all, one) => all + one, 0)
 
 const sleep = (millis: number) => Effect.sleep(`${Math.ceil(millis)} millis`)
@@ -166,7 +169,8 @@ const lives = Effect.fnUntraced(function* (
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
   const habits = { http: ["ann", "bob", "cem", "eli"], followup: ["bob"], restless: ["eli"], behaviours, pause: 250 }
-  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent: { turnTimeout: "60 seconds" } })
+  const agent = { turnTimeout: "60 seconds" }
+  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent, configuration })
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
   const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
