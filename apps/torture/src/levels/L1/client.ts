@@ -74,21 +74,22 @@ export const person = (world: World, conversation: string): Person => {
   const path = (rest: string) => `/v1/conversations/${conversation}/${rest}`
   const told = new Map<string, { readonly text: string; readonly command: boolean }>()
   const replies: Array<Reply> = []
+  let sent = 0
 
-  const lineOf = (id: string, command: boolean) =>
+  const lineOf = (id: string, n: number, command: boolean) =>
     ({
       op: "send",
       by: `client ${conversation}`,
       channel: "http",
       conversation: `http/${conversation}`,
       id,
-      n: told.size + 1,
+      n,
       ...(command ? { command } : {})
     }) as const
 
   const say: Person["say"] = (id, text, command = text.startsWith("/")) =>
     Effect.gen(function* () {
-      const line = lineOf(id, command)
+      const line = lineOf(id, ++sent, command)
       world.history.append({ ...line, phase: "invoke" })
       const asking = { body: { text }, key: id }
       const { body } = yield* insist(world, path("messages"), asking, accepted, (why) => {
@@ -100,7 +101,7 @@ export const person = (world: World, conversation: string): Person => {
 
   const leave: Person["leave"] = (id, text, after) =>
     Effect.gen(function* () {
-      const line = lineOf(id, false)
+      const line = lineOf(id, ++sent, false)
       world.history.append({ ...line, phase: "invoke" })
       yield* Effect.ignore(ask(world, path("messages"), { body: { text }, key: id })).pipe(Effect.timeoutOption(after))
       world.history.append({ ...line, phase: "info", why: "hung up" })

@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { FarChannel } from "../../world/channels.ts"
+import { classes, type FarChannel } from "../../world/channels.ts"
 import type { World } from "../../world/World.ts"
 import type { Fates } from "../../world/far.ts"
 import { insist, type Person, person, type Reply } from "./client.ts"
@@ -77,7 +77,15 @@ const decide = Effect.fnUntraced(function* (somebody: Person, id: string, questi
 /** Somebody writes on a channel that sends; completes when the gateway has taken it. */
 const writes = Effect.fnUntraced(function* (world: World, channel: FarChannel, peer: string, n: number, text: string) {
   const id = `${channel}-${text.split(" ")[0] ?? ""}`
-  const line = { op: "send", by: `client ${peer}`, channel, conversation: `${channel}/${peer}`, id, n } as const
+  const line = {
+    op: "send",
+    by: `client ${peer}`,
+    channel,
+    class: classes[channel],
+    conversation: `${channel}/${peer}`,
+    id,
+    n
+  } as const
   world.history.append({ ...line, phase: "invoke" })
   yield* world.far.write(channel, peer, id, `#${channel}-${text}`)
   world.history.append({ ...line, phase: "ok" })
@@ -158,10 +166,15 @@ const parts = (world: World, people: Map<string, Person>) => {
     long: long.say("long", "#long work150").pipe(Effect.andThen(long.sees(answers("long")))),
     /** An agent that never answers the first time, and listens to nobody. */
     hang: hang.say("hang", "#hang hang").pipe(Effect.andThen(hang.sees(answers("hang")))),
-    /** Somebody who hangs up each time, and comes back with the same message. */
-    leaver: Effect.forEach(["v1", "v2", "v3"], (id) =>
-      Effect.andThen(leaver.leave(id, `#${id} hello`, 30), leaver.say(id, `#${id} hello`))
-    ).pipe(Effect.andThen(leaver.sees((replies) => ["v1", "v2", "v3"].every((id) => answers(id)(replies))))),
+    /** Somebody who hangs up twice and does not come back: what is stored must be answered all the same. */
+    leaver: leaver
+      .say("v1", "#v1 hello")
+      .pipe(
+        Effect.andThen(leaver.leave("v2", "#v2 hello", 250)),
+        Effect.andThen(leaver.leave("v3", "#v3 hello", 250)),
+        Effect.andThen(leaver.say("v4", "#v4 hello")),
+        Effect.andThen(leaver.sees(answers("v4")))
+      ),
     reload: Effect.asVoid(insist(world, "/v1/admin/reload", { method: "POST" }, ({ status }) => status === 200)),
     ...Object.fromEntries(
       farChannels.map((channel) => [channel, platform(world, channel)] as readonly [string, Effect.Effect<void>])

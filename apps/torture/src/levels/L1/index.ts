@@ -42,16 +42,16 @@ export type World = Pick<Lived, "file" | "broken">
 const judged = Effect.fnUntraced(function* (level: Level, name: string, world: World) {
   const { budget, tally } = level
   const from = tally.violations.length
-  const strange = world.broken.map((what) => `${name}: ${what}`)
-  const broken = yield* Tally.judge(tally, { history: world.file, seed: budget.seed, strange })
+  const broken = yield* Tally.judge(tally, { history: world.file, seed: budget.seed, strange: world.broken })
   if (broken === 0) return
   const kept = join(mkdtempSync(join(tmpdir(), "sluice-L1-")), "history.jsonl")
   cpSync(world.file, kept)
-  tally.violations.splice(
-    from,
-    Infinity,
-    ...tally.violations.slice(from).map((one) => ({ ...one, what: `${name}: ${one.what}`, history: kept }))
-  )
+  const named = tally.violations.slice(from).map((one) => {
+    // What the harness itself saw begins with the promise that it breaks.
+    const [, invariant = one.invariant, what = one.what] = /^(I\d+) (.*)$/s.exec(one.what) ?? []
+    return { ...one, invariant, what: `${name}: ${what}`, history: kept }
+  })
+  tally.violations.splice(from, Infinity, ...named)
   budget.progress(`${name}: ${broken} broken; the history is in ${kept}`)
 })
 
@@ -97,9 +97,8 @@ const whole = Effect.fnUntraced(function* (level: Level) {
 })
 
 /** Deaths at every label: the first time that it is come to, together in the short form; then the second and third. */
-const boundaries = Effect.fnUntraced(function* (level: Level, long: boolean) {
+const boundaries = Effect.fnUntraced(function* (level: Level, crossed: ReadonlyMap<string, number>, long: boolean) {
   const { budget, tally } = level
-  const crossed = yield* whole(level)
   const missedIn = (found: ReadonlyArray<Lived>) => found.flatMap(({ missed }) => missed)
   const first = yield* all(level, "boundaries", pointsOf(level, long ? singles(crossed, 1) : together(crossed)))
   // An earlier death may have ended what would have come there: then it has a world of its own.
@@ -124,9 +123,10 @@ export const run = (budget: Budget): Effect.Effect<Verdict> =>
     const over = () => budget.stopAtFirst && tally.violations.length > 0
     const level: Level = { budget, bundle, tally, over }
     const long = budget.millis > shortMillis
-    yield* all(level, "chains of crashes", pointsOf(level, chains))
+    const crossed = yield* whole(level)
     yield* all(level, "two owners", owners(bundle, budget.seed, bound))
-    if (!over()) yield* boundaries(level, long)
+    yield* all(level, "chains of crashes", pointsOf(level, chains))
+    if (!over()) yield* boundaries(level, crossed, long)
     if (!over()) {
       const given = { bundle, seed: budget.seed, long, bound }
       tally.notes.push(...(yield* storage(given, (what, worlds) => all(level, what, worlds))))

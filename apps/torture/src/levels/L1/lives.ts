@@ -153,8 +153,11 @@ const mortal = Effect.fnUntraced(function* (
   leave(world)
   // Its end by a signal is in the history; that it gave it to itself is nothing that a checker needs.
   const died = signal === "SIGKILL"
-  const never = `I1 in ${longest / 1000} s not everything came to its end: ${[...todo.open].join(", ")}`
-  return { died, broken: Option.isNone(ended) ? [never] : [] }
+  if (Option.isNone(ended)) {
+    return { died, broken: [`I1 in ${longest / 1000} s not everything came to its end: ${[...todo.open].join(", ")}`] }
+  }
+  // Nobody has killed it: its own watchdog has, because the stop did not come to its end.
+  return { died, broken: died && grave === undefined ? ["I8 the watchdog had to end the stop"] : [] }
 }, Effect.scoped)
 
 /** Nobody is there any more. */

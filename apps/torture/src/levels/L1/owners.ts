@@ -34,10 +34,21 @@ const meeting = Effect.fnUntraced(function* (
   const second = yield* world.boot()
   yield* arrived(world, second)
   // Somebody still has the first one's address: it must not say yes to anything any more.
+  const line = {
+    op: "send",
+    by: "client stray",
+    channel: "http",
+    conversation: "http/stray",
+    id: "stray",
+    n: 1
+  } as const
+  world.history.append({ ...line, phase: "invoke" })
   const asked = yield* Effect.option(
     wire.ask("/v1/conversations/stray/messages", { body: { text: "#stray hello" }, key: "stray", token })
   )
   const status = Option.match(asked, { onNone: () => 0, onSome: (answer) => answer.status })
+  const yes = status === 202 || status === 200
+  world.history.append({ ...line, phase: yes ? "ok" : "info", why: `status ${status}` })
   const ended = yield* Effect.timeoutOption(first.exited, noticesWithin)
   if (Option.isNone(ended)) yield* first.kill("being the first owner")
   const { code, signal } = yield* first.exited

@@ -97,7 +97,7 @@ export const chains: ReadonlyArray<Point> = [
   // An agent that hangs and listens to nobody is ended by the stop, in time.
   { name: "a stop with an agent that hangs", parts: ["hang"], graves: [], stops: { at: "http/hang", times: 1 } },
   // What is stored is nobody's who may leave.
-  { name: "clients that leave between commit and answer", parts: ["leaver"], graves: [], stand: "after:admit=60" },
+  { name: "clients that leave between commit and answer", parts: ["leaver"], graves: [], stand: "after:admit=500" },
   { name: "boots that die before they resume", graves: [...times(2, "boot:resume"), grave("after:resume")] },
   { name: "boots that die in their opening", graves: [grave("inside:open"), grave("after:open"), grave("boot:ready")] }
 ]

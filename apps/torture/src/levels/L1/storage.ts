@@ -12,7 +12,7 @@ import { join } from "node:path"
 import type { Bundle } from "../../world/bundle.ts"
 import * as World from "../../world/World.ts"
 import * as Shim from "../L3/Shim.ts"
-import { deeds } from "./deeds.ts"
+import { alone, deeds } from "./deeds.ts"
 import { finished, leave, type Lived } from "./lives.ts"
 
 /** What a call fails with. */
@@ -35,7 +35,7 @@ const failures: ReadonlyArray<Failure> = [
 const short: ReadonlyArray<Failure> = [{ call: "sync", error: "EIO" }]
 
 /** What people do in these worlds. */
-const parts = ["talk", "keyed"]
+const parts = ["long", alone("keyed")]
 
 interface Given {
   readonly bundle: Bundle
