@@ -17,7 +17,7 @@ const copy = () => {
 describe("mutants", () => {
   it("there are at least twelve, and every invariant of the checker but those of its own inputs has one", () => {
     assert.isAtLeast(mutants().length, 12)
-    const seen = new Set(mutants().map(({ invariant }) => invariant))
+    const seen = new Set(mutants().flatMap(({ invariants }) => invariants))
     assert.deepStrictEqual(
       ["I1", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10"].filter((one) => !seen.has(one)),
       []
@@ -27,7 +27,8 @@ describe("mutants", () => {
   it("every patch applies to the tree, and says what it breaks, which invariant sees it and at which levels", () => {
     for (const mutant of mutants()) {
       assert.strictEqual(apply(mutant, repository, "try"), undefined)
-      assert.match(mutant.invariant, /^I([1-9]|10)$/)
+      assert.isAtLeast(mutant.invariants.length, 1, mutant.name)
+      for (const invariant of mutant.invariants) assert.match(invariant, /^I([1-9]|10)$/, mutant.name)
       assert.isAtLeast(mutant.breaks.length, 40, mutant.name)
       assert.isAtLeast(mutant.levels.length, 1, mutant.name)
       for (const level of mutant.levels) assert.match(level, /^L[0-4]$/, mutant.name)
@@ -35,9 +36,9 @@ describe("mutants", () => {
   })
 
   it("a patch without its head or that fits nowhere is refused with what to do", () => {
-    assert.throws(() => headOf("x.patch", "It breaks.\n\nlevels: L1\n\ndiff --git a/x b/x\n"), /add a line "invariant/)
+    assert.throws(() => headOf("x.patch", "It breaks.\n\nlevels: L1\n\ndiff --git a/x b/x\n"), /add a line "invariants/)
     assert.throws(
-      () => headOf("x.patch", "invariant: I1\nlevels: L1\n\ndiff --git a/x b/x\n"),
+      () => headOf("x.patch", "invariants: I1\nlevels: L1\n\ndiff --git a/x b/x\n"),
       /begin it with a sentence/
     )
     const [mutant] = mutants()

@@ -17,8 +17,8 @@ export interface Caught {
   readonly name: string
   readonly breaks: string
   readonly caught: boolean
-  /** The invariant that must see it. */
-  readonly expected: string
+  /** The invariants of which one must see it. */
+  readonly expected: ReadonlyArray<string>
   /** The level and the invariant that did. */
   readonly level?: string
   readonly invariant?: string
@@ -89,18 +89,21 @@ const runLevel = (copy: string, level: string, { seed, signal: abort }: Options)
     })
   })
 
-/** What of a verdict shows the mutant: a broken promise, the expected one before any other. */
-const shown = ({ violations }: Verdict, { invariant }: Mutant) =>
-  violations.find((one) => one.invariant === invariant) ?? violations.find((one) => one.invariant !== "harness")
+/** What of a verdict shows the mutant: a broken promise that it was expected to break. */
+const shown = ({ violations }: Verdict, { invariants }: Mutant) =>
+  violations.find(({ invariant }) => invariants.includes(invariant))
 
-/** What a level did that caught nothing; one that could not go on has looked at nothing. */
+/** What a level did that caught nothing; one that saw something else, or could not go on, says what. */
 const nothingIn = ({ level, runs, violations }: Verdict): string =>
-  [`${level} saw nothing in ${runs} runs`, ...violations.slice(0, 2).map(({ what }) => what.slice(0, 400))].join(": ")
+  [
+    `${level} did not see it in ${runs} runs`,
+    ...violations.slice(0, 2).map(({ invariant, what }) => `${invariant} ${what.slice(0, 400)}`)
+  ].join(": ")
 
 /** Puts one mutant into a copy and looks for it. */
 const hunt = async (mutant: Mutant, options: Options): Promise<Caught> => {
   const began = performance.now()
-  const known = { name: mutant.name, breaks: mutant.breaks, expected: mutant.invariant }
+  const known = { name: mutant.name, breaks: mutant.breaks, expected: mutant.invariants }
   const seconds = () => Math.round((performance.now() - began) / 100) / 10
   const copy = copyOf(repository)
   try {
@@ -154,7 +157,7 @@ export const table = (found: ReadonlyArray<Caught>): string => {
     ...found.map((one) =>
       one.caught
         ? [one.name, one.level, one.invariant, one.runs, one.kills, one.seconds].map((cell) => String(cell ?? ""))
-        : [one.name, "NOBODY", one.expected, "", "", String(one.seconds)]
+        : [one.name, "NOBODY", one.expected.join(" "), "", "", String(one.seconds)]
     )
   ]
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))

@@ -1,6 +1,6 @@
 /**
  * The mutants as they are stored: a patch against the repository with a head of its
- * own, which says in prose what it breaks, which invariant must see that, and which
+ * own, which says in prose what it breaks, which invariants must see that, and which
  * levels are expected to, the quickest first. The patches are never applied to the
  * tree itself, only to copies of it, so the program that ships holds no trace of them.
  */
@@ -19,8 +19,8 @@ export interface Mutant {
   readonly file: string
   /** What it breaks, in prose. */
   readonly breaks: string
-  /** I1 to I10: what must see it. */
-  readonly invariant: string
+  /** I1 to I10: what must see it; one of them is enough, because the first that is broken ends a run. */
+  readonly invariants: ReadonlyArray<string>
   /** Where it is looked for, in this order. */
   readonly levels: ReadonlyArray<string>
 }
@@ -45,7 +45,7 @@ export const describe = (file: string, text: string): Mutant => {
     name: basename(file, ".patch"),
     file,
     breaks,
-    invariant: field(head, "invariant", file),
+    invariants: field(head, "invariants", file).split(/\s+/),
     levels: field(head, "levels", file).split(/\s+/)
   }
 }
