@@ -41,17 +41,17 @@ export type World = Pick<Lived, "file" | "broken">
 /** Has a world judged; keeps its history where something is broken. */
 const judged = Effect.fnUntraced(function* (level: Level, name: string, world: World) {
   const { budget, tally } = level
-  const from = tally.violations.length
   const broken = yield* Tally.judge(tally, { history: world.file, seed: budget.seed, strange: world.broken })
   if (broken === 0) return
   const kept = join(mkdtempSync(join(tmpdir(), "sluice-L1-")), "history.jsonl")
   cpSync(world.file, kept)
-  const named = tally.violations.slice(from).map((one) => {
+  // Worlds are judged beside each other: its own are those of its own file.
+  for (const [index, one] of tally.violations.entries()) {
+    if (one.history !== world.file) continue
     // What the harness itself saw begins with the promise that it breaks.
     const [, invariant = one.invariant, what = one.what] = /^(I\d+) (.*)$/s.exec(one.what) ?? []
-    return { ...one, invariant, what: `${name}: ${what}`, history: kept }
-  })
-  tally.violations.splice(from, Infinity, ...named)
+    tally.violations[index] = { ...one, invariant, what: `${name}: ${what}`, history: kept }
+  }
   budget.progress(`${name}: ${broken} broken; the history is in ${kept}`)
 })
 

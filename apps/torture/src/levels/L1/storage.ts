@@ -66,8 +66,8 @@ const struck = Effect.fnUntraced(function* (world: World.World, shim: Shim.Shim,
   yield* Fiber.interrupt(through)
   leave(world)
   shim.clear()
-  // 70 would be a mistake of the program; a failing disk is 74, whatever it meets.
-  const known = [0, 74, 80].includes(code ?? -1)
+  // 70 would be a mistake of the program; a failing disk is 74, and a store that can't be opened is said so, with 78.
+  const known = [0, 74, 78, 80].includes(code ?? -1)
   return known ? [] : [`I8 the gateway ended with ${code ?? signal}: ${gateway.printed().slice(-3).join(" | ")}`]
 }, Effect.scoped)
 
