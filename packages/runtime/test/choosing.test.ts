@@ -385,9 +385,8 @@ describe("Entity", () => {
 
       const path = join(yield* folder, "store.db")
       yield* Layer.build(gateway(TestAgent.make(), path))
-      const second = yield* Effect.exit(Layer.build(gateway(TestAgent.make(), path)))
-      assert.isTrue(Exit.isFailure(second))
-      assert.match(String(second), /Locked/)
+      const refused = yield* Effect.flip(Layer.build(gateway(TestAgent.make(), path)))
+      assert.deepInclude(refused, { _tag: "JournalError", reason: "Locked" })
     }).pipe(Effect.scoped)
   })
 })
