@@ -3,6 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -75,6 +76,16 @@ describe("the far sides", () => {
       assert.deepStrictEqual([lost.reached, unanswered.reached], [true, true])
       assert.deepStrictEqual(phases(delivered()), ["fail ", "invoke 1", "info 1"])
       assert.deepStrictEqual(delivered()[0]?.ids, ["a.1", "a.2"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a request of a process that is gone is shown, and nobody was told so", () =>
+    Effect.gen(function* () {
+      const { delivered, show } = yield* sides()
+      const { pid = 0 } = spawnSync("true")
+      yield* Effect.flip(show("resend", { from: pid }))
+      yield* show("resend", { from: process.pid })
+      assert.deepStrictEqual(phases(delivered()), ["invoke 1", "info 1", "invoke 2", "ok 2"])
     }).pipe(Effect.scoped)
   )
 

@@ -7,6 +7,7 @@
 import * as Channel from "@sluice/runtime/Channel"
 import type { Reply } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
+import process from "node:process"
 import { type Answer, type Unanswered, type Wire, wire } from "./wire.ts"
 
 /** The channels by name, with their class. */
@@ -24,6 +25,8 @@ export interface Showing {
   readonly kind?: string
   readonly inReplyTo?: ReadonlyArray<string>
   readonly remoteId?: string
+  /** The process that asks: whether it is still there to hear the answer. */
+  readonly from?: number
 }
 
 /** Something that a person wrote, with its place in the feed. */
@@ -52,7 +55,7 @@ const unanswered = (cause: Unanswered): Effect.Effect<never, Channel.DeliveryErr
 
 const show = (far: Wire, name: string, showing: Showing) =>
   far
-    .ask(`/deliver/${name}`, { body: showing })
+    .ask(`/deliver/${name}`, { body: { ...showing, from: process.pid } })
     .pipe(Effect.catchTag("Unanswered", unanswered), Effect.flatMap(answered))
 
 const said = (act: Showing["act"], reply: Reply): Showing => ({

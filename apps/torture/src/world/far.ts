@@ -7,8 +7,10 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { readFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
+import process from "node:process"
 import type { Deliver } from "../history/Operation.ts"
 import type { History } from "../history/writer.mjs"
 import { classes, type FarChannel, type Showing, type Update } from "./channels.ts"
@@ -165,6 +167,15 @@ const json = (response: ServerResponse, status: number, body: unknown): void => 
   response.end(text)
 }
 
+/** Whether a process is there; a zombie hears nothing. */
+const lives = (pid: number): boolean => {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"))
+  } catch {
+    return false
+  }
+}
+
 /** Shows what is asked for as fate has it. */
 const deliver = (
   side: Side,
@@ -190,8 +201,8 @@ const deliver = (
     return
   }
   const answer = () => {
-    // Whether the answer arrives at a gateway that is gone nobody knows.
-    if (fate.is === "unanswered" || response.destroyed) {
+    // A gateway that was killed meanwhile is told nothing. On a busy machine its request is read long after that.
+    if (fate.is === "unanswered" || response.destroyed || !lives(showing.from ?? process.pid)) {
       ended("info")
       return void response.destroy()
     }
