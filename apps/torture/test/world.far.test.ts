@@ -82,7 +82,7 @@ describe("the far sides", () => {
   it.live("a request of a process that is gone is shown, and nobody was told so", () =>
     Effect.gen(function* () {
       const { delivered, show } = yield* sides()
-      const { pid = 0 } = spawnSync("true")
+      const { pid } = spawnSync("true")
       yield* Effect.flip(show("resend", { from: pid }))
       yield* show("resend", { from: process.pid })
       assert.deepStrictEqual(phases(delivered()), ["invoke 1", "info 1", "invoke 2", "ok 2"])
