@@ -5,6 +5,7 @@
  * such seeds anew (`npm run torture -- --mutants`).
  */
 export const regressions: ReadonlyArray<readonly [seed: number, about: string]> = [
+  [507, "a conversation whose orphan is gone already has one owner"],
   [900_197, "a crash between two tries of a turn that fails counts for nobody"],
   [77_000_001, "repeats are not counted twice"],
   [77_000_002, "nothing is acknowledged before its commit"],

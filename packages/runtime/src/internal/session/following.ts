@@ -18,6 +18,9 @@ const enter = (roster: Roster, { awaited = false, orphan, session: id, turn, wai
     const fromBoot = turn.state === "interrupted"
     session.open = { turn, fromBoot, awaited, notBefore: now() + Math.max(0, wait) }
   }
+  session.backlog = waiting?.count ?? 0
+  session.backlogFrom = waiting?.firstSeq ?? 0
+  // Last: one that is gone already wakes the session at once, which would forget it if it had nothing to do yet.
   if (orphan !== undefined) {
     session.orphan = orphan
     const gone = Effect.sync(() => {
@@ -26,8 +29,6 @@ const enter = (roster: Roster, { awaited = false, orphan, session: id, turn, wai
     })
     roster.background(Effect.andThen(orphan, gone))
   }
-  session.backlog = waiting?.count ?? 0
-  session.backlogFrom = waiting?.firstSeq ?? 0
   roster.wake(session)
 }
 
