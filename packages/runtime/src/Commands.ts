@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Debouncer from "./Debouncer.ts"
 import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
@@ -155,6 +156,13 @@ const make = Effect.gen(function* () {
     if (outcome !== undefined) yield* follow(command, outcome)
   })
 
+  /** A store that failed once may answer the next time; nobody else would run the command before the next boot. */
+  const patience = {
+    schedule: Schedule.exponential("100 millis"),
+    times: 5,
+    while: (error: JournalError) => error.reason === "Storage"
+  }
+
   // No quiet period: each row is its own batch, in order within its conversation.
   const lanes = yield* Debouncer.make<number, Row>({
     quiet: 0,
@@ -162,8 +170,8 @@ const make = Effect.gen(function* () {
       Effect.forEach(
         rows,
         (row) =>
-          // The row is still there: the next boot runs it. The journal has told the program of its failure.
-          Effect.catch(run(row), (error) =>
+          // The row is still there: after these tries the next boot runs it. The journal has told the program of its failure.
+          Effect.catch(Effect.retry(run(row), patience), (error) =>
             // A stop has closed the journal meanwhile: nothing failed.
             error.reason === "Closed"
               ? Effect.logDebug("A command waits for the next start")
