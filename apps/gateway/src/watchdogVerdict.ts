@@ -36,6 +36,8 @@ export class Watch {
   constructor(patience: number, first: Sight) {
     this.#patience = patience
     this.#last = first
+    // A stop that was over its deadline before the first look, in a process that was paused while its watchdog began.
+    if (first.deadline !== 0) this.#paused = Math.max(0, first.now - first.deadline)
   }
 
   /** Looks; the verdict when the process has to end now. */

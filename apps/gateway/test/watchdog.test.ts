@@ -178,6 +178,13 @@ describe("the verdict", () => {
     }
   )
 
+  it("S12: a stop that was overdue before the first look has 1 s from there", () => {
+    const watch = new Watch(30_000, { now: 5000, beats: 1, deadline: 2000 })
+    assert.isUndefined(watch.look({ now: 5006, beats: 2, deadline: 2000 }))
+    assert.isUndefined(watch.look({ now: 5506, beats: 3, deadline: 2000 }))
+    assert.deepStrictEqual(watch.look({ now: 6000, beats: 4, deadline: 2000 }), { why: "overdue", blocked: 0 })
+  })
+
   it("S12: in a stop the deadline and 1 s decide, at the millisecond", () => {
     const watch = new Watch(30_000, { now: 0, beats: 0, deadline: 0 })
     const stop = (now: number) => ({ now, beats: 1, deadline: 5000 })
