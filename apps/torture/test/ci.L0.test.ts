@@ -1,8 +1,8 @@
-// The simulation as CI runs it: half a minute of histories from a random seed, which is printed, and every seed that once
-// broke a promise. A failure names the seed: `npm run torture -- --levels L0 --seed N --stop-at-first` plays it first.
+// The simulation as CI runs it: twenty seconds of histories, always from the same seed, so that a change is what makes it
+// fail (`npm run torture` takes new ones), and every seed that once broke a promise. A failure names the seed:
+// `npm run torture -- --levels L0 --seed N --stop-at-first` plays it first.
 import { assert, describe, it } from "vitest"
 import * as Effect from "effect/Effect"
-import { randomInt } from "node:crypto"
 import { run } from "../src/levels/L0/index.ts"
 import { openStore } from "../src/levels/L0/open.ts"
 import { regressions } from "../src/levels/L0/seeds.ts"
@@ -16,12 +16,12 @@ describe("L0", () => {
     }
   })
 
-  it("half a minute of histories from a random seed keeps every promise", { timeout: 120_000 }, async () => {
-    const seed = Number(process.env["SLUICE_TORTURE_SEED"] ?? randomInt(2 ** 31))
+  it("twenty seconds of histories keep every promise", { timeout: 120_000 }, async () => {
+    const seed = Number(process.env["SLUICE_TORTURE_SEED"] ?? 7600)
     const lines: Array<string> = []
     const verdict = await run({
       seed,
-      millis: 30_000,
+      millis: 20_000,
       stopAtFirst: false,
       progress: (line) => void lines.push(line)
     })

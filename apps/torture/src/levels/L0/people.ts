@@ -227,7 +227,8 @@ export class People {
       this.#reading.delete(peer)
       time.timer(outside, 1000, () => this.#read(peer))
     })
-    if (ended) return
+    // The process may have died of the very statement that this began with.
+    if (ended || life.dead) return
     this.#reading.set(peer, fiber)
     if (random.chance(weather())) time.timer(life, random.int(1, 5000), () => fiber.interruptUnsafe())
   }

@@ -1,5 +1,5 @@
 /**
- * Seeds that CI plays always, beside those of a random one: in each of these
+ * Seeds that CI plays always, beside those of its twenty seconds: in each of these
  * histories a deliberate fault of the product, or a real one, was seen first. A
  * change of how a seed becomes a plan makes other histories of them; then look for
  * such seeds anew (`npm run torture -- --mutants`).
