@@ -25,7 +25,7 @@ export interface OutboxOptions {
   readonly deliverTimeout?: Duration.Input
   /** Waits between tries: the first, doubled each time, and the longest (1 s, 5 min). */
   readonly backoff?: { readonly base?: Duration.Input; readonly cap?: Duration.Input }
-  /** A reply that could not be sent for this long is dead after its next try (24 h). */
+  /** A reply that could not be sent for this long (24 h), and for an hour since the start, is dead after its next try. */
   readonly deadAfter?: Duration.Input
   /** Least time between two edits that show a running turn's text (1 s). */
   readonly progressEvery?: Duration.Input

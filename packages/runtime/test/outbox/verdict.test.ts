@@ -23,8 +23,10 @@ const deliveries = {
 const classes = Object.keys(deliveries) as ReadonlyArray<keyof typeof deliveries>
 
 const bounds = { base: 1_000, cap: 300_000, deadAfter: 86_400_000 }
-const young: Facts = { marked: false, failures: 0, row: 0, age: 0 }
-const old: Facts = { ...young, age: bounds.deadAfter }
+const young: Facts = { marked: false, failures: 0, row: 0, age: 0, failingFor: 0 }
+const old: Facts = { ...young, age: bounds.deadAfter, failingFor: bounds.deadAfter }
+/** A day old by the wall clock, and not tried for long: nobody knows whether the clock jumped. */
+const seemsOld: Facts = { ...old, failingFor: 3_599_999 }
 
 const tagOf = (name: keyof typeof deliveries, outcome: Outcome, facts: Facts) => {
   const decided = verdict(deliveries[name], bounds, facts, outcome)
@@ -64,6 +66,17 @@ describe("what follows from a request's end", () => {
       assert.strictEqual(tagOf(name, unsent, old), "Dead", name)
     }
     assert.strictEqual(tagOf("keyed", lost, old), "Dead")
+  })
+
+  it("D19: a reply that seems a day old is given up only after an hour of tries in this process", () => {
+    for (const name of classes) {
+      assert.strictEqual(tagOf(name, unsent, seemsOld), "Later", name)
+      assert.strictEqual(tagOf(name, unsent, { ...seemsOld, failingFor: 3_600_000 }), "Dead", name)
+    }
+    assert.strictEqual(tagOf("keyed", lost, seemsOld), "Later")
+    const impatient = { ...bounds, deadAfter: 20_000 }
+    const decided = verdict(deliveries.keyed, impatient, { ...seemsOld, failingFor: 20_000 }, unsent)
+    assert.strictEqual(decided._tag, "Dead", "a shorter bound is its own")
   })
 
   it("refused is dead, throttled waits, and refused credentials kill nothing, however old the reply is", () => {

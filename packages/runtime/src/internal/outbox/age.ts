@@ -2,7 +2,8 @@
  * How long a reply has been waiting. Its commit is stored as wall time, and the
  * wall clock may jump by an hour or a year; so jumps are noticed against the
  * monotonic clock and taken off the age of the rows that were committed before
- * them. (A jump while the process was down can't be told from a long pause.)
+ * them. (A jump while the process was down can't be told from a long pause: verdict.ts
+ * gives nothing up for its age alone.)
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -84,6 +84,8 @@ const settle = (
       counts[count]++
       lane.remove(row.id)
       lane.failures = 0
+      // What is behind a reply that was given up has been tried for as long.
+      if (count !== "dead") lane.failingSince = undefined
     })
   switch (verdict._tag) {
     case "Sent":
@@ -101,6 +103,7 @@ const settle = (
     case "Later":
       counts.retried++
       lane.failures++
+      lane.failingSince ??= dispatch.now()
       dispatch.delay(lane, verdict.wait)
       lane.waitsFor = row.id
       return Effect.logInfo(`Reply is tried again in ${verdict.wait} ms`, verdict.why).pipe(
@@ -142,7 +145,8 @@ const facts = (desk: Desk, lane: ConversationLane, row: ReplyRow) => ({
   marked: row.marked,
   failures: lane.failures,
   row: row.id,
-  age: desk.ages.of(row)
+  age: desk.ages.of(row),
+  failingFor: lane.failingSince === undefined ? 0 : desk.dispatch().now() - lane.failingSince
 })
 
 /** The request that carries the reply; a mark that doesn't fit in goes ahead once. */
@@ -202,6 +206,7 @@ const place = (
       yield* ask(desk, lane, restore, effect, desk.timeout, (outcome) => {
         if (outcome._tag === "Answered") {
           lane.failures = 0
+          lane.failingSince = undefined
           return Effect.map(
             desk.journal.step({ _tag: "Placed", reply: row.id, remoteId: outcome.remoteId ?? "" }),
             (placed) => void (placed === undefined ? lane.remove(row.id) : lane.replace(placed))

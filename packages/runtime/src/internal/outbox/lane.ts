@@ -67,6 +67,8 @@ export class ConversationLane extends Lane<never> {
   announced: number | undefined = undefined
   /** Tries that failed in a row. */
   failures = 0
+  /** When the first try failed since something last got through, in monotonic milliseconds. */
+  failingSince: number | undefined = undefined
   /** When a running turn's text was last shown. */
   shownAt = -Infinity
   readonly #driver: Driver

@@ -31,8 +31,10 @@ export interface Facts {
   /** Tries that failed before this one. */
   readonly failures: number
   readonly row: number
-  /** Milliseconds since the reply was stored. */
+  /** Milliseconds since the reply was stored, as far as the clocks can tell. */
   readonly age: number
+  /** Milliseconds of this process since a try failed and nothing has got through to the conversation. */
+  readonly failingFor: number
 }
 
 /** Bounds in milliseconds. */
@@ -41,6 +43,12 @@ export interface Bounds {
   readonly cap: number
   readonly deadAfter: number
 }
+
+/**
+ * The age of what an earlier process left is wall time: a clock that jumped, or a gateway that was off, looks like days
+ * of tries. So no reply is given up before this process has tried for so long.
+ */
+const tryFor = 3_600_000
 
 /** A stored wait is never longer than this, whatever the other side asks for. */
 export const longestWait = 86_400_000
@@ -52,7 +60,7 @@ export const backoff = (bounds: Bounds, failures: number, row: number): number =
 }
 
 const again = (bounds: Bounds, facts: Facts, error: string): Verdict =>
-  facts.age >= bounds.deadAfter
+  facts.age >= bounds.deadAfter && facts.failingFor >= Math.min(bounds.deadAfter, tryFor)
     ? { _tag: "Dead", error: `not delivered within ${Math.round(bounds.deadAfter / 3_600_000)} h; last: ${error}` }
     : { _tag: "Later", wait: backoff(bounds, facts.failures, facts.row), marked: facts.marked, why: error }
 
