@@ -84,11 +84,12 @@ describe("I1: every acknowledged message has its end", () => {
     expect(broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])
   })
 
-  it("allows a dead letter that the ledger admits, after a day of lost requests or a clock that jumped", () => {
+  it("allows a dead letter that the ledger admits, after a day of lost requests, or an hour when a clock jumped", () => {
     const { broken, lost, undeliverable } = tale()
       .sends("a")
       .fault("the clock jumps by 25 h")
       .shows("", ["a"], { phase: "fail" })
+      .shows("", ["a"], { phase: "fail", at: 3_600_010 })
       .rests()
       .ledger({ undeliverable: 1 }).verdict
     expect({ broken, lost, undeliverable }).toEqual({ broken: [], lost: 0, undeliverable: 1 })
@@ -106,7 +107,7 @@ describe("I1: every acknowledged message has its end", () => {
     const placing = tale("edit")
       .sends("a")
       .fault("the clock jumps by 25 h")
-      .shows("", [], { phase: "fail", failure: "unsent" })
+      .shows("", [], { phase: "fail", failure: "unsent", at: 3_600_010 })
     expect(placing.rests().ledger({ undeliverable: 1 }).broken).toEqual([])
   })
 
@@ -119,6 +120,8 @@ describe("I1: every acknowledged message has its end", () => {
     const gone = "I1 a was acknowledged and had no end when everything was at rest"
     const early = tale().sends("a").shows("", ["a"], { phase: "fail" }).rests().ledger({ undeliverable: 1 })
     expect(early.broken).toEqual([gone])
+    const jumped = tale().sends("a").fault("the clock jumps").shows("", ["a"], { phase: "fail", at: 3_500_000 }).rests()
+    expect(jumped.ledger({ undeliverable: 1 }).broken).toEqual([gone])
     const silent = tale().sends("a").fault("the clock jumps").shows("", ["a"], { phase: "fail" }).rests()
     expect(silent.ledger({ replied: 1 }).broken).toContain(gone)
   })

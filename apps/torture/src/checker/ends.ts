@@ -47,7 +47,8 @@ const mayBeUnknown = (gathered: Gathered, causes: Causes, { channel, first, id }
   return (gathered.failedRequests.get(id)?.lost ?? 0) + causes.any.count(first.at, gathered.end.at) >= needed
 }
 
-const day = 24 * 60 * 60 * 1000
+const hour = 60 * 60 * 1000
+const day = 24 * hour
 
 /** How many messages the gateway says that it gave up on, at the end. */
 const givenUp = ({ ledgers }: Gathered): number => {
@@ -56,13 +57,14 @@ const givenUp = ({ ledgers }: Gathered): number => {
 }
 
 /**
- * Whether a reply may have become a dead letter: it was refused, or a request for it failed, and either it was tried for
- * a day or something outside, such as a clock that jumped, may have made it a day.
+ * Whether a reply may have become a dead letter: it was refused, or a request for it failed and it was tried for a
+ * day, or for an hour when something outside, such as a clock that jumped, may have made it a day.
  */
 const mayBeDead = ({ end, failedRequests, faults }: Gathered, { conversation, first, id }: Message): boolean => {
   const failed = [failedRequests.get(id), failedRequests.get(conversation)].filter((one) => one !== undefined)
   if (failed.some(({ refused }) => refused > 0)) return true
-  return failed.length > 0 && (end.at - first.at >= day || faults.some(({ at }) => at >= first.at))
+  const tried = end.at - first.at
+  return failed.length > 0 && (tried >= day || (tried >= hour && faults.some(({ at }) => at >= first.at)))
 }
 
 /** I1: counts the ends of acknowledged messages, and says which have none. */

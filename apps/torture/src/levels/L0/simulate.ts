@@ -24,6 +24,12 @@ export interface Played {
   readonly millis: number
 }
 
+/** What is looked at of the gateway's own ledger. */
+interface Ledger {
+  readonly open: number
+  readonly posts: { readonly open: number }
+}
+
 /** Some day in 2026; nothing depends on which. */
 const firstDay = 1_780_000_000_000
 
@@ -66,14 +72,16 @@ class World {
     this.programs = new Programs({ plan, time, history, acts: this.acts })
   }
 
-  /** A person answers what they are asked. */
+  /** A person answers what they are asked; once all is over nobody says anything more. */
   #seen(channel: string, peer: string, text: string): void {
     const number = /\(\/allow (\d+) and your choice\)/.exec(text)?.[1]
     const talk = this.plan.talks.findIndex((one) => one.channel === channel && one.peer === peer)
     if (number === undefined || talk === -1) return
     // By a button, which waits behind nothing; each time that it is seen: two copies are two answers, of which one finds nothing to decide.
     const id = `a${++this.#decisions}`
-    this.time.timer(outside, 700, () => this.people.say(talk, 2, id, `/allow ${number} yes`, true))
+    this.time.timer(outside, 700, () => {
+      if (!this.over) this.people.say(talk, 2, id, `/allow ${number} yes`, true)
+    })
   }
 
   boot(): void {
@@ -184,17 +192,24 @@ class World {
     const began = this.time.now
     for (let step = 1000; this.time.now - began < longestCalm; step = Math.min(step * 1.5, 3_600_000)) {
       this.time.run(this.time.now + step)
-      if (!this.#looksRested()) continue
-      let ledger: { readonly open: number; readonly posts: { readonly open: number } } | undefined
-      this.life?.audit((audit) => (ledger = audit))
-      this.time.run(this.time.now)
-      if (ledger === undefined || ledger.open > 0 || ledger.posts.open > 0) continue
-      // What is only said and not owed may still be on its way.
+      if (!this.#looksRested() || !this.#closed()) continue
+      // What is only said and not owed may still be on its way, and a person may answer it.
+      const { length } = this.history.operations
       this.time.run(this.time.now + 2000)
+      const ledger = this.#looksRested() && this.history.operations.length === length ? this.#closed() : undefined
+      if (ledger === undefined) continue
       this.history.tell({ op: "ledger", phase: "ok", by: "the gateway", ledger })
       return true
     }
     return false
+  }
+
+  /** The gateway's own ledger, if it says that nothing is open. */
+  #closed(): Ledger | undefined {
+    let ledger: Ledger | undefined
+    this.life?.audit((audit) => (ledger = audit))
+    this.time.run(this.time.now)
+    return ledger === undefined || ledger.open > 0 || ledger.posts.open > 0 ? undefined : ledger
   }
 }
 
