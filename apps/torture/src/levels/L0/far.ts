@@ -183,6 +183,7 @@ export class FarSides {
           fail(new Channel.NotSent({ cause: "no route" }))
         },
         defect: () => {
+          lost()
           if (this.#flights.delete(flight)) resume(Effect.die(new Error("undefined is not a function")))
         },
         refuse: () => {

@@ -10,6 +10,7 @@ export const regressions: ReadonlyArray<readonly [seed: number, about: string]> 
   [1_733_265_355, "a command that a full disk refused is run by the next start"],
   [72, "a jump of the clock by a day and a crash make no dead letter of the first request that fails"],
   [167_852_552, "a person who answers late is in the ledger"],
+  [1269, "a reply whose request ended in a defect is unknown where nobody may send it again"],
   [900_197, "a crash between two tries of a turn that fails counts for nobody"],
   [77_000_001, "repeats are not counted twice"],
   [77_000_002, "nothing is acknowledged before its commit"],
