@@ -53,6 +53,8 @@ export interface Child {
   readonly pid: number
   /** Writes to standard input and ends it. A program that does not read it is free not to. */
   readonly write: (text: string) => Effect.Effect<void>
+  /** Writes to standard input and leaves it open. What is not read yet is held in memory: bound what is sent. */
+  readonly send: (text: string) => Effect.Effect<void>
   /** Ends standard input, read or not. */
   readonly endInput: Effect.Effect<void>
   /** The next piece of output, as fast as it is asked for and no faster; one caller at a time. */
@@ -105,6 +107,7 @@ export const check = (program: Pick<Program, "argv" | "cwd" | "env">): Effect.Ef
 const childOf = (spawned: Spawned, stop: Effect.Effect<void>): Child => ({
   pid: spawned.pid,
   write: (text) => Effect.sync(() => spawned.write(text)),
+  send: (text) => Effect.sync(() => spawned.send(text)),
   endInput: Effect.sync(spawned.endInput),
   read: spawned.read,
   exited: Deferred.await(spawned.exited),

@@ -30,6 +30,8 @@ export interface Spawned {
   readonly read: Effect.Effect<Piece>
   /** Writes to standard input and ends it. A program that does not read is free not to. */
   readonly write: (text: string) => void
+  /** Writes to standard input and leaves it open; a program that has ended or closed it hears nothing. */
+  readonly send: (text: string) => void
   /** Ends standard input whether or not all of it was read. */
   readonly endInput: () => void
   /** The last bytes of standard error, as text. */
@@ -132,6 +134,9 @@ const attach = (child: ChildProcessWithoutNullStreams, pid: number, tailBytes: n
     }),
     write: (text) => {
       stdin.end(text)
+    },
+    send: (text) => {
+      if (stdin.writable) stdin.write(text)
     },
     endInput: () => {
       stdin.destroy()
