@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Turn } from "./Message.ts"
+import type { Turn, TurnMessage } from "./Message.ts"
 
 /**
  * Why a turn has no answer. `Failed` counts an error and is tried again with
@@ -44,13 +44,28 @@ export type AgentEvent =
     }
   /** A progress line for the user. */
   | { readonly _tag: "Line"; readonly text: string }
-  /** Tokens and the like, added up and stored with the turn. */
-  | { readonly _tag: "Usage"; readonly usage: Readonly<Record<string, number>> }
+  /**
+   * Used since the turn's last such event: `inputTokens`, `outputTokens`, `cacheReadTokens`, `cacheWriteTokens`, and
+   * `cost` in US dollars where the provider says it. Added up and stored with the turn; `model` finds the price.
+   */
+  | { readonly _tag: "Usage"; readonly usage: Readonly<Record<string, number>>; readonly model?: string }
+  /** The running turn took these messages over (see `steer`): from this event's commit on they belong to it. */
+  | { readonly _tag: "Steered"; readonly ids: ReadonlyArray<string> }
   /** Still at work: nothing to show. */
   | { readonly _tag: "Alive" }
 
 /** A piece of the answer. */
 export const text = (delta: string): AgentEvent => ({ _tag: "Text", delta })
+
+/** A turn that has ended with an answer. */
+export interface PastTurn {
+  readonly id: string
+  readonly messages: ReadonlyArray<TurnMessage>
+  readonly answer: string
+}
+
+/** The longest text that an agent can keep with a session, in bytes of UTF-8. */
+export const maxKept = 16_384
 
 /** A session as its agent sees it. */
 export interface AgentSession {
@@ -66,6 +81,20 @@ export interface AgentSession {
   /** Milliseconds since the session's last turn, absent at its first. */
   readonly idleFor?: number
   readonly systemPrompt?: string
+  /** The model that a person chose; absent = the agent's own. A change closes the agent; the next turn opens it again. */
+  readonly model?: string
+  /**
+   * What the agent keeps with the session, for example the name of the conversation at its provider; `undefined` at
+   * first and after a fresh start. Of its own: another agent of the same session doesn't see it.
+   */
+  readonly kept: Effect.Effect<string | undefined, AgentError>
+  /** Replaces it; committed when this returns. At most {@link maxKept} bytes. */
+  readonly keep: (value: string | undefined) => Effect.Effect<void, AgentError>
+  /** Ended turns of the session that have an answer, newest first; `before` is the id of a turn that was returned. */
+  readonly history: (page: {
+    readonly before?: string
+    readonly limit: number
+  }) => Effect.Effect<ReadonlyArray<PastTurn>, AgentError>
   /** The process of a turn, to be named in a report when it had to be killed. */
   readonly killed: (child: { readonly pid: number; readonly signal: string }) => Effect.Effect<void>
 }
@@ -73,6 +102,11 @@ export interface AgentSession {
 /** An opened agent: lives as long as the scope it was opened in. */
 export interface OpenAgent<R = never> {
   readonly answer: (turn: Turn) => Stream.Stream<AgentEvent, AgentError, R>
+  /**
+   * Hands further messages to the running turn (queue mode `steer`). What the turn took over is told by `Steered`, what
+   * it did not take is the next turn's. Absent = it can't; then the messages are follow-ups.
+   */
+  readonly steer?: (messages: ReadonlyArray<TurnMessage>) => Effect.Effect<void, never, R>
 }
 
 /**

@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type { Answered } from "./internal/journal/history.ts"
 import { makeJournal } from "./internal/journal/make.ts"
 import { makeReader } from "./internal/journal/reader.ts"
 import type {
@@ -34,6 +35,7 @@ import type {
 import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reports.ts"
 import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
 
+export type { Answered } from "./internal/journal/history.ts"
 export * from "./internal/journal/records.ts"
 export * from "./internal/journal/reports.ts"
 
@@ -71,6 +73,26 @@ export class Journal extends Context.Service<
     readonly drop: (session: number, seqs: ReadonlyArray<number>, policy: string) => Effect.Effect<void, JournalError>
     /** Stores that a tool with side effects runs (or, with `undefined`, no longer). */
     readonly tool: (turn: number, attempt: number, name: string | undefined) => Effect.Effect<void, JournalError>
+    /**
+     * Replaces a value of a session by what `change` makes of it, in one transaction: nobody else changes it in between.
+     * `undefined` = no value. `change` may run more than once, of which the last time counts; what it throws is a defect
+     * of the caller and changes nothing.
+     */
+    readonly keep: (
+      session: number,
+      key: string,
+      change: (stored: string | undefined) => string | undefined
+    ) => Effect.Effect<void, JournalError>
+    /** A value of a session. */
+    readonly value: (session: number, key: string) => Effect.Effect<string | undefined, JournalError>
+    /**
+     * Ended turns of a session that have an answer, newest first, of those before the turn `before`; at most 100. Empty
+     * only where the history ends: at the session's beginning, or where retention has let the texts go.
+     */
+    readonly history: (
+      session: number,
+      page: { readonly before?: number; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<Answered>, JournalError>
     /** Ends a command row together with its effect and its reply. */
     readonly command: (
       seq: number,

@@ -1,6 +1,7 @@
-// The gateway as it ships, with two additions: it kills itself the n-th time that it comes to a labelled boundary, and
-// it has a channel of every class that sends, whose other side is a folder that outlives the process. Nothing of either
-// is in the program: what a boundary does is a reference that is set here before the program is loaded.
+// The gateway as it ships, with three additions: it kills itself the n-th time that it comes to a labelled boundary,
+// its agents keep something with each session, and it has a channel of every class that sends, whose other side is a
+// folder that outlives the process. Nothing of them is in the program: what a boundary does is a reference that is set here before the program is loaded.
+import type { Agent } from "@sluice/runtime/Agent"
 import * as Channel from "@sluice/runtime/Channel"
 import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
 import * as Effect from "effect/Effect"
@@ -113,10 +114,24 @@ const channels = () =>
     ])
   )
 
+const keepers = new WeakMap<Agent<unknown>, Agent<unknown>>()
+/** The same agent, which also keeps something with each session that it is opened for. */
+const keeper = (agent: Agent<unknown>): Agent<unknown> => {
+  const known = keepers.get(agent)
+  if (known !== undefined) return known
+  const made: Agent<unknown> = {
+    ...agent,
+    open: (session) => Effect.andThen(session.keep(`opened in ${session.epoch}`), agent.open(session))
+  }
+  keepers.set(agent, made)
+  return made
+}
+
 if (far !== "") {
   const { layer } = Gateway
   const withChannels = <R extends Registry<unknown>>(registry: R): R => ({
     ...registry,
+    agents: Object.fromEntries(Object.entries(registry.agents).map(([name, agent]) => [name, keeper(agent)])),
     channels: { ...registry.channels, ...channels() }
   })
   const reloading = Effect.map(Gateway, (gateway) =>

@@ -1,13 +1,15 @@
 /**
- * The gateway under test: the program as it ships, with two additions that leave no
- * trace in it. It has the channels of the harness, and it kills itself the n-th time
- * that it comes to a labelled boundary: what a boundary does is a reference that is
- * set here before the program is loaded. Its environment says which:
- * TORTURE_FAR the address of the far sides, TORTURE_LABEL and TORTURE_NTH where it
- * dies, TORTURE_LINGER how many milliseconds it stands there before, while everybody else
- * goes on, TORTURE_STAND a label and how long it stands there without dying
- * (`boot:resume=250`), TORTURE_CROSSED a file that takes each label as it is crossed.
+ * The gateway under test: the program as it ships, with three additions that leave no
+ * trace in it. It has the channels of the harness, its agents keep something with each
+ * session where boundaries are looked at, and it kills itself the n-th time that it comes
+ * to a labelled boundary: what a boundary does is a reference that is set here before the
+ * program is loaded. Its environment says which: TORTURE_FAR the address of the far
+ * sides, TORTURE_LABEL and TORTURE_NTH where it dies, TORTURE_LINGER how many milliseconds
+ * it stands there before, while everybody else goes on, TORTURE_STAND a label and how long
+ * it stands there without dying (`boot:resume=250`), TORTURE_CROSSED a file that takes each
+ * label as it is crossed.
  */
+import type { Agent } from "@sluice/runtime/Agent"
 import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -43,10 +45,26 @@ const buried = (label: Label): Effect.Effect<void> =>
   })
 if (grave.label !== "" || crossed !== "" || stand !== "") Reflect.set(Boundary, "defaultValue", () => at)
 
+const keepers = new WeakMap<Agent<unknown>, Agent<unknown>>()
+/** The same agent, which also keeps something with each session that it is opened for. */
+const keeper = (agent: Agent<unknown>): Agent<unknown> => {
+  // Where nobody looks at the boundaries a session costs what it costs in the program as it ships.
+  if (grave.label === "" && crossed === "" && stand === "") return agent
+  const known = keepers.get(agent)
+  if (known !== undefined) return known
+  const made: Agent<unknown> = {
+    ...agent,
+    open: (session) => Effect.andThen(session.keep(`opened in ${session.epoch}`), agent.open(session))
+  }
+  keepers.set(agent, made)
+  return made
+}
+
 if (far !== "") {
   const { layer } = Gateway
   const withChannels = <R extends Registry<unknown>>(registry: R): R => ({
     ...registry,
+    agents: Object.fromEntries(Object.entries(registry.agents).map(([name, agent]) => [name, keeper(agent)])),
     channels: { ...registry.channels, ...channels(far) }
   })
   const reloading = Effect.map(Gateway, (gateway) =>

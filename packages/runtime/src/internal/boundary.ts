@@ -15,6 +15,7 @@ const rounds = [
   "settle",
   "drop",
   "tool",
+  "keep",
   "command",
   "permission",
   "reserve",

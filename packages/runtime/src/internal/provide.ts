@@ -21,9 +21,12 @@ const under =
 export const provideAgent = <R>(agent: Agent<R>, context: Context.Context<R>): Agent => {
   const provide = under(context)
   const { orphans } = agent
-  const opened = ({ answer }: OpenAgent<R>): OpenAgent => ({
+  const opened = ({ answer, steer }: OpenAgent<R>): OpenAgent => ({
     answer: (turn) =>
-      Stream.updateContext(answer(turn), (current: Context.Context<never>) => Context.merge<R, never>(context, current))
+      Stream.updateContext(answer(turn), (current: Context.Context<never>) =>
+        Context.merge<R, never>(context, current)
+      ),
+    ...(steer === undefined ? {} : { steer: (messages) => provide(steer(messages)) })
   })
   return {
     ...(agent as Omit<Agent<never>, "open" | "orphans">),

@@ -15,10 +15,12 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
   type Agent,
-  type AgentError,
+  AgentError,
   type AgentEvent,
   type AgentSession,
+  maxKept,
   type OpenAgent,
+  type PastTurn,
   StopBudget
 } from "../Agent.ts"
 import { type Interrupted, maxTextLength, type Turn } from "../Message.ts"
@@ -72,11 +74,46 @@ export const turnOf = (
   ...(more.interrupted === undefined ? {} : { interrupted: more.interrupted })
 })
 
-/** A session for tests; `killed` collects what had to be killed. */
+/** What an agent keeps with a session: sessions for tests that share one are the same session, opened again. */
+export interface Keeping {
+  value?: string
+}
+
+const utf8 = new TextEncoder()
+
+/** As the journal does it. */
+const keepIn = (keeping: Keeping): Pick<AgentSession, "kept" | "keep"> => ({
+  kept: Effect.sync(() => keeping.value),
+  keep: (value) =>
+    Effect.suspend(() => {
+      if (value !== undefined && utf8.encode(value).length > maxKept) {
+        return Effect.fail(new AgentError({ reason: "Failed", cause: new Error(`more than ${maxKept} bytes`) }))
+      }
+      if (value === undefined) delete keeping.value
+      else keeping.value = value
+      return Effect.void
+    })
+})
+
+/** Past turns given oldest first, paged as the journal pages them. */
+const historyOf =
+  (past: ReadonlyArray<PastTurn>): AgentSession["history"] =>
+  ({ before, limit }) =>
+    Effect.sync(() => {
+      const older = past.slice(0, before === undefined ? undefined : past.findIndex(({ id }) => id === before))
+      return older.toReversed().slice(0, limit)
+    })
+
+/** A session for tests; `killed` collects what had to be killed, `past` has its earlier turns, oldest first. */
 export const sessionOf = (options: {
   readonly instance: string
   readonly epoch?: number
   readonly id?: number
+  readonly idleFor?: number
+  readonly systemPrompt?: string
+  readonly model?: string
+  readonly keeping?: Keeping
+  readonly past?: ReadonlyArray<PastTurn>
   readonly killed?: Array<{ readonly pid: number; readonly signal: string }>
 }): AgentSession => ({
   id: options.id ?? 1,
@@ -85,6 +122,11 @@ export const sessionOf = (options: {
   conversation: `test/kim${options.id ?? 1}`,
   instance: options.instance,
   epoch: options.epoch ?? 1,
+  ...(options.idleFor === undefined ? {} : { idleFor: options.idleFor }),
+  ...(options.systemPrompt === undefined ? {} : { systemPrompt: options.systemPrompt }),
+  ...(options.model === undefined ? {} : { model: options.model }),
+  ...keepIn(options.keeping ?? {}),
+  history: historyOf(options.past ?? []),
   killed: (child) => Effect.sync(() => void options.killed?.push(child))
 })
 

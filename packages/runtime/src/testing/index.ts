@@ -8,6 +8,7 @@ export {
   agentConformance,
   type AgentSubject,
   answerText,
+  type Keeping,
   NotConforming,
   sessionOf,
   turnOf

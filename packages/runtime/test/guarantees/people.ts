@@ -83,7 +83,9 @@ export class People {
       Stream.unwrap(Effect.as(enter(turn), script(turn))).pipe(
         Stream.onExit(() => Effect.sync(() => running.delete(turn.session)))
       )
-    return { ...TestAgent.make(), agent: Agent.make({ open: () => Effect.succeed({ answer }) }) }
+    // What it keeps is as good as nothing: only its commit counts here.
+    const open = (session: Agent.AgentSession) => Effect.as(session.keep(`opened in ${session.epoch}`), { answer })
+    return { ...TestAgent.make(), agent: Agent.make({ open }) }
   }
 }
 

@@ -61,6 +61,12 @@ const deeds: ReadonlyArray<Deed> = [
     `sluice_turns where tool = 'bank'`
   ),
   deed(
+    "a kept value",
+    "keep",
+    does((j) => j.keep(1, "kept/main", () => "conversation 7")),
+    `sluice_values where value = 'conversation 7'`
+  ),
+  deed(
     "a question",
     "permission",
     does((j) => j.ask(1, "Sure?", ["yes"])),

@@ -144,7 +144,8 @@ describe("stores that can't be used", () => {
 })
 
 describe("upgrades", () => {
-  const added = { id: 1002, name: "moods", statements: ["alter table sluice_inbound add column mood text"] }
+  const newest = migrations.at(-1)?.id ?? 0
+  const added = { id: newest + 1, name: "moods", statements: ["alter table sluice_inbound add column mood text"] }
 
   it.effect("before a step changes a store a verified copy of it is made", () =>
     Effect.gen(function* () {
@@ -153,7 +154,7 @@ describe("upgrades", () => {
       const database = yield* open(sqlite(file), { write: true })
       const options = { now: 0, migrations: [...migrations, added] }
       yield* migrate(database, { ...options, copy: (step) => storeCopy(file, `${file}.before-${step}`) })
-      const copy = yield* outside(`${file}.before-1001`)
+      const copy = yield* outside(`${file}.before-${newest}`)
       assert.strictEqual(copy.prepare("select text from sluice_inbound").get()?.text, "one")
       assert.notInclude(JSON.stringify(copy.prepare("pragma table_info(sluice_inbound)").all()), "mood")
       assert.deepStrictEqual(
@@ -162,7 +163,7 @@ describe("upgrades", () => {
       )
       yield* migrate(database, { ...options, copy: () => Effect.die("nothing to do, nothing to copy") })
       yield* database.close
-      assert.strictEqual(fs.statSync(`${file}.before-1001`).mode & 0o777, 0o600)
+      assert.strictEqual(fs.statSync(`${file}.before-${newest}`).mode & 0o777, 0o600)
     })
   )
 
@@ -181,9 +182,23 @@ describe("upgrades", () => {
       const columns = yield* database.query("pragma table_info(sluice_inbound)")
       assert.notInclude(JSON.stringify(columns), "mood")
       yield* database.close
-      const target = `${file}.before-1001`
+      const target = `${file}.before-${newest}`
       yield* Effect.flip(storeCopy(path.join(path.dirname(file), "nothing-here.db"), target))
       assert.isFalse(fs.existsSync(target))
+    })
+  )
+
+  it.effect("a store of the first version is brought to this one, with what waited in it", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      const old = yield* open(sqlite(file), { write: true })
+      yield* migrate(old, { now: 0, migrations: migrations.slice(0, 1), copy: undefined })
+      yield* old.query(`insert into sluice_conversations values (1, 'http/kim', 'http', '', 'kim', '', 1, 0, 0)`)
+      yield* old.query(`insert into sluice_sessions (id, conversation, name, last_active) values (1, 1, 'main', 0)`)
+      yield* old.close
+      const { journal } = yield* bootFile(file)
+      assert.deepInclude(yield* journal.session(1), { name: "main", model: undefined, outputMode: undefined })
+      assert.isTrue(fs.existsSync(`${file}.before-1001`))
     })
   )
 
@@ -193,7 +208,7 @@ describe("upgrades", () => {
       yield* used(file)
       const database = yield* open(sqlite(file), { write: true })
       const broken = {
-        id: 1003,
+        id: newest + 1,
         name: "broken",
         statements: ["alter table sluice_inbound add column a text", "nonsense"]
       }

@@ -48,6 +48,17 @@ export interface AskedBefore {
   readonly report: unknown
 }
 
+/** A value of a session, read and replaced in one transaction. */
+export interface ValueEntry {
+  readonly session: number
+  readonly key: string
+  /**
+   * What is stored instead of what it is given; `undefined` = nothing. It may run more than once, of which the last time
+   * counts, and it must not throw: that ends in a defect of its caller.
+   */
+  readonly change: (stored: string | undefined) => string | undefined
+}
+
 /** Every kind of write: what it takes, what it answers, how it fails. */
 export interface Kinds {
   readonly premark: [{ readonly reason: string }, { readonly turns: number; readonly sessions: number }, JournalError]
@@ -59,6 +70,7 @@ export interface Kinds {
     void,
     JournalError
   ]
+  readonly keep: [ValueEntry, void, JournalError]
   readonly ask: [
     { readonly turn: number; readonly question: string; readonly options: ReadonlyArray<string> },
     PermissionRow | undefined,
@@ -137,6 +149,7 @@ export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   resume: "resume",
   claim: "claim",
   tool: "tool",
+  keep: "keep",
   ask: "permission",
   unask: "permission",
   asked: "tool",

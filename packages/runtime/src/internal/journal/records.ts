@@ -85,6 +85,9 @@ export interface SessionRow {
   /** Milliseconds, or undefined for the configured one. */
   readonly idleTimeout: number | undefined
   readonly queueMode: string | undefined
+  /** As `/model` and the output modes set it; undefined for the agent's own, and for the default. */
+  readonly model: string | undefined
+  readonly outputMode: string | undefined
   /** Epoch milliseconds of its last admission or settlement. */
   readonly lastActive: number
 }

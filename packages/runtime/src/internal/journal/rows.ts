@@ -74,7 +74,7 @@ export const rowOf = (row: InboundRecord): Row => ({
 
 /** Columns of a session; the table is `s`, its conversation `c`. */
 export const sessionColumns = `s.id, s.conversation, s.name, s.archived, s.agent, s.persona, s.idle_timeout,
-  s.queue_mode, s.last_active, s.last_active as stored_active, s.set_aside, c.key, c.channel, c.account, c.peer, c.thread, c.session as current_session`
+  s.queue_mode, s.model, s.output_mode, s.last_active, s.last_active as stored_active, s.set_aside, c.key, c.channel, c.account, c.peer, c.thread, c.session as current_session`
 
 /** A session as it is read. */
 export interface SessionRecord {
@@ -86,6 +86,8 @@ export interface SessionRecord {
   readonly persona: string
   readonly idle_timeout: number | null
   readonly queue_mode: string | null
+  readonly model: string | null
+  readonly output_mode: string | null
   readonly last_active: number
   /** What the row says of it; memory knows it to the millisecond. */
   readonly stored_active: number
@@ -110,6 +112,8 @@ export const sessionOf = (row: SessionRecord): SessionRow => ({
   persona: row.persona,
   idleTimeout: row.idle_timeout ?? undefined,
   queueMode: row.queue_mode ?? undefined,
+  model: row.model ?? undefined,
+  outputMode: row.output_mode ?? undefined,
   lastActive: row.last_active
 })
 

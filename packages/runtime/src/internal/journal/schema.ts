@@ -218,11 +218,47 @@ const indexes = [
   `create index sluice_notices_caps on sluice_notices (conversation, notice, at)`
 ]
 
+// What agents and hosts keep with a session: `kept/<agent>`, `data/<key>`.
+const values = `create table sluice_values (
+  session integer not null,
+  key text not null,
+  value text not null,
+  primary key (session, key)
+)`
+
+// Sums of a day in the configured time zone (`2026-11-21`). `cost` in billionths of a US dollar: whole numbers add up
+// to the same sum whatever their order.
+const usage = `create table sluice_usage (
+  day text not null,
+  session integer not null,
+  agent text not null,
+  model text not null,
+  turns integer not null,
+  input bigint not null,
+  output bigint not null,
+  cache_read bigint not null,
+  cache_write bigint not null,
+  cost bigint not null,
+  primary key (day, session, agent, model)
+)`
+
 /** Every step, oldest first. */
 export const migrations: ReadonlyArray<Migration> = [
   {
     id: 1001,
     name: "first",
     statements: [boots, conversations, sessions, inbound, turns, replies, posts, permissions, ...small, ...indexes]
+  },
+  {
+    id: 1002,
+    name: "sessions with agents",
+    statements: [
+      values,
+      usage,
+      `alter table sluice_sessions add column model text`,
+      `alter table sluice_sessions add column output_mode text`,
+      // What a session's agent is given of its past.
+      `create index sluice_turns_answered on sluice_turns (session, id) where replies is not null`
+    ]
   }
 ]

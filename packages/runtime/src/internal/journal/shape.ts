@@ -9,6 +9,7 @@ import type { JournalShape } from "../../Journal.ts"
 import type { StoreFiles } from "../node/storeFiles.ts"
 import type { Database } from "./database.ts"
 import { faultText } from "./faults.ts"
+import { history } from "./history.ts"
 import { permissionColumns } from "./permissions.ts"
 import * as Pages from "./pages.ts"
 import * as Reads from "./reads.ts"
@@ -16,6 +17,7 @@ import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
 import { firstPlace, type Place } from "./retention.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
+import { valueOf } from "./values.ts"
 import type { Writer } from "./writer.ts"
 
 /** What an interface is made of. */
@@ -71,6 +73,8 @@ const readsOf = (parts: Parts): JournalReads => {
 
 type Questions =
   | "permissions"
+  | "value"
+  | "history"
   | "backlog"
   | "waiting"
   | "queued"
@@ -102,6 +106,8 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
           (rows) => rows.map(permissionOf)
         )
       ),
+    value: (session, key) => ask(valueOf(query, session, key)),
+    history: (session, { before, limit }) => ask(history(query, session, before, limit)),
     backlog: ask(Reads.backlog(query, opening.epoch)),
     waiting: (session, limit) => ask(Reads.waiting(query, opening.epoch, session, limit)),
     queued: (limit) => ask(Reads.queued(query, limit)),
@@ -127,6 +133,7 @@ type TurnWrites =
   | "settle"
   | "drop"
   | "tool"
+  | "keep"
   | "command"
   | "ask"
   | "unask"
@@ -140,6 +147,7 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   settle: (entry) => writer.submit("settle", entry),
   drop: (session, seqs, policy) => (seqs.length === 0 ? Effect.void : writer.submit("drop", { session, seqs, policy })),
   tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
+  keep: (session, key, change) => writer.submit("keep", { session, key, change }),
   command: (seq, action, route, render, placeholder) =>
     writer.submit("command", { seq, action, route, render, placeholder }),
   ask: (turn, question, options) => writer.submit("ask", { turn, question, options }),

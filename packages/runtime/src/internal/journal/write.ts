@@ -20,6 +20,7 @@ import type { Round, Writes } from "./round.ts"
 import { writeSettles } from "./settle.ts"
 import { writeReserves, writeSteps } from "./steps.ts"
 import { writeCompactions, writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
+import { writeValues } from "./values.ts"
 
 /** Another process opened the store: nothing that this one writes counts any more. */
 export class FencedOff extends Data.TaggedError("FencedOff")<{ readonly epoch: number }> {}
@@ -32,6 +33,7 @@ const order: ReadonlyArray<Kind> = [
   "resume",
   "claim",
   "tool",
+  "keep",
   "ask",
   "unask",
   "asked",
@@ -56,6 +58,7 @@ const writers: { readonly [K in Kind]: Writes<K> } = {
   resume: writeResumes,
   claim: writeClaims,
   tool: writeTools,
+  keep: writeValues,
   ask: writeAsks,
   unask: writeUnasks,
   asked: writeAskeds,

@@ -9,18 +9,22 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { type Agent, type AgentSession, type OpenAgent, StopBudget } from "../../Agent.ts"
-import type { Claimed } from "../../Journal.ts"
+import { type Agent, AgentError, type AgentSession, maxKept, type OpenAgent, StopBudget } from "../../Agent.ts"
+import type { Claimed, JournalError } from "../../Journal.ts"
 import { sessionKey } from "../../Message.ts"
 import type { Running, Session } from "../../Session.ts"
+import { keptKey } from "../journal/values.ts"
 import { resolveAgent } from "../registry.ts"
 import { AskingTurn } from "../shutdown/AskingTurn.ts"
 import type { Outcome } from "./attempt.ts"
+import { message } from "./claiming.ts"
 import { showLine } from "./events.ts"
 
 /** An agent that is open for a session. */
 export interface Kept {
   readonly agent: Agent
+  /** The model that it was opened with. */
+  readonly model: string | undefined
   readonly open: OpenAgent
   readonly scope: Scope.Closeable
 }
@@ -28,9 +32,36 @@ export interface Kept {
 /** A pause that people are told of, milliseconds. */
 const longPause = 60_000
 
+/** A failure of the store as the agent hears of it; the program hears of it from the journal. */
+const asAgentError = (cause: JournalError | Error) => new AgentError({ reason: "Failed", cause })
+
+const utf8 = new TextEncoder()
+
+/** What an agent may ask of the journal: what it keeps under its own name, and the session's past. */
+const remembering = ({ env, id }: Session, agent: string): Pick<AgentSession, "kept" | "keep" | "history"> => ({
+  kept: Effect.mapError(env.journal.value(id, keptKey(agent)), asAgentError),
+  keep: (value) => {
+    const bytes = value === undefined ? 0 : utf8.encode(value).length
+    return bytes > maxKept
+      ? Effect.fail(asAgentError(new Error(`${bytes} bytes can't be kept: at most ${maxKept}`)))
+      : Effect.mapError(
+          env.journal.keep(id, keptKey(agent), () => value),
+          asAgentError
+        )
+  },
+  history: ({ before, limit }) =>
+    env.journal.history(id, { ...(before === undefined ? {} : { before: Number(before) }), limit }).pipe(
+      Effect.map((turns) =>
+        turns.map(({ answer, rows, turn }) => ({ id: String(turn), messages: rows.map(message), answer }))
+      ),
+      Effect.mapError(asAgentError)
+    )
+})
+
 const describe = (
   session: Session,
   { claimed: { session: row }, idleFor }: Running,
+  agent: string,
   systemPrompt: string | undefined
 ): AgentSession => ({
   id: row.id,
@@ -41,6 +72,8 @@ const describe = (
   epoch: session.env.epoch,
   ...(idleFor === undefined ? {} : { idleFor }),
   ...(systemPrompt === undefined ? {} : { systemPrompt }),
+  ...(row.model === undefined ? {} : { model: row.model }),
+  ...remembering(session, agent),
   killed: (child) =>
     Effect.suspend(() => {
       session.env.stop.roll?.killed({ id: session.id, key: session.key }, child)
@@ -86,11 +119,13 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
   if (agent === undefined) {
     return { _tag: "Failed", reason: "Failed", error: `agent "${name}" is not configured` } satisfies Outcome
   }
-  if (session.agent?.agent === agent) return { _tag: "Opened", kept: session.agent } as const
+  const { model } = claimed.session
+  if (session.agent?.agent === agent && session.agent.model === model)
+    return { _tag: "Opened", kept: session.agent } as const
   yield* closeAgent(session)
   yield* resuming(session, running)
   const scope = yield* Scope.make()
-  const opening = Effect.suspend(() => agent.open(describe(session, running, systemPrompt))).pipe(
+  const opening = Effect.suspend(() => agent.open(describe(session, running, name, systemPrompt))).pipe(
     Effect.provideService(Scope.Scope, scope)
   )
   const opened = yield* Effect.raceFirst(
@@ -98,7 +133,7 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
     Effect.map(Deferred.await(running.cut), (cut): Outcome => ({ _tag: "Cut", cut }))
   )
   if (opened._tag === "Success") {
-    session.agent = { agent, open: opened.value, scope }
+    session.agent = { agent, model, open: opened.value, scope }
     return { _tag: "Opened", kept: session.agent } as const
   }
   yield* letGo(session, scope)

@@ -92,6 +92,7 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
         }
         return Effect.void
       case "Alive":
+      case "Steered":
         return Effect.void
     }
     options.pulse.shownAt = options.pulse.at

@@ -71,7 +71,8 @@ export const claimNext = (session: Session): Effect.Effect<Claimed | undefined, 
   return session.backlog > 0 ? fromBacklog(session) : fromLine(session)
 }
 
-const message = (row: Claimed["rows"][number]): TurnMessage => ({
+/** A message as agents are given it. */
+export const message = (row: Claimed["rows"][number]): TurnMessage => ({
   seq: row.seq,
   id: row.id,
   sender: row.sender,

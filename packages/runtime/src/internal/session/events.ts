@@ -133,6 +133,8 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
       return showLine(session, running, event.text)
     case "Usage":
     case "Alive":
+    // Nothing is handed to a running turn yet, so no message can be taken over: whoever says so has shown that it lives.
+    case "Steered":
       return Effect.void
   }
 }
