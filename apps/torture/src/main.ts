@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import { existsSync } from "node:fs"
 import process from "node:process"
 import type { Budget, Verdict } from "./levels/Level.ts"
@@ -72,7 +73,7 @@ const flags = {
 
 /** A level's module: `levels/L2.ts` or `levels/L0/index.ts`. */
 interface LevelModule {
-  readonly run: (budget: Budget) => Effect.Effect<Verdict> | Promise<Verdict>
+  readonly run: (budget: Budget) => Effect.Effect<Verdict, never, Scope.Scope>
 }
 
 const fileOf = (name: string): string | undefined =>
@@ -97,9 +98,9 @@ const runLevel = (level: Name, budget: Budget): Effect.Effect<Verdict | undefine
       return undefined
     }
     const { run } = yield* moduleOf<LevelModule>(file)
-    const running = run(budget)
-    return yield* Effect.isEffect(running) ? running : Effect.promise(() => running)
+    return yield* run(budget)
   }).pipe(
+    Effect.scoped,
     Effect.catchCause((cause) => {
       if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
       const what = `the level could not go on: ${Cause.pretty(cause)}`

@@ -7,7 +7,8 @@ import type { Operation } from "../src/history/Operation.ts"
 import { openStore } from "../src/levels/L0/open.ts"
 import { planOf } from "../src/levels/L0/plan.ts"
 import { play } from "../src/levels/L0/simulate.ts"
-import type { Store } from "../src/levels/L0/store.ts"
+import { Store, type User } from "../src/levels/L0/store.ts"
+import { outside, Time } from "../src/levels/L0/time.ts"
 import { shrink, tryPlan, trySeed } from "../src/levels/L0/trial.ts"
 
 let store: Store
@@ -111,6 +112,37 @@ describe("two hundred histories", () => {
     )
     const twice = operations.toSpliced(last.index + 1, 0, { ...last.operation, remoteId: "another" })
     assert.isNotEmpty(judged(twice).broken)
+  })
+})
+
+describe("a history that never comes to rest", () => {
+  it("is judged after bounded work: a gateway that ends at every boot is given up", () => {
+    const broken = new (class extends Store {
+      override client(user: User) {
+        return super.client({ ...user, mishap: (text) => (user.mishap(text), { what: "ioError", after: false }) })
+      }
+    })()
+    broken.keepTables("select 1")
+    const { played, verdict } = tryPlan(planOf(1), broken)
+    assert.include(played.stuck, "boots")
+    assert.isBelow(played.history.operations.length, 2000)
+    const what = verdict.broken.map((one) => one.what)
+    assert.isTrue(what.some((one) => one.startsWith("nothing comes to rest: more than")))
+  })
+
+  it("is judged after bounded work: tasks, statements and timers that never end are cut off", () => {
+    const forever: ReadonlyArray<readonly [string, (time: Time) => void]> = [
+      ["tasks", (time) => time.task(outside, () => forever[0]?.[1](time))],
+      ["statements", (time) => time.task(outside, () => Array.from({ length: 20_000 }, () => time.statement()))],
+      ["timers", (time) => void time.timer(outside, 1, () => forever[2]?.[1](time))]
+    ]
+    for (const [what, begin] of forever) {
+      const time = new Time()
+      begin(time)
+      time.run(1e9)
+      assert.include(time.stuck, what)
+      assert.isBelow(time.now, 1e9)
+    }
   })
 })
 

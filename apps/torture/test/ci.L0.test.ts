@@ -19,12 +19,8 @@ describe("L0", () => {
   it("twenty seconds of histories keep every promise", { timeout: 120_000 }, async () => {
     const seed = Number(process.env["SLUICE_TORTURE_SEED"] ?? 7600)
     const lines: Array<string> = []
-    const verdict = await run({
-      seed,
-      millis: 20_000,
-      stopAtFirst: false,
-      progress: (line) => void lines.push(line)
-    })
+    const progress = (line: string) => void lines.push(line)
+    const verdict = await Effect.runPromise(run({ seed, millis: 20_000, stopAtFirst: false, progress }))
     globalThis.console.log(
       `L0 from seed ${seed}: ${verdict.runs} histories, ${verdict.kills} kills; ${verdict.notes.join("; ")}`
     )

@@ -152,7 +152,10 @@ export class Life implements Owner {
     history.tell({ op: "boot", phase: "invoke", by: "supervisor", boot: this.boot, pid: this.pid, open })
     const client = store.client({
       dead: () => this.dead,
-      mishap: (statement) => this.#mishap(statement),
+      mishap: (statement) => {
+        this.#around.time.statement()
+        return this.#mishap(statement)
+      },
       die: () => this.kill("statement")
     })
     const layer = Gateway.layer(this.#options()).pipe(Layer.provide(Journal.layer(client, { lock: Layer.empty })))

@@ -4,6 +4,8 @@
  * and of one seed; each seed is a history, and the checker judges each. Threads
  * share the seeds; which thread plays a history changes nothing in it.
  */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
 import type { Budget, Verdict } from "../Level.ts"
@@ -11,31 +13,21 @@ import type { Share, Sum } from "./share.ts"
 
 const threads = Math.max(1, Math.min(8, availableParallelism()))
 
-/** Runs a share in a thread of its own. */
-const runThread = (
-  share: Share,
-  take: (sum: Sum) => void
-): { readonly over: Promise<void>; readonly end: () => void } => {
-  const worker = new Worker(new URL("thread.ts", import.meta.url), {
-    workerData: share,
-    // Most of what a history needs is garbage when it is over.
-    resourceLimits: { maxYoungGenerationSizeMb: 64 }
-  })
-  let ended = false
-  const over = new Promise<void>((resolve, reject) => {
-    worker.on("message", take)
-    worker.on("error", reject)
-    worker.on("exit", (code) => {
-      if (code === 0 || ended) resolve()
-      else reject(new Error(`a thread of L0 ended with ${code}`))
+/** Runs a share in a thread of its own; who interrupts it ends the thread, in the middle of a history. */
+const runThread = (share: Share, take: (sum: Sum) => void): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    const worker = new Worker(new URL("thread.ts", import.meta.url), {
+      workerData: share,
+      // Most of what a history needs is garbage when it is over.
+      resourceLimits: { maxYoungGenerationSizeMb: 64 }
     })
+    worker.on("message", take)
+    worker.on("error", (error) => resume(Effect.die(error)))
+    worker.on("exit", (code) =>
+      resume(code === 0 ? Effect.void : Effect.die(new Error(`a thread of L0 ended with ${code}`)))
+    )
+    return Effect.promise(() => worker.terminate())
   })
-  const end = () => {
-    ended = true
-    void worker.terminate()
-  }
-  return { over, end }
-}
 
 interface Totals {
   readonly sum: Sum
@@ -76,13 +68,14 @@ const verdictOf = (totals: Totals): Verdict => {
 }
 
 /** Plays histories from the seed on, until the time is over; the first of them is that of the seed. */
-export const run = async (budget: Budget, most = Infinity): Promise<Verdict> => {
+export const run = Effect.fnUntraced(function* (budget: Budget, most = Infinity): Effect.fn.Return<Verdict> {
   const sum: Sum = {
     ...{ runs: 0, kills: 0, lives: 0, operations: 0, sent: 0, acknowledged: 0, lost: 0, orderFaults: 0, simulated: 0 },
     duplicated: {},
     violations: []
   }
   const totals = { sum, began: performance.now() }
+  const broken = Deferred.makeUnsafe<void>()
   budget.progress(`seeds from ${budget.seed} on, in ${threads} threads`)
   let said = performance.now()
   const take = (more: Sum): void => {
@@ -90,25 +83,23 @@ export const run = async (budget: Budget, most = Infinity): Promise<Verdict> => 
     for (const { history, invariant, seed, what } of more.violations) {
       budget.progress(`seed ${seed}: ${invariant} ${what}${history === undefined ? "" : ` ${history}`}`)
     }
-    if (more.violations.length > 0 && budget.stopAtFirst) for (const { end } of running) end()
+    if (more.violations.length > 0 && budget.stopAtFirst) Deferred.doneUnsafe(broken, Effect.void)
     if (performance.now() - said < 5000) return
     said = performance.now()
     budget.progress(
       `${sum.runs} histories, ${sum.kills} kills, ${sum.violations.length} broken, ${perMinute(totals)}/min`
     )
   }
-  const running = Array.from({ length: threads }, (_, n) =>
-    runThread(
-      {
-        seed: budget.seed + n,
-        stride: threads,
-        millis: budget.millis,
-        most: Math.ceil(most / threads),
-        stopAtFirst: budget.stopAtFirst
-      },
-      take
-    )
+  const shares = Array.from({ length: threads }, (_, n) => ({
+    seed: budget.seed + n,
+    stride: threads,
+    millis: budget.millis,
+    most: Math.ceil(most / threads),
+    stopAtFirst: budget.stopAtFirst
+  }))
+  yield* Effect.raceFirst(
+    Effect.forEach(shares, (share) => runThread(share, take), { concurrency: threads, discard: true }),
+    Deferred.await(broken)
   )
-  await Promise.all(running.map(({ over }) => over))
   return verdictOf(totals)
-}
+})

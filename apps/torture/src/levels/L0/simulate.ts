@@ -22,6 +22,8 @@ export interface Played {
   readonly kills: number
   /** Milliseconds that passed in it. */
   readonly millis: number
+  /** Why it has no end of its own: something in it went on for ever. */
+  readonly stuck: string | undefined
 }
 
 /** What is looked at of the gateway's own ledger. */
@@ -32,6 +34,9 @@ interface Ledger {
 
 /** Some day in 2026; nothing depends on which. */
 const firstDay = 1_780_000_000_000
+
+/** A gateway that nothing disturbs and that ends so often in one history never stays. */
+const mostLives = 150
 
 /** How long the calm lasts at most: longer than any wait or expiry of the gateway's. */
 const longestCalm = 3 * 86_400_000
@@ -132,6 +137,7 @@ class World {
     this.people.gone(life)
     this.life = undefined
     if (this.over) return
+    if (this.lives >= mostLives) return this.time.stop(`more than ${mostLives} boots`)
     const down = this.calm ? 5 : (this.plan.down[(life.boot - 1) % this.plan.down.length] ?? 5)
     this.time.timer(outside, down, () => {
       if (this.life === undefined && !this.over) this.boot()
@@ -190,7 +196,11 @@ class World {
   /** Lets time pass until nothing is open, and writes down the gateway's own ledger. */
   settle(): boolean {
     const began = this.time.now
-    for (let step = 1000; this.time.now - began < longestCalm; step = Math.min(step * 1.5, 3_600_000)) {
+    for (
+      let step = 1000;
+      this.time.now - began < longestCalm && this.time.stuck === undefined;
+      step = Math.min(step * 1.5, 3_600_000)
+    ) {
       this.time.run(this.time.now + step)
       if (!this.#looksRested() || !this.#closed()) continue
       // What is only said and not owed may still be on its way, and a person may answer it.
@@ -245,5 +255,5 @@ export const play = (plan: Plan, store: Store): Played => {
   world.history.tell({ op: "rest", phase, by: "harness" })
   world.life?.kill("the end")
   const kills = world.history.operations.filter(({ op }) => op === "kill").length
-  return { history: world.history, lives: world.lives, kills, millis: time.now }
+  return { history: world.history, lives: world.lives, kills, millis: time.now, stuck: time.stuck }
 }

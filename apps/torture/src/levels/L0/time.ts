@@ -34,21 +34,21 @@ class Timer {
 const before = (one: Timer, other: Timer): boolean =>
   one.at < other.at || (one.at === other.at && one.order < other.order)
 
-/** So many tasks at one moment are a loop that never ends. */
-const mostTasks = 20_000
+/** So many tasks, or statements, at one moment are a loop that never ends. Histories that end need some hundreds. */
+const mostAtOnce = 10_000
 
 /** So many timers in one history are a wait that never ends. */
 const mostTimers = 50_000
 
-/** Time went on for ever, or not at all. */
-export class Runaway extends Error {}
-
 export class Time {
   /** Milliseconds since the history began. */
   now = 0
+  /** Why it stands still: something went on for ever, and nothing more happens. */
+  stuck: string | undefined
   #tasks: Array<{ readonly owner: Owner; readonly run: () => void }> = []
   #head = 0
   #fired = 0
+  #statements = 0
   readonly #heap: Array<Timer> = []
   #order = 0
 
@@ -66,10 +66,21 @@ export class Time {
     }
   }
 
+  /** Stands still from now on. */
+  stop(why: string): void {
+    this.stuck ??= `${why} at ${this.now} ms`
+  }
+
+  /** A statement was made at this moment. */
+  statement(): void {
+    if (++this.#statements > mostAtOnce) this.stop(`more than ${mostAtOnce} statements`)
+  }
+
   /** Everything that can happen at this moment. */
   settle(): void {
-    for (let count = 0; this.#head < this.#tasks.length; count++) {
-      if (count > mostTasks) throw new Runaway(`more than ${mostTasks} tasks at ${this.now} ms`)
+    this.#statements = 0
+    for (let count = 0; this.#head < this.#tasks.length && this.stuck === undefined; count++) {
+      if (count > mostAtOnce) return this.stop(`more than ${mostAtOnce} tasks`)
       const task = this.#tasks[this.#head++]
       if (this.#head === this.#tasks.length) {
         this.#tasks = []
@@ -91,7 +102,7 @@ export class Time {
   /** Lets everything happen up to that moment, or until `done`. */
   run(until: number, done: () => boolean = () => false): void {
     this.settle()
-    while (!done()) {
+    while (!done() && this.stuck === undefined) {
       const at = this.next()
       if (at === undefined || at > until) {
         if (until !== Infinity) this.now = Math.max(this.now, until)
@@ -99,7 +110,7 @@ export class Time {
       }
       this.now = Math.max(this.now, at)
       const { fire } = this.#pop()
-      if (++this.#fired > mostTimers) throw new Runaway(`more than ${mostTimers} timers by ${this.now} ms`)
+      if (++this.#fired > mostTimers) return this.stop(`more than ${mostTimers} timers`)
       fire?.()
       this.settle()
     }

@@ -3,7 +3,7 @@
  * is given what a file of this history would hold. What breaks a promise is made
  * smaller by leaving steps out for as long as the same promise breaks.
  */
-import type { CheckerVerdict } from "../../checker/Findings.ts"
+import type { Broken, CheckerVerdict } from "../../checker/Findings.ts"
 import { judge } from "../../checker/judge.ts"
 import { type Plan, planOf } from "./plan.ts"
 import { type Played, play } from "./simulate.ts"
@@ -20,8 +20,15 @@ export interface Trial {
 export const tryPlan = (plan: Plan, store: Store): Trial => {
   const played = play(plan, store)
   const lines = played.history.operations.map((operation, index) => ({ line: index + 1, operation }))
-  return { plan, played, verdict: judge(`seed ${plan.seed}`, { lines, torn: [] }) }
+  const verdict = judge(`seed ${plan.seed}`, { lines, torn: [] })
+  return { plan, played, verdict: { ...verdict, broken: [...verdict.broken, ...restless(played)] } }
 }
+
+/** What never comes to rest gives no message its end, whoever of those in this history has one already. */
+const restless = ({ history, stuck }: Played): ReadonlyArray<Broken> =>
+  stuck === undefined
+    ? []
+    : [{ invariant: "I1", ids: [], lines: [history.operations.length], what: `nothing comes to rest: ${stuck}` }]
 
 /** Plays the plan of a seed. */
 export const trySeed = (seed: number, store: Store): Trial => tryPlan(planOf(seed), store)
