@@ -1,7 +1,7 @@
 // I6 and I7, each by histories that keep it and histories that break it in different ways, with orphans of killed gateways,
 // agents that fail, and crashes that count for somebody else.
 import { describe, expect, it } from "vitest"
-import { tale } from "./tale.ts"
+import { type Tale, tale } from "./tale.ts"
 
 describe("I6: one run of a conversation at a time", () => {
   it("is kept by runs that follow each other, and by conversations side by side", () => {
@@ -207,8 +207,98 @@ describe("I7: every further run of a message has its cause", () => {
     expect(trial.rests().broken).toEqual([])
   })
 
+  it("is kept and broken by the same run beside a gateway that was refused the store", () => {
+    const told = (other: (told: Tale) => Tale) =>
+      other(tale().boots().sends("a").begins("r1", ["a"]).says("r1", "ok"))
+        .answers("1", "r2", ["a"])
+        .rests()
+    const again = "I7 a was run by r1 and again by r2, although the first had answered and no gateway ended in between"
+    expect(told((one) => one.killed().boots()).broken).toEqual([])
+    const refused = told((one) => one.refused())
+    expect(refused.broken).toEqual([again])
+    expect(refused.verdict.kills).toBe(0)
+  })
+
   it("is broken by a run of what was answered before", () => {
     const { broken } = tale().boots().sends("a").answers("1", "r1", ["a"]).killed().boots().begins("r2", ["a"]).rests()
     expect(broken).toEqual(["I7 run r2 was given a, which had been answered"])
+  })
+})
+
+describe("I7: nothing is set aside too early, nor too late", () => {
+  const crashed = { what: "notice", aside: { why: "crashed", times: 3 } } as const
+  const cut = { what: "notice", aside: { why: "cut", times: 10 } } as const
+  const dying = (told: Tale, times: number, how: "killed" | "in a stop") => {
+    for (let n = 0; n < times; n++) {
+      told.boots()
+      if (how === "in a stop") told.stopAsked({ deadline: 3_000 })
+      told.killed()
+    }
+    return told
+  }
+  const early = (why: string, ends: number) =>
+    `I7 a was set aside as ${why}, and since it was sent ${ends} ends of gateways can have been the reason`
+
+  it("a message is set aside after three crashes that it has seen, and not after two, whatever came before it", () => {
+    const after = (times: number) =>
+      dying(dying(tale(), 4, "killed").sends("a"), times, "killed")
+        .boots()
+        .shows("1", ["a"], crashed)
+        .rests().broken
+    expect(after(3)).toEqual([])
+    expect(after(2)).toEqual([early("crashed", 2)])
+    // A stop that dies before it is stored leaves a crash; a gateway that is refused the store leaves nothing.
+    const mixed = dying(dying(tale().sends("a"), 2, "killed"), 1, "in a stop")
+      .boots()
+      .shows("1", ["a"], crashed)
+    expect(mixed.rests().broken).toEqual([])
+    const refused = dying(tale().sends("a"), 2, "killed").refused().boots().shows("1", ["a"], crashed)
+    expect(refused.rests().broken).toEqual([early("crashed", 2)])
+  })
+
+  it("a turn that takes over what crashed inherits the crashes with the message", () => {
+    const told = dying(tale().sends("a"), 2, "killed").sends("b")
+    expect(dying(told, 1, "killed").boots().shows("1", ["a", "b"], crashed).rests().broken).toEqual([])
+  })
+
+  it("a message is set aside after ten stops that cut it, and not after nine, nor after crashes", () => {
+    const after = (times: number) =>
+      dying(tale().sends("a"), times, "in a stop").boots().shows("1", ["a"], cut).rests().broken
+    expect(after(10)).toEqual([])
+    expect(after(9)).toEqual([early("cut", 9)])
+    const crashes = dying(tale().sends("a"), 10, "killed").boots().shows("1", ["a"], cut)
+    expect(crashes.rests().broken).toEqual([early("cut", 0)])
+  })
+
+  it("is broken by a notice that itself names too few times", () => {
+    const failed = { what: "notice", aside: { why: "failed", times: 2 } } as const
+    const told = tale().boots().sends("a").begins("r1", ["a"]).says("r1", "fail").begins("r2", ["a"]).says("r2", "fail")
+    expect(told.shows("1", ["a"], failed).rests().broken).toEqual(["I7 a was set aside as failed after 2 times"])
+  })
+
+  const cutRuns = (times: number, last: (n: number) => ReadonlyArray<string>) => {
+    const told = tale().sends("a").sends("b")
+    for (let n = 1; n <= times; n++) {
+      // The agent is alive after its gateway: the turn was open when it died.
+      told.boots().begins(`r${n}`, last(n)).stopAsked({ deadline: 3_000 }).killed().says(`r${n}`, "info")
+    }
+    return told.boots().answers("1", "last", ["a", "b"]).rests().broken
+  }
+
+  it("is broken by a run after so many deaths in stops that they were ten cuts or three crashes", () => {
+    expect(cutRuns(11, () => ["a", "b"])).toEqual([])
+    expect(cutRuns(12, () => ["a", "b"])).toEqual([
+      "I7 a, b was run by r12 and again by last, after 0 crashes and 12 cuts or crashes in stops"
+    ])
+  })
+
+  it("does not count the cuts of a turn that another one took over", () => {
+    expect(cutRuns(14, (n) => (n < 5 ? ["a"] : ["a", "b"]))).toEqual([])
+  })
+
+  it("does not count a death in a stop whose agent had been ended before", () => {
+    const told = tale().sends("a")
+    for (let n = 1; n <= 14; n++) told.boots().begins(`r${n}`, ["a"]).stopAsked().says(`r${n}`, "fail").killed()
+    expect(told.boots().answers("1", "last", ["a"]).rests().broken).toEqual([])
   })
 })

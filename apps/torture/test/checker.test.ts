@@ -126,6 +126,17 @@ describe("I1: every acknowledged message has its end", () => {
     expect(silent.ledger({ replied: 1 }).broken).toContain(gone)
   })
 
+  it("knows from the message's own line what its channel promises, where nothing was ever shown", () => {
+    const gone = "I1 a was acknowledged and had no end when everything was at rest"
+    const held = (told: boolean) => tale("hold").boots().sends("a", { told }).killed().rests()
+    expect(held(true).verdict).toMatchObject({ broken: [], unknown: 1, lost: 0, duplicated: { hold: 0 } })
+    expect(held(false).broken).toEqual([gone])
+    // The promise of a keyed channel has no such excuse, and one further copy needs two of them.
+    expect(tale("keyed").boots().sends("a", { told: true }).killed().rests().broken).toEqual([gone])
+    expect(tale("resend-once").boots().sends("a", { told: true }).killed().rests().verdict.unknown).toBe(1)
+    expect(tale("resend-once").sends("a", { told: true }).fault("the network breaks").rests().broken).toEqual([gone])
+  })
+
   it("is broken where one lost request is no excuse, because one further copy is sent", () => {
     const lost = tale("resend-once").sends("a").shows("", ["a"], { phase: "fail" }).rests()
     expect(lost.broken).toEqual(["I1 a was acknowledged and had no end when everything was at rest"])

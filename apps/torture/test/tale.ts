@@ -24,7 +24,8 @@ interface Where {
 }
 
 /** What a reply may say beside whom it answers. */
-type Telling = Where & Partial<Pick<Deliver, "what" | "run" | "key" | "part" | "by" | "phase" | "kind" | "failure">>
+type Telling = Where &
+  Partial<Pick<Deliver, "what" | "run" | "key" | "part" | "by" | "phase" | "kind" | "failure" | "aside">>
 
 /** A history that is being told. Everything happens in one conversation of one channel unless it is said. */
 export class Tale {
@@ -58,15 +59,20 @@ export class Tale {
       readonly n?: number
       readonly by?: string
       readonly command?: boolean
+      /** Its line says what the channel promises. */
+      readonly told?: boolean
     } = {}
   ): this {
-    const { channel, conversation } = this.#channel(options)
+    const { channel, class: promised, conversation } = this.#channel(options)
     const seq = options.seq === undefined ? ++this.#seq : options.seq
     this.#n++
     const line = { op: "send", by: options.by ?? "client", channel, conversation, id, n: options.n ?? this.#n } as const
-    const command = options.command === true ? { command: true } : {}
-    this.#write({ ...line, ...command, phase: "invoke" }, options.at)
-    return this.#write({ ...line, ...command, phase: "ok", ...(seq === false ? {} : { seq }) }, undefined)
+    const more = {
+      ...(options.command === true ? { command: true } : {}),
+      ...(options.told === true ? { class: promised } : {})
+    }
+    this.#write({ ...line, ...more, phase: "invoke" }, options.at)
+    return this.#write({ ...line, ...more, phase: "ok", ...(seq === false ? {} : { seq }) }, undefined)
   }
 
   /** One line about a message. */
@@ -97,9 +103,10 @@ export class Tale {
 
   /** A far side shows something. */
   shows(remoteId: string, ids: ReadonlyArray<string>, telling: Telling = {}): this {
-    const { at, by = "far", failure, key, kind, part, phase = "ok", run, what = "answer" } = telling
+    const { aside, at, by = "far", failure, key, kind, part, phase = "ok", run, what = "answer" } = telling
     const { class: promised, ...where } = this.#channel(telling)
     const more = {
+      ...(aside === undefined ? {} : { aside }),
       ...(failure === undefined ? {} : { failure }),
       ...(key === undefined ? {} : { key }),
       ...(part === undefined ? {} : { part }),
@@ -125,6 +132,14 @@ export class Tale {
     const line = { op: "boot", by: "supervisor", boot, pid: boot } as const
     this.#write({ ...line, phase: "invoke", open: options.open ?? 0 }, options.at)
     return this.#write({ ...line, phase: "ok" }, undefined)
+  }
+
+  /** A gateway is started and finds another one at its store. */
+  refused(options: Where = {}): this {
+    const line = { by: "supervisor", boot: ++this.#boots, pid: this.#boots } as const
+    this.#write({ op: "boot", phase: "invoke", ...line }, options.at)
+    this.#write({ op: "boot", phase: "fail", ...line }, undefined)
+    return this.#write({ op: "exit", phase: "ok", code: 69, signal: null, ...line }, undefined)
   }
 
   /** The latest gateway is killed. */

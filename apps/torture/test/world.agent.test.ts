@@ -9,7 +9,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Run } from "../src/history/Operation.ts"
 import { read } from "../src/history/reader.ts"
-import { answerOf } from "../src/world/far.ts"
+import { answerOf } from "../src/world/sayings.ts"
 import { end, marked } from "../src/world/Gateway.ts"
 
 const agent = fileURLToPath(new URL("../src/world/agent.mjs", import.meta.url))

@@ -1,6 +1,7 @@
 // The far sides have to be right before anything that is proved with them is: what they show, what they remember, and
 // what they write down when a request or its answer goes missing.
 import { assert, describe, it } from "@effect/vitest"
+import * as Notices from "@sluice/runtime/Notices"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { spawnSync } from "node:child_process"
@@ -11,7 +12,8 @@ import type { Deliver } from "../src/history/Operation.ts"
 import { read } from "../src/history/reader.ts"
 import { History } from "../src/history/writer.mjs"
 import type { FarChannel, Showing, Update } from "../src/world/channels.ts"
-import { answerOf, type Fate, open, toldBy } from "../src/world/far.ts"
+import { type Fate, open } from "../src/world/far.ts"
+import { answerOf, toldBy } from "../src/world/sayings.ts"
 import { wire } from "../src/world/wire.ts"
 
 const text = "[[7-1 a.1,a.2]]"
@@ -133,5 +135,17 @@ describe("the far sides", () => {
       ids: ["a.3"]
     })
     assert.deepStrictEqual(toldBy("Got it.", { kind: "notice" }), { what: "notice", ids: [] })
+  })
+
+  it("a notice that sets something aside is known with its reason and its count, in the words that the gateway has for it", () => {
+    const speaker = Notices.make()
+    const values = { words: "#a.1 hello", count: 3, ref: "k3f9" }
+    const said = (id: "setAside" | "setAsideCrashed" | "setAsideCut", count: number) =>
+      toldBy(speaker.say(id, { ...values, count }).text, { kind: "notice", inReplyTo: ["a.1"] })
+    const aside = (why: "crashed" | "cut" | "failed", times: number) =>
+      ({ what: "notice", ids: ["a.1"], aside: { why, times } }) as const
+    assert.deepStrictEqual(said("setAsideCrashed", 3), aside("crashed", 3))
+    assert.deepStrictEqual(said("setAsideCut", 10), aside("cut", 10))
+    assert.deepStrictEqual(said("setAside", 1), aside("failed", 1))
   })
 })

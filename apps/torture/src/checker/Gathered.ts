@@ -4,7 +4,7 @@
  * gateway's process with its beginning and its end. One pass over the lines; nothing
  * here judges.
  */
-import type { DeliveryClass, Moment, Operation, Send } from "../history/Operation.ts"
+import type { Deliver, DeliveryClass, Moment, Operation, Send } from "../history/Operation.ts"
 
 /** When, and which line says so. */
 export interface Mark {
@@ -44,6 +44,7 @@ export interface Shown extends Mark {
   readonly key: string | undefined
   readonly what: "answer" | "notice" | "command" | "placeholder" | "copy"
   readonly ids: ReadonlyArray<string>
+  readonly aside: Deliver["aside"]
   readonly part: number
   readonly run: string | undefined
   /** The gateway was told that it is shown. */
@@ -127,6 +128,13 @@ export const isEnd = ({ what }: Shown): boolean => what !== "placeholder"
 
 /** Whether an agent's run wrote it; a copy may be one of a notice or of a command's reply. */
 export const isAnswer = ({ run, what }: Shown): boolean => what === "answer" || (what === "copy" && run !== undefined)
+
+/** The exit code of a gateway that finds another one at its store. */
+const held = 69
+
+/** Whether it was refused the store at its start: it did nothing, and its end explains nothing. */
+export const wasRefused = ({ exited, killed, ready }: BootSeen): boolean =>
+  exited?.code === held && ready === undefined && killed === undefined
 
 /** A kill, or an end that nobody had asked for. */
 export const deathOf = ({ exited, killed, stop }: BootSeen): Mark | undefined => {

@@ -14,7 +14,8 @@ import {
   type Message,
   type RunSeen,
   type Shown,
-  tell
+  tell,
+  wasRefused
 } from "./Gathered.ts"
 
 const sameIds = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean =>
@@ -103,7 +104,7 @@ class Gathering {
     if (deliver.phase === "fail") {
       return this.#failed(deliver)
     }
-    const { at, by, channel, conversation, ids, key, part = 1, remoteId, run, what } = deliver
+    const { aside, at, by, channel, conversation, ids, key, part = 1, remoteId, run, what } = deliver
     const place = `${channel}\0${conversation}\0${remoteId}`
     const there = this.#places.get(place)
     const told = deliver.phase === "ok"
@@ -116,7 +117,7 @@ class Gathering {
     }
     const className = deliver.class
     const shown: Shown = {
-      ...{ at, line, channel, class: className, conversation, by, remoteId, key, what, ids, part, run, told },
+      ...{ at, line, channel, class: className, conversation, by, remoteId, key, what, ids, aside, part, run, told },
       replaced: false
     }
     this.#places.set(place, shown)
@@ -194,7 +195,8 @@ export const gather = ({ lines, torn }: Read): Gathered => {
   for (const line of lines) gathering.add(line)
   const last = lines.at(-1)
   const end = { at: last?.operation.at ?? 0, line: last?.line ?? 0 }
-  const { boots, classes, conversations, faults, ledgers, failedRequests, messages, rest, runs, strays } = gathering
+  const boots = new Map([...gathering.boots].filter(([, seen]) => !wasRefused(seen)))
+  const { classes, conversations, faults, ledgers, failedRequests, messages, rest, runs, strays } = gathering
   return {
     ...{ boots, classes, conversations, faults, ledgers, failedRequests, messages, rest, runs, strays },
     lines: lines.length,

@@ -3,6 +3,7 @@
  * else: no line of the gateway's code, and never its journal.
  */
 import type { Read } from "../history/reader.ts"
+import { judgeAsides } from "./asides.ts"
 import { judgeCopies, judgeNumbers, judgePlaceholders, judgePlaces } from "./copies.ts"
 import { endsOf, judgeEnds, judgeOrigins } from "./ends.ts"
 import { type CheckerVerdict, Findings } from "./Findings.ts"
@@ -30,6 +31,7 @@ export const judge = (file: string, read: Read): CheckerVerdict => {
   const orderFaults = judgeOrder(gathered, findings)
   judgeOverlaps(gathered, findings)
   judgeAttempts(gathered, ends, causes, findings)
+  judgeAsides(gathered, findings)
   judgeAfterwards(gathered, ends, findings)
   judgeStops(gathered, findings)
   judgeLeftovers(gathered, findings)

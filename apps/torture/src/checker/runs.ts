@@ -37,21 +37,23 @@ interface Death {
   readonly suspects: ReadonlySet<string>
 }
 
-interface Crashes {
+interface Deaths {
   /** In time. */
   readonly list: ReadonlyArray<Death>
   readonly places: Moments
 }
 
+const deathsAt = (list: ReadonlyArray<Death>): Deaths => ({ list, places: new Moments(list.map(({ at }) => at)) })
+
 /**
- * Deaths without a stop before them, in time. A stop marks what is open, and then a death may be a cut; and while a
- * suspect is tried a death counts for it only. A suspect is a message without an end that has seen two deaths.
+ * Deaths without a stop before them, which are crashes, and those in a stop, which are crashes or cuts, in time. While a
+ * suspect is tried a crash counts for it only. A suspect is a message without an end that has seen two deaths.
  */
-const crashesOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>): Crashes => {
+const deathsOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>) => {
   const deaths = [...gathered.boots.values()]
     .flatMap((seen) => {
       const death = deathOf(seen)
-      return death === undefined ? [] : [{ at: death.at, counts: seen.stop === undefined }]
+      return death === undefined ? [] : [{ at: death.at, stopping: seen.stop !== undefined }]
     })
     .toSorted((a, b) => a.at - b.at)
   const places = new Moments(deaths.map(({ at }) => at))
@@ -61,25 +63,33 @@ const crashesOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<S
     const from = places.before(first.at)
     for (let n = from + 2; n < deaths.length && (deaths[n]?.at ?? Infinity) < end; n++) suspects[n]?.add(conversation)
   }
-  const list = deaths.flatMap(({ at, counts }, n) =>
-    counts ? [{ at, suspects: suspects[n] ?? new Set<string>() }] : []
-  )
-  return { list, places: new Moments(list.map(({ at }) => at)) }
+  const of = (inStop: boolean) =>
+    deathsAt(
+      deaths.flatMap(({ at, stopping }, n) =>
+        stopping === inStop ? [{ at, suspects: suspects[n] ?? new Set<string>() }] : []
+      )
+    )
+  return { crashes: of(false), cuts: of(true) }
 }
 
-/** How often a turn is tried that fails without a crash, and how many crashes set it aside. */
-const [errors, crashesAllowed] = [3, 3]
+/** How often a turn is tried that fails without a crash, and how many crashes or cuts set it aside. */
+const [errors, crashesAllowed, cutsAllowed] = [3, 3, 10]
+/** With so many of which nobody knows whether they were crashes or cuts, one of the two is reached. */
+const deathsAllowed = crashesAllowed + cutsAllowed - 1
 
 interface Tries {
   /** Failures in a row, without an end of the gateway between them. */
   failed: number
   crashed: number
+  /** Deaths in a stop, which may have been crashes. */
+  cut: number
 }
 
 /** What may explain that a message is run again. */
 interface Reasons {
   readonly causes: Causes
-  readonly crashes: Crashes
+  readonly crashes: Deaths
+  readonly cuts: Deaths
   readonly begun: (at: number) => number
 }
 
@@ -100,26 +110,39 @@ const crashed = ({ begun, causes, crashes }: Reasons, run: RunSeen, next: RunSee
   return [...crash.suspects].every((suspect) => suspect === conversation)
 }
 
+/** Whether a run certainly was open when its gateway died in a stop: it was alive after that. */
+const wasCut = ({ begun, cuts }: Reasons, { begin, conversation, last }: RunSeen, next: RunSeen): boolean => {
+  if (begun(begin.at) !== begin.at) return false
+  const death = cuts.list[cuts.places.before(begin.at)]
+  if (death === undefined || death.at >= next.begin.at || last.at < death.at) return false
+  return [...death.suspects].every((suspect) => suspect === conversation)
+}
+
 /** What is wrong with running a message again, or nothing. */
 const wrongAgain = (tries: Tries, run: RunSeen, next: RunSeen, reasons: Reasons): string | undefined => {
   if (endedBetween(reasons, run, next)) {
     tries.failed = 0
     if (crashed(reasons, run, next)) tries.crashed++
-    return tries.crashed >= crashesAllowed ? `after ${tries.crashed} crashes` : undefined
+    else if (wasCut(reasons, run, next)) tries.cut++
+    // Another turn has taken it over, with its crashes only.
+    if (run.ids.join("\0") !== next.ids.join("\0")) tries.cut = 0
+    if (tries.crashed >= crashesAllowed) return `after ${tries.crashed} crashes`
+    const { crashed: crashes, cut } = tries
+    return crashes + cut >= deathsAllowed ? `after ${crashes} crashes and ${cut} cuts or crashes in stops` : undefined
   }
   if (run.end?.phase === "ok") return "although the first had answered and no gateway ended in between"
   tries.failed++
   return tries.failed >= errors ? `after ${tries.failed} runs that failed` : undefined
 }
 
-/** I7: each further run of a message has its cause, and after three crashes there is none. */
+/** I7: each further run of a message has its cause, and after three crashes, or ten cuts, there is none. */
 export const judgeAttempts = (
   gathered: Gathered,
   ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
   causes: Causes,
   findings: Findings
 ): void => {
-  const reasons = { causes, crashes: crashesOf(gathered, ends), begun: begunBefore(gathered, "ready") }
+  const reasons = { causes, ...deathsOf(gathered, ends), begun: begunBefore(gathered, "ready") }
   for (const { name: conversation, runs } of gathered.conversations.values()) {
     const latest = new Map<string, RunSeen>()
     const tries = new Map<string, Tries>()
@@ -129,7 +152,7 @@ export const judgeAttempts = (
         const run = latest.get(id)
         latest.set(id, next)
         if (run === undefined || run === next) continue
-        const tried = tries.get(id) ?? { failed: 0, crashed: 0 }
+        const tried = tries.get(id) ?? { failed: 0, crashed: 0, cut: 0 }
         tries.set(id, tried)
         const why = wrongAgain(tried, run, next, reasons)
         if (why === undefined) continue

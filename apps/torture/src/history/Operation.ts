@@ -87,6 +87,8 @@ export interface Deliver extends Told {
    * again (`unsent`), or that it never will be (`refused`).
    */
   readonly failure?: "lost" | "unsent" | "refused"
+  /** Of a notice that sets its messages aside: why, and after how many times, as its text says. */
+  readonly aside?: { readonly why: "crashed" | "cut" | "failed"; readonly times: number }
   /** Which part of an answer that was cut into several, from 1. */
   readonly part?: number
   /** The run that wrote it, as its text says. */

@@ -11,8 +11,9 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { History } from "../history/writer.mjs"
 import { classes, type FarChannel } from "./channels.ts"
-import { type Far, toldBy } from "./far.ts"
+import type { Far } from "./far.ts"
 import { oneOf, type Random, randomOf } from "./random.ts"
+import { toldBy } from "./sayings.ts"
 import { type Answer, type Asking, Unanswered, type Wire } from "./wire.ts"
 
 /** Where the gateway is now; there is no wire while it is nowhere. */

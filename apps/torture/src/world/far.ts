@@ -11,9 +11,9 @@ import { readFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import process from "node:process"
-import type { Deliver } from "../history/Operation.ts"
 import type { History } from "../history/writer.mjs"
 import { classes, type FarChannel, type Showing, type Update } from "./channels.ts"
+import { toldBy } from "./sayings.ts"
 
 /** What becomes of a request to show something. `twice`: the network delivers it again (not where nothing tells it apart). */
 /** `broken` and `garbage`: shown, and the answer is a 500 or no sense; `never`: shown, and answered by nobody until `letGo`. */
@@ -54,27 +54,6 @@ export interface Far {
   readonly unconfirmed: () => number
   /** Requests that nobody would ever answer lose their connection. */
   readonly letGo: () => void
-}
-
-/** `[[<run> <id>,<id>]]`, as the agent writes it. */
-export const answerOf = (text: string): { readonly run: string; readonly ids: ReadonlyArray<string> } | undefined => {
-  const [, run, ids = ""] = /\[\[(\S+) ([^\]]*)\]\]/.exec(text) ?? []
-  return run === undefined ? undefined : { run, ids: ids.split(",").filter((id) => id !== "") }
-}
-
-const copyMark = "(You may have seen this before"
-
-/** What a text is, by itself and by what the gateway calls it. */
-export const toldBy = (
-  text: string,
-  reply: { readonly kind?: string; readonly inReplyTo?: ReadonlyArray<string> }
-): Pick<Deliver, "what" | "ids" | "run"> => {
-  const answer = answerOf(text)
-  const copy = text.startsWith(copyMark)
-  if (answer !== undefined) return { what: copy ? "copy" : "answer", ...answer }
-  if (copy) return { what: "copy", ids: reply.inReplyTo ?? [] }
-  const ids = reply.inReplyTo ?? []
-  return { what: text.startsWith(copyMark) ? "copy" : reply.kind === "command" ? "command" : "notice", ids }
 }
 
 /** One channel's other side. */

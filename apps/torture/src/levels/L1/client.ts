@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { World } from "../../world/World.ts"
-import { toldBy } from "../../world/far.ts"
+import { toldBy } from "../../world/sayings.ts"
 import { type Answer, type Asking, Unanswered } from "../../world/wire.ts"
 
 /** A reply as its reader sees it. */

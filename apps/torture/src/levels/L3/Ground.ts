@@ -98,16 +98,15 @@ const supervise = Effect.fnUntraced(function* (
   }
 })
 
+/** The path that SQLite opens: its folder without links, which need not be there yet. */
+export const databaseOf = ({ folder, stateDirectory }: World.World): string =>
+  join(stateDirectory.replace(folder, realpathSync(folder)), "journal.db")
+
 const shimOf = (group: Group, world: World.World, library: string | undefined) =>
   !group.needs.includes("shim") || library === undefined
     ? Effect.void
     : Effect.acquireRelease(
-        Effect.sync(() => {
-          // The path that SQLite opens: its folder without links, which need not be there yet.
-          const folder = realpathSync(world.folder)
-          const database = join(world.stateDirectory.replace(world.folder, folder), "journal.db")
-          return Shim.make(library, join(folder, "shim"), database)
-        }),
+        Effect.sync(() => Shim.make(library, join(realpathSync(world.folder), "shim"), databaseOf(world))),
         (shim) => Effect.sync(() => shim.close())
       )
 

@@ -88,8 +88,8 @@ export interface Prepared {
 /** See the header. */
 export interface Group {
   readonly name: string
-  /** A preloaded shim, a file system that can be mounted, a proxy before the gateway. */
-  readonly needs: ReadonlyArray<"shim" | "mount" | "line">
+  /** A preloaded shim, a file system that can be mounted, limits that can be set for a process, a proxy before the gateway. */
+  readonly needs: ReadonlyArray<"shim" | "mount" | "limit" | "line">
   readonly prepare: Effect.Effect<Prepared, never, Scope.Scope>
   readonly scenarios: ReadonlyArray<Scenario>
 }

@@ -5,6 +5,7 @@
  * new worlds until the budget is used up. What this machine can't do is said in a line.
  */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { bundled } from "../../world/bundle.ts"
 import { type Random, randomOf } from "../../world/random.ts"
 import type { Budget, Verdict } from "../Level.ts"
@@ -15,7 +16,8 @@ import { folders } from "./faults/folders.ts"
 import { locks } from "./faults/locks.ts"
 import { network } from "./faults/network.ts"
 import { pauses } from "./faults/pauses.ts"
-import { canMount, fullDisk, memory } from "./faults/spaces.ts"
+import { races } from "./faults/races.ts"
+import { canLimit, canMount, exhaustion, fullDisk, memory } from "./faults/spaces.ts"
 import { supervisors } from "./faults/supervisors.ts"
 import type { Group, Scenario } from "./Scenario.ts"
 import * as Shim from "./Shim.ts"
@@ -31,8 +33,10 @@ export const groups: ReadonlyArray<Group> = [
   clocks,
   folders,
   locks,
+  races,
   fullDisk,
-  memory
+  memory,
+  exhaustion
 ]
 
 /** Worlds at a time, on two cores. */
@@ -57,11 +61,14 @@ interface Means {
 const means = (): Means => {
   const compiled = Shim.compile()
   const mount = canMount()
+  const limit = canLimit()
   const notes: Array<string> = []
-  if ("missing" in compiled) notes.push(`L3: ${compiled.missing}: no errors of disks and clocks, only a full disk`)
+  if ("missing" in compiled)
+    notes.push(`L3: ${compiled.missing}: no errors of disks and clocks, only a full disk, and no races`)
   if (!mount) notes.push("L3: no file system can be mounted here: no disk that is really full")
+  if (!limit) notes.push("L3: there is no prlimit here: no gateway that is refused memory in the middle of its work")
   const library = "library" in compiled ? compiled.library : undefined
-  const has = { shim: library !== undefined, mount, line: true }
+  const has = { shim: library !== undefined, mount, limit, line: true }
   return { library, notes, able: ({ needs }) => needs.every((need) => has[need]) }
 }
 
@@ -145,7 +152,8 @@ const verdictOf = (outcomes: ReadonlyArray<Outcome>, notes: ReadonlyArray<string
   return { level: "L3", runs, ...sum, duplicated, times, violations, notes }
 }
 
-const program = Effect.fnUntraced(function* (budget: Budget) {
+/** Runs the level. */
+export const run = Effect.fnUntraced(function* (budget: Budget): Effect.fn.Return<Verdict, never, Scope.Scope> {
   const began = performance.now()
   const left = () => budget.millis - (performance.now() - began)
   const long = budget.millis >= shortMillis
@@ -179,6 +187,3 @@ const program = Effect.fnUntraced(function* (budget: Budget) {
   )
   return verdictOf(outcomes, notes)
 }, Effect.scoped)
-
-/** Runs the level. */
-export const run = (budget: Budget): Promise<Verdict> => Effect.runPromise(program(budget))

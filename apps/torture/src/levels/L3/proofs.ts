@@ -34,12 +34,14 @@ export const starved = (file: string): ReadonlySet<number> =>
     )
   )
 
-/** Lines of a gateway's log that only a defect explains. */
+/** Lines of a gateway's log that only a defect explains. That no memory is to be had is none. */
 export const defects = (printed: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(
     printed.flatMap((line) => {
       const [found] =
-        /A request could not be handled|(Type|Reference|Range|Syntax)Error: [^"\\]{0,160}/.exec(line) ?? []
+        /A request could not be handled|(Type|Reference|Range|Syntax)Error: (?!Array buffer alloc)[^"\\]{0,160}/.exec(
+          line
+        ) ?? []
       return found === undefined ? [] : [found]
     })
   )

@@ -1,11 +1,12 @@
 /**
  * Too little of what a machine has: a file system that is really full, a heap that is
- * too small for what comes in, descriptors that run out. The process may end by it;
- * whatever it acknowledged is there when it is started with more.
+ * too small for what comes in, a kernel that gives no more memory. The process may end
+ * by it; whatever it acknowledged is there when it is started with more.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { execFileSync, spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Ground, Group, Scenario } from "../Scenario.ts"
@@ -98,14 +99,19 @@ export const fullDisk: Group = {
   scenarios: [filling, fullAtStop]
 }
 
-/** Everybody writes as much at once as a body may hold: more than the heap does. */
+/** Everybody writes as much at once as a body may hold, and insists, whoever dies of it. */
+const flooding = ({ people }: Ground, flooders: ReadonlyArray<string>) =>
+  Effect.forEach(flooders, (guest) => people.say(guest, `work0 ${"y".repeat(700_000)}`), {
+    concurrency: "unbounded",
+    discard: true
+  })
+
 const flood: Scenario = {
   name: "a heap of 40 MB and a flood of messages",
   during: Effect.fnUntraced(function* (ground) {
-    const text = `work0 ${"y".repeat(700_000)}`
     const flooders = guests.slice(0, ground.long ? 60 : 10)
-    // Whether it dies of it is its own affair: everybody insists.
-    yield* Effect.forEach(flooders, (guest) => ground.people.say(guest, text), { concurrency: "unbounded" })
+    // Whether it dies of it is its own affair.
+    yield* flooding(ground, flooders)
     return { count: flooders.length, of: "messages of 700 kB at once" }
   }),
   mend: () => Effect.void,
@@ -122,4 +128,42 @@ export const memory: Group = {
     options: { habits: { guests: ["sam", ...guests] } }
   }),
   scenarios: [flood]
+}
+
+/** Whether somebody else's limits can be set here. */
+export const canLimit = (): boolean => spawnSync("prlimit", ["--version"]).status === 0
+
+/** From now on the kernel gives a process no more memory than it has, and a few bytes. */
+const limit = (pid: number, bytes: number) => {
+  const [, size] = /^VmSize:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
+  execFileSync("prlimit", ["--pid", String(pid), `--as=${Number(size) * 1024 + Math.trunc(bytes)}`])
+}
+
+/** Refusals of memory that V8, the C library, the store or the program itself notices first. */
+const outOfMemory = ["SIGTRAP", "SIGABRT", "SIGILL", "SIGSEGV", "SIGBUS", 133, 134, 139, 74] as const
+
+const refused: Scenario = {
+  name: "the kernel gives no more memory while people write",
+  during: Effect.fnUntraced(function* (ground) {
+    let count = 0
+    for (let n = 0; n < (ground.long ? 6 : 2); n++) {
+      const gateway = yield* ground.gateway
+      const ends = ground.ends.length
+      limit(gateway.pid, ground.random() * 16e6)
+      const flooders = yield* Effect.forkScoped(flooding(ground, guests.slice(n * 10, n * 10 + 10)))
+      const { code, signal } = yield* ground.endAfter(ends)
+      if (outOfMemory.some((how) => how === (signal ?? code))) count++
+      yield* Fiber.join(flooders)
+    }
+    return { count, of: "deaths by lack of memory" }
+  }),
+  mend: () => Effect.void,
+  expects: { ends: outOfMemory }
+}
+
+export const exhaustion: Group = {
+  name: "no memory",
+  needs: ["limit"],
+  prepare: Effect.succeed({ options: { habits: { guests: ["sam", ...guests] } } }),
+  scenarios: [refused]
 }
