@@ -1,0 +1,298 @@
+/**
+ * A session's conversation with a model: what it is asked in a turn, how it is
+ * asked again when that failed before its first word, and what is learned of the
+ * server on the way (its limit, what it refuses to be given, how it counts).
+ * Nothing is repeated once a word was said: the pipeline runs the turn again.
+ */
+import type * as Agent from "@sluice/runtime/Agent"
+import type { Turn } from "@sluice/runtime/Message"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import { call, type Line } from "./call.ts"
+import { agentError, type Failure } from "./failures.ts"
+import * as Memory from "./memory.ts"
+import * as Prompt from "./prompt.ts"
+import { type Heard, type Marks, speak } from "./speak.ts"
+import { estimate, firstTokens, ratioOf } from "./tokens.ts"
+import type { ChatRequest, Manners } from "./wire.ts"
+
+/** What the agent itself says to a person. */
+export interface Words extends Marks {
+  /** Told once: the oldest turns are left out from now on. */
+  readonly cut: string
+  /** Told once: the oldest turns are summed up from now on. */
+  readonly summarized: string
+}
+
+/** Who speaks: a model with its prompt and its bounds. */
+export interface Person {
+  readonly model: string
+  readonly system: string | undefined
+  readonly maxTokens: number
+  readonly temperature: number | undefined
+  readonly contextTokens: number
+  readonly overflow: "cut" | "summarize"
+  readonly images: boolean
+  readonly retries: number
+  readonly words: Words
+}
+
+/** What was learned of the server and of this conversation. */
+interface Learned {
+  kept: Memory.Kept
+  /** Tokens that fit, as far as is known. */
+  limit: number
+  images: boolean
+  readonly manners: Manners
+}
+
+/** How the tries of one turn went. */
+interface Tries {
+  /** Repeats for reasons that pass. */
+  repeats: number
+  /** How often the prompt was made smaller because it was refused as too long. */
+  shrinks: number
+}
+
+type Events<E> = Stream.Stream<Agent.AgentEvent, E>
+type Broken = Failure | Agent.AgentError
+
+const alive: Agent.AgentEvent = { _tag: "Alive" }
+
+/** A wait that the server asks for and that is longer than this is the pipeline's to make. */
+const longestWait = 20_000
+const maxShrinks = 4
+
+/** What of the limit is used: a guess may be wrong by some percent in either direction. */
+const margin = 0.95
+
+const without = (manners: Manners, parameter: NonNullable<Failure["parameter"]>): boolean => {
+  if (parameter === "max_tokens") {
+    if (manners.completionTokens) return false
+    return (manners.completionTokens = true)
+  }
+  const name = parameter === "temperature" ? "temperature" : "streamOptions"
+  if (!manners[name]) return false
+  manners[name] = false
+  return true
+}
+
+class Conversation {
+  readonly line: Line
+  readonly session: Agent.AgentSession
+  readonly person: Person
+  readonly learned: Learned
+
+  constructor(line: Line, session: Agent.AgentSession, person: Person, kept: Memory.Kept) {
+    this.line = line
+    this.session = session
+    this.person = person
+    this.learned = {
+      kept,
+      limit: person.contextTokens,
+      images: person.images,
+      manners: { completionTokens: false, streamOptions: true, temperature: true }
+    }
+  }
+
+  get ratio(): number {
+    return this.learned.kept.ratio ?? 1
+  }
+
+  /** Tokens that are left free for the answer. */
+  get reserved(): number {
+    return Math.min(this.person.maxTokens, Math.floor(this.learned.limit / 2))
+  }
+
+  request(messages: ChatRequest["messages"], several: boolean): ChatRequest {
+    const { model, system, temperature } = this.person
+    const told = [...(system === undefined ? [] : [system]), ...(several ? [Prompt.severalPeople] : [])].join("\n\n")
+    return {
+      model,
+      messages,
+      maxTokens: this.reserved,
+      ...(told === "" ? {} : { system: told }),
+      ...(temperature === undefined ? {} : { temperature })
+    }
+  }
+
+  speak(request: ChatRequest) {
+    return speak(call(this.line, request, this.learned.manners), request.model, this.person.words)
+  }
+
+  /** Keeps with the session what was learned; a failure is the journal's, which says so itself. */
+  keep(kept: Memory.Kept): Effect.Effect<void, Agent.AgentError> {
+    return Effect.andThen(
+      Memory.store(this.session, kept),
+      Effect.sync(() => void (this.learned.kept = kept))
+    )
+  }
+}
+
+/** The server counts in its own way: from here on guesses are corrected by it. */
+const learn = (conversation: Conversation, guessed: number, { tokens }: Heard) => {
+  const { cacheReadTokens = 0, cacheWriteTokens = 0, inputTokens = 0 } = tokens
+  const ratio = ratioOf(inputTokens + cacheReadTokens + cacheWriteTokens, guessed)
+  const off = Math.abs(ratio / conversation.ratio - 1)
+  if (inputTokens === 0 || off < 0.15) return Effect.void
+  const kept = { ...conversation.learned.kept, ratio: Math.round(ratio * 100) / 100 }
+  // The answer is there: that a correction is not kept must not cost it.
+  return Effect.catch(conversation.keep(kept), (error) =>
+    Effect.logWarning("what was learned of the model's tokens is not kept", error.cause)
+  )
+}
+
+/** Asks the model to sum up what is put away. A summary that fails is tried again by the next turn. */
+const summarize = (conversation: Conversation, away: ReadonlyArray<Agent.PastTurn>): Events<Agent.AgentError> => {
+  const { kept, limit } = conversation.learned
+  const upTo = away.at(-1)?.id
+  if (upTo === undefined) return Stream.empty
+  const room = Math.floor(((limit - Memory.summaryTokens) * margin) / conversation.ratio / 1.2)
+  const text = firstTokens(Prompt.transcript(away), room - estimate(kept.summary ?? ""))
+  const question = Memory.summaryQuestion(kept.summary, text)
+  const request: ChatRequest = {
+    model: conversation.person.model,
+    messages: [{ role: "user", parts: [{ _tag: "Text", text: question }] }],
+    maxTokens: Math.min(Memory.summaryTokens, conversation.reserved)
+  }
+  let summary = ""
+  const listening = conversation.speak(request).events.pipe(
+    Stream.map((event) => {
+      if (event._tag !== "Text") return event
+      summary += event.delta
+      return alive
+    }),
+    Stream.concat(
+      Stream.suspend(() =>
+        Stream.fromEffectDrain(
+          conversation.keep({ ...conversation.learned.kept, upTo, summary: Memory.fitting(summary), told: true })
+        )
+      )
+    )
+  )
+  return Stream.catch(listening, (error): Events<Agent.AgentError> =>
+    error._tag === "AgentError"
+      ? Stream.fail(error)
+      : Stream.fromEffectDrain(
+          Effect.logWarning(
+            `the oldest turns are left out of this prompt, they could not be summed up: ${error.message}`
+          )
+        )
+  )
+}
+
+/** Puts away what no longer fits, and tells the person the first time. */
+const putAway = (conversation: Conversation, away: ReadonlyArray<Agent.PastTurn>): Events<Agent.AgentError> => {
+  const { overflow, words } = conversation.person
+  const upTo = away.at(-1)?.id
+  if (upTo === undefined) return Stream.empty
+  const { kept } = conversation.learned
+  const line: Events<never> =
+    kept.told === true
+      ? Stream.succeed(alive)
+      : Stream.succeed({ _tag: "Line", text: words[overflow === "cut" ? "cut" : "summarized"] })
+  const put =
+    overflow === "cut"
+      ? Stream.fromEffectDrain(conversation.keep({ ...kept, upTo, told: true }))
+      : summarize(conversation, away)
+  return Stream.concat(line, put)
+}
+
+const isWorse = (failure: Failure, asked: number): number =>
+  Math.floor(Math.min(failure.limit ?? Number.POSITIVE_INFINITY, asked) * 0.7)
+
+/** Whether the same turn can be asked in another way, and what has to be done for it; `undefined` when it can't. */
+const again = (
+  conversation: Conversation,
+  failure: Failure,
+  tries: Tries,
+  past: number
+): Effect.Effect<void> | undefined => {
+  const { learned, person } = conversation
+  const say = (what: string) => Effect.logInfo(`the model's server is asked again ${what}: ${failure.message}`)
+  switch (failure.kind) {
+    case "Transient": {
+      const wait = failure.retryAfter ?? 500 * 2 ** tries.repeats
+      if (tries.repeats >= person.retries || wait > longestWait) return undefined
+      tries.repeats++
+      // Not all sessions at the same moment.
+      return Effect.andThen(
+        say(`in ${Math.round(wait)} ms`),
+        Effect.flatMap(Random.next, (random) => Effect.sleep(wait * (1 + random / 5)))
+      )
+    }
+    case "TooLong":
+      if (past === 0 || tries.shrinks >= maxShrinks) return undefined
+      tries.shrinks++
+      learned.limit = isWorse(failure, learned.limit)
+      return say(`with at most ${learned.limit} tokens`)
+    case "Images":
+      if (!learned.images) return undefined
+      learned.images = false
+      return say("without images")
+    case "Parameter":
+      return failure.parameter !== undefined && without(learned.manners, failure.parameter)
+        ? say(`without ${failure.parameter}`)
+        : undefined
+    default:
+      return undefined
+  }
+}
+
+/** Asks with what fits, and again while that makes sense. */
+const ask = (conversation: Conversation, turn: Turn, tries: Tries): Events<Agent.AgentError> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { learned, person, ratio, reserved, session } = conversation
+      const alone = Prompt.messagesOf({ past: [], turn, images: new Map() })
+      const fixed = estimate(person.system ?? "") + estimate(learned.kept.summary ?? "") + Prompt.tokensOf(alone)
+      const budget = Math.max(0, (learned.limit - reserved) * margin - fixed * ratio)
+      const { away, past } = yield* Memory.recall(session, learned.kept, budget, ratio)
+      return Stream.concat(
+        putAway(conversation, away),
+        Stream.suspend(() => asked(conversation, turn, tries, past, away.length > 0))
+      )
+    })
+  )
+
+/** The call itself, after everything that had to be done for its prompt. */
+const asked = (
+  conversation: Conversation,
+  turn: Turn,
+  tries: Tries,
+  past: ReadonlyArray<Agent.PastTurn>,
+  some: boolean
+): Events<Agent.AgentError> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { learned } = conversation
+      const images = learned.images ? yield* Prompt.imagesOf(past, turn) : new Map<string, string>()
+      const before = Memory.before(learned.kept) ?? (some ? Memory.before({ upTo: "" }) : undefined)
+      const messages = Prompt.messagesOf({ past, turn, images, ...(before === undefined ? {} : { before }) })
+      const request = conversation.request(messages, Prompt.sendersOf(past, turn).size > 1)
+      const guessed = Prompt.tokensOf(messages) + estimate(request.system ?? "")
+      const { events, heard } = conversation.speak(request)
+      return events.pipe(
+        Stream.concat(
+          Stream.suspend(() =>
+            images.size > 0 ? Stream.empty : Stream.fromEffectDrain(learn(conversation, guessed, heard))
+          )
+        ),
+        Stream.catch((failure: Broken): Events<Agent.AgentError> => {
+          if (failure._tag === "AgentError") return Stream.fail(failure)
+          const repeat = heard.said ? undefined : again(conversation, failure, tries, past.length)
+          return repeat === undefined
+            ? Stream.fail(agentError(failure))
+            : Stream.concat(Stream.fromEffect(Effect.as(repeat, alive)), ask(conversation, turn, tries))
+        })
+      )
+    })
+  )
+
+/** Opens the conversation: the answers to its turns. */
+export const converse = Effect.fnUntraced(function* (line: Line, session: Agent.AgentSession, person: Person) {
+  const kept = yield* Memory.load(session)
+  const conversation = new Conversation(line, session, person, kept)
+  return (turn: Turn): Events<Agent.AgentError> => ask(conversation, turn, { repeats: 0, shrinks: 0 })
+})
