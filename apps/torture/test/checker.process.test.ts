@@ -8,7 +8,8 @@ import { parseAst } from "rolldown/parseAst"
 import { afterEach, beforeEach, expect, it } from "vitest"
 import { check, violationsOf } from "../src/checker/check.ts"
 import type { Operation } from "../src/history/Operation.ts"
-import { chronicle, randomOf } from "./chronicle.ts"
+import { randomOf } from "../src/world/random.ts"
+import { chronicle } from "./chronicle.ts"
 import { tale } from "./tale.ts"
 
 const source = Path.join(import.meta.dirname, "../src/checker")

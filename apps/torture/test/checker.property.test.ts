@@ -1,7 +1,8 @@
 // The checker against histories that a seed makes: one without a fault is passed, and one that is spoiled in one place is
 // reported under the invariant that it breaks, wherever that place is. `SLUICE_CHECKER_SEED=<seed>` begins elsewhere.
 import { describe, expect, it } from "vitest"
-import { chronicle, randomOf } from "./chronicle.ts"
+import { randomOf } from "../src/world/random.ts"
+import { chronicle } from "./chronicle.ts"
 import { spoilings } from "./spoilings.ts"
 import { invariantsIn, judged } from "./tale.ts"
 

@@ -4,19 +4,7 @@
  * free of faults. Turns take longer than messages are apart, so that order can break.
  */
 import type { Deliver, DeliveryClass, Operation } from "../src/history/Operation.ts"
-
-/** Random numbers below 1 that a seed gives again (mulberry32). */
-export const randomOf = (seed: number) => {
-  let state = seed >>> 0
-  return (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
-export type Random = () => number
+import type { Random } from "../src/world/random.ts"
 
 export const classes: ReadonlyArray<DeliveryClass> = ["pull", "keyed", "edit", "resend-once", "hold"]
 

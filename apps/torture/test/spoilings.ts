@@ -4,7 +4,8 @@
  * run beside another one is two runs, and a second run of what was answered as well.
  */
 import type { Deliver, DeliveryClass, Operation, Run } from "../src/history/Operation.ts"
-import { classes, type Random, turn } from "./chronicle.ts"
+import type { Random } from "../src/world/random.ts"
+import { classes, turn } from "./chronicle.ts"
 
 type Operations = ReadonlyArray<Operation>
 

@@ -14,9 +14,10 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { History } from "../history/writer.mjs"
 import type { Bundle } from "./bundle.ts"
-import { gather, habits, type Habits, type People, type Place } from "./clients.ts"
+import { gather, habits, type Habits, type People } from "./clients.ts"
 import { type Far, type Fates, open as openFar } from "./far.ts"
 import * as Gateway from "./Gateway.ts"
+import type { Place } from "./place.ts"
 
 /** What a world is made of. Everything has a default but the bundle and the seed. */
 export interface Options {

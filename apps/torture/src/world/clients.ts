@@ -12,15 +12,8 @@ import type * as Scope from "effect/Scope"
 import type { History } from "../history/writer.mjs"
 import { classes, type FarChannel } from "./channels.ts"
 import type { Far } from "./far.ts"
+import { ask, nap, noted, pathOf, type Place, type Reply } from "./place.ts"
 import { oneOf, type Random, randomOf } from "./random.ts"
-import { toldBy } from "./sayings.ts"
-import { type Answer, type Asking, Unanswered, type Wire } from "./wire.ts"
-
-/** Where the gateway is now; there is no wire while it is nowhere. */
-export interface Place {
-  wire: Wire | undefined
-  token: string
-}
 
 /** What the people write, beside `#<id>`: one of these, picked at random. */
 export type Behaviours = readonly [string, ...ReadonlyArray<string>]
@@ -88,16 +81,6 @@ interface State {
   readonly waiting: Set<() => void>
 }
 
-const nobody = new Unanswered({ reached: false, code: "nobody" })
-
-const ask = (place: Place, path: string, asking?: Asking): Effect.Effect<Answer, Unanswered> =>
-  Effect.suspend(() =>
-    place.wire === undefined ? Effect.fail(nobody) : place.wire.ask(path, { ...asking, token: place.token })
-  )
-
-const nap = Effect.sleep("15 millis")
-const path = (conversation: string, rest: string) => `/v1/conversations/${conversation}/${rest}`
-
 interface Message {
   readonly conversation: string
   readonly id: string
@@ -147,7 +130,7 @@ const insist = Effect.fnUntraced(function* (
   line: ReturnType<typeof lineOf>
 ): Effect.fn.Return<Receipt | undefined> {
   for (;;) {
-    const told = yield* Effect.result(ask(state.place, path(conversation, "messages"), { body: { text }, key: id }))
+    const told = yield* Effect.result(ask(state.place, pathOf(conversation, "messages"), { body: { text }, key: id }))
     if (told._tag === "Success") {
       const { body, status } = told.success
       if (status === 202 || status === 200) return { seq: Number(body["seq"]), duplicate: body["duplicate"] === true }
@@ -233,42 +216,21 @@ const overFeed = (state: State, channel: FarChannel, peer: string, random: Rando
     []
   )
 
-interface PulledReply {
-  readonly number: number
-  readonly id: string
-  readonly kind: string
-  readonly text: string
-  readonly inReplyTo: ReadonlyArray<string>
-}
-
 /** Pulls from its own cursor on, whoever answers. */
 const reader = Effect.fnUntraced(function* (state: State, conversation: string) {
   const { cursors, history, place, pulled } = state
   for (;;) {
     const after = cursors.get(conversation) ?? 0
-    const answer = yield* ask(place, path(conversation, `replies?after=${after}&wait=5s&limit=1000`)).pipe(
+    const answer = yield* ask(place, pathOf(conversation, `replies?after=${after}&wait=5s&limit=1000`)).pipe(
       Effect.orElseSucceed(() => undefined)
     )
     if (answer?.status !== 200) {
       yield* nap
       continue
     }
-    for (const reply of (answer.body["replies"] ?? []) as ReadonlyArray<PulledReply>) {
-      const told = toldBy(reply.text, reply)
+    for (const reply of (answer.body["replies"] ?? []) as ReadonlyArray<Reply>) {
       // Which of the messages it answers: the agent's own words where there are any, else the wire's.
-      for (const id of told.ids) pulled.add(id)
-      history.append({
-        op: "deliver",
-        phase: "ok",
-        by: `reader ${conversation}`,
-        channel: "http",
-        class: "pull",
-        conversation: `http/${conversation}`,
-        kind: "pull",
-        remoteId: String(reply.number),
-        key: reply.id,
-        ...told
-      })
+      for (const id of noted(history, conversation, reply)) pulled.add(id)
       cursors.set(conversation, reply.number)
     }
   }
@@ -277,7 +239,7 @@ const reader = Effect.fnUntraced(function* (state: State, conversation: string) 
 const behind = (state: State) =>
   Effect.filter([...state.habits.http, ...state.habits.guests], (conversation) =>
     Effect.map(
-      ask(state.place, path(conversation, `replies?after=${state.cursors.get(conversation) ?? 0}&limit=1`)),
+      ask(state.place, pathOf(conversation, `replies?after=${state.cursors.get(conversation) ?? 0}&limit=1`)),
       ({ body, status }) => status !== 200 || ((body["replies"] ?? []) as ReadonlyArray<unknown>).length > 0
     ).pipe(Effect.orElseSucceed(() => true))
   )

@@ -5,17 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { World } from "../../world/World.ts"
-import { toldBy } from "../../world/sayings.ts"
-import { type Answer, type Asking, Unanswered } from "../../world/wire.ts"
-
-/** A reply as its reader sees it. */
-export interface Reply {
-  readonly number: number
-  readonly id: string
-  readonly kind: string
-  readonly text: string
-  readonly inReplyTo: ReadonlyArray<string>
-}
+import { ask, nap, noted, pathOf, type Reply } from "../../world/place.ts"
+import type { Answer, Asking } from "../../world/wire.ts"
 
 /** A person in one conversation. */
 export interface Person {
@@ -38,15 +29,6 @@ export interface Person {
   readonly told: ReadonlyMap<string, { readonly text: string; readonly command: boolean }>
 }
 
-const nobody = new Unanswered({ reached: false, code: "nobody" })
-const nap = Effect.sleep("15 millis")
-
-/** One request to whoever is there. */
-const ask = ({ place }: World, path: string, asking?: Asking): Effect.Effect<Answer, Unanswered> =>
-  Effect.suspend(() =>
-    place.wire === undefined ? Effect.fail(nobody) : place.wire.ask(path, { ...asking, token: place.token })
-  )
-
 /** Asks whoever is there until the answer is as wanted; `lost` hears of each try that may have arrived. */
 export const insist = (
   world: World,
@@ -55,7 +37,7 @@ export const insist = (
   wanted: (answer: Answer) => boolean,
   lost: (why: string) => void = () => undefined
 ): Effect.Effect<Answer> =>
-  ask(world, path, asking).pipe(
+  ask(world.place, path, asking).pipe(
     Effect.tapError(({ code, reached }) => Effect.sync(() => (reached ? lost(code) : undefined))),
     Effect.filterOrFail(wanted),
     Effect.catch(() =>
@@ -71,7 +53,7 @@ const isOk = ({ status }: Answer) => status === 200
 
 /** Somebody in a conversation of their own. */
 export const person = (world: World, conversation: string): Person => {
-  const path = (rest: string) => `/v1/conversations/${conversation}/${rest}`
+  const path = (rest: string) => pathOf(conversation, rest)
   const told = new Map<string, { readonly text: string; readonly command: boolean }>()
   const replies: Array<Reply> = []
   let sent = 0
@@ -103,7 +85,9 @@ export const person = (world: World, conversation: string): Person => {
     Effect.gen(function* () {
       const line = lineOf(id, ++sent, false)
       world.history.append({ ...line, phase: "invoke" })
-      yield* Effect.ignore(ask(world, path("messages"), { body: { text }, key: id })).pipe(Effect.timeoutOption(after))
+      yield* Effect.ignore(ask(world.place, path("messages"), { body: { text }, key: id })).pipe(
+        Effect.timeoutOption(after)
+      )
       world.history.append({ ...line, phase: "info", why: "hung up" })
     })
 
@@ -114,21 +98,7 @@ export const person = (world: World, conversation: string): Person => {
       // Two pulls of one person may have asked at the same time.
       if (reply.number <= (replies.at(-1)?.number ?? 0)) continue
       replies.push(reply)
-      const known = toldBy(reply.text, reply)
-      // The demo agent names neither its run nor the messages; the wire does.
-      const told = known.run === undefined && reply.kind === "answer" ? { ...known, what: "answer" as const } : known
-      world.history.append({
-        op: "deliver",
-        phase: "ok",
-        by: `reader ${conversation}`,
-        channel: "http",
-        class: "pull",
-        conversation: `http/${conversation}`,
-        kind: "pull",
-        remoteId: String(reply.number),
-        key: reply.id,
-        ...told
-      })
+      noted(world.history, conversation, reply)
     }
     return replies
   })

@@ -9,7 +9,8 @@ import type * as Scope from "effect/Scope"
 import { classes, type FarChannel } from "../../world/channels.ts"
 import type { World } from "../../world/World.ts"
 import type { Fates } from "../../world/far.ts"
-import { insist, type Person, person, type Reply } from "./client.ts"
+import type { Reply } from "../../world/place.ts"
+import { insist, type Person, person } from "./client.ts"
 
 /** The people of a world and what they have not seen yet. */
 export interface Deeds {
@@ -38,7 +39,7 @@ const farChannels: ReadonlyArray<FarChannel> = ["keyed", "edit", "resend", "hold
 export const alone = (channel: FarChannel): string => `${channel} alone`
 
 /** Parts that only chains of crashes have. */
-const forChains: ReadonlySet<string> = new Set(["long", "hang", "leaver", ...farChannels.map(alone)])
+const forChains: ReadonlySet<string> = new Set(["long", "slow", "hang", "leaver", ...farChannels.map(alone)])
 
 /**
  * One reply on each channel has to wait, twice: first for so long that the next one stands behind it, and then once
@@ -122,7 +123,8 @@ const parts = (world: World, people: Map<string, Person>) => {
     return found
   }
   const [talk, tool, drop, command] = [known("talk"), known("tool"), known("drop"), known("command")]
-  const [cut, long, hang, leaver] = [known("cut"), known("long"), known("hang"), known("leaver")]
+  const [cut, long, slow] = [known("cut"), known("long"), known("slow")]
+  const [hang, leaver] = [known("hang"), known("leaver")]
   const post = (id: string) =>
     insist(
       world,
@@ -164,6 +166,8 @@ const parts = (world: World, people: Map<string, Person>) => {
     cut: cut.sees((replies) => answers("early")(replies) && answers("late")(replies)),
     /** One turn that takes its time, for chains of crashes. */
     long: long.say("long", "#long work150").pipe(Effect.andThen(long.sees(answers("long")))),
+    /** One that takes so long that it is never over when a gateway is asked to stop. */
+    slow: slow.say("slow", "#slow work2500").pipe(Effect.andThen(slow.sees(answers("slow")))),
     /** An agent that never answers the first time, and listens to nobody. */
     hang: hang.say("hang", "#hang hang").pipe(Effect.andThen(hang.sees(answers("hang")))),
     /** Somebody who hangs up twice and does not come back: what is stored must be answered all the same. */

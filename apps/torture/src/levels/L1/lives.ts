@@ -15,6 +15,7 @@ import { join } from "node:path"
 import type { Bundle } from "../../world/bundle.ts"
 import type { People } from "../../world/clients.ts"
 import type * as Gateway from "../../world/Gateway.ts"
+import { asideOf } from "../../world/sayings.ts"
 import * as World from "../../world/World.ts"
 import { configuration, type Deeds, deeds, fates } from "./deeds.ts"
 import type { Point } from "./points.ts"
@@ -203,12 +204,16 @@ export const finished = Effect.fnUntraced(function* (
   return broken
 }, Effect.scoped)
 
-/** Messages that no agent has answered although nothing happened that sets them aside. */
-const setAside = ({ people }: Deeds, { answered = [] }: Point): ReadonlyArray<string> => {
-  const found = new Set(
-    people.flatMap(({ seen }) => seen()).flatMap((reply) => (reply.kind === "answer" ? reply.inReplyTo : []))
+/** Messages that were set aside and should not have been, or the other way round. */
+const setAside = ({ people }: Deeds, { answered = [], aside }: Point): ReadonlyArray<string> => {
+  const replies = people.flatMap(({ seen }) => seen())
+  const found = new Set(replies.flatMap((reply) => (reply.kind === "answer" ? reply.inReplyTo : [])))
+  const early = answered.filter((id) => !found.has(id)).map((id) => `I7 ${id} was set aside without a reason`)
+  if (aside === undefined) return early
+  const told = replies.some(
+    ({ inReplyTo, text }) => inReplyTo.includes(aside.id) && asideOf(text).aside?.why === aside.why
   )
-  return answered.filter((id) => !found.has(id)).map((id) => `I7 ${id} was set aside without a reason`)
+  return told ? early : [...early, `I7 ${aside.id} was not set aside as ${aside.why}`]
 }
 
 /** Runs a world; the history lies in its folder, which goes with the scope. */

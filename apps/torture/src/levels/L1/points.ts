@@ -20,6 +20,8 @@ export interface Point {
   readonly stand?: string
   /** Messages that an agent must have answered in the end: nothing that happens here sets them aside. */
   readonly answered?: ReadonlyArray<string>
+  /** A message that must have been set aside in the end, and the reason that is given for it. */
+  readonly aside?: { readonly id: string; readonly why: "crashed" | "cut" }
 }
 
 // While a round is held inside its transaction nothing more can be committed, so that standing there shows all that a
@@ -72,8 +74,14 @@ const times = (count: number, label: string): ReadonlyArray<Grave> => Array.from
 
 /** Crashes of the same thing, one boot after the other. */
 export const chains: ReadonlyArray<Point> = [
-  // Three crashes set a turn aside; the fourth and fifth life must not run it.
-  { name: "a turn whose process always dies", parts: ["long"], graves: times(5, "before:settle") },
+  // Three crashes set a turn aside; the fourth and fifth life must not run it. Two do not.
+  {
+    name: "a turn whose process always dies",
+    parts: ["long"],
+    graves: times(5, "before:settle"),
+    aside: { id: "long", why: "crashed" }
+  },
+  { name: "a turn whose process dies twice", parts: ["long"], graves: times(2, "before:settle"), answered: ["long"] },
   { name: "an answer that dies after it was sent", parts: [alone("resend")], graves: times(4, "send:after") },
   { name: "an answer that dies before it is sent", parts: ["resend"], graves: times(2, "send:before") },
   { name: "a held answer that dies after it was sent", parts: [alone("hold")], graves: times(2, "send:after") },
@@ -81,11 +89,19 @@ export const chains: ReadonlyArray<Point> = [
   { name: "an edit that dies after it was sent", parts: [alone("edit")], graves: times(4, "send:after") },
   // Planned cuts are not crashes, however they end.
   {
-    name: "stops that are cut short",
-    parts: ["long"],
-    graves: times(4, "stop:intake"),
-    stops: { at: "http/long", times: 4 },
-    answered: ["long"]
+    name: "nine stops that are cut short",
+    parts: ["slow"],
+    graves: times(9, "stop:intake"),
+    stops: { at: "http/slow", times: 9 },
+    answered: ["slow"]
+  },
+  // Ten of them set a turn aside; a stop that is so quick that the turn has not begun again is none.
+  {
+    name: "stops that are always cut short",
+    parts: ["slow"],
+    graves: times(12, "stop:intake"),
+    stops: { at: "http/slow", times: 12 },
+    aside: { id: "slow", why: "cut" }
   },
   // And a stop excuses nothing that comes after its boot.
   {
