@@ -1,7 +1,8 @@
 /**
  * What the agents ask of the process that they run in: variables of its
- * environment, and for the demo a way to end it as a crash would.
+ * environment, its folder, and for the demo a way to end it as a crash would.
  */
+import { resolve } from "node:path"
 
 /** The variables of this process that are named and set. */
 export const inherited = (names: Iterable<string>): Record<string, string> => {
@@ -17,3 +18,6 @@ export const inherited = (names: Iterable<string>): Record<string, string> => {
 export const crash = (): void => {
   process.kill(process.pid, "SIGKILL")
 }
+
+/** A folder as an absolute path; this process's own when none is named. */
+export const absolute = (folder: string | undefined): string => resolve(folder ?? "")

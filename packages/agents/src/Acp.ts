@@ -1,0 +1,241 @@
+/**
+ * Any agent that speaks the Agent Client Protocol: a process for each live
+ * session, initialised once and kept warm between turns. The conversation's id is
+ * kept with the session, so an agent that was suspended, that died or whose
+ * gateway did finds it again; one that can't is never replaced by an empty one
+ * unseen. What it means for an agent is in docs/agents.md.
+ */
+import type { McpServer } from "@agentclientprotocol/sdk/unstable"
+import * as Agent from "@sluice/runtime/Agent"
+import type { Turn, TurnMessage } from "@sluice/runtime/Message"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Children from "./Children.ts"
+import * as Connection from "./internal/acp/connection.ts"
+import type { Policy } from "./internal/acp/permission.ts"
+import { messageBlocks, promptOf } from "./internal/acp/prompt.ts"
+import * as Session from "./internal/acp/session.ts"
+import * as Running from "./internal/acp/turn.ts"
+import { environmentProblem } from "./internal/environment.ts"
+import { absolute } from "./internal/node/host.ts"
+
+export { AcpError } from "./internal/acp/failure.ts"
+export { maxImage } from "./internal/acp/prompt.ts"
+export type { Policy } from "./internal/acp/permission.ts"
+
+/** An agent that speaks ACP. */
+export interface Options {
+  /** The program and its arguments, with the one that makes it speak ACP. It is started as it stands, without a shell. */
+  readonly argv: readonly [string, ...ReadonlyArray<string>]
+  /** Its working folder, which is also the session's; the gateway's own by default. */
+  readonly cwd?: string
+  /** What the program is given beyond `Children.allowed`. */
+  readonly env?: Children.Environment
+  /** The mode that its sessions run in, by id or name; the agent's own by default. One that it does not offer fails the turn. */
+  readonly mode?: string
+  /** The model, by id or name, unless a person chose one; the agent's own by default. */
+  readonly model?: string
+  /** How long it may take until a session is open, 60 s by default. Some need 10 s. */
+  readonly initTimeout?: Duration.Input
+  /** Servers of the Model Context Protocol that it is told to use. */
+  readonly mcpServers?: ReadonlyArray<McpServer>
+  /** Who decides when it asks for permission; a person by default. */
+  readonly permissions?: Policy
+  /** What is done with a turn that was cut off; it is resumed by default. */
+  readonly resume?: Agent.ResumePolicy
+  /** A running turn in which it says nothing for this long has failed; none by default. */
+  readonly stallTimeout?: Duration.Input
+  /** A turn that takes longer has failed; none by default. */
+  readonly turnTimeout?: Duration.Input
+  /** How long it has to stop a turn when it is told to, before its process is ended; 2 s by default. */
+  readonly cancelWithin?: Duration.Input
+  /** How many bytes of its standard error are kept for the log; 8 KiB by default. */
+  readonly stderrTail?: number
+  /** The waits of the stop ladder; `ask` is how long it may take to end after the end of its input, 2 s by default. */
+  readonly grace?: Partial<Children.Grace>
+}
+
+/** A process with its conversation. */
+interface Live {
+  readonly connection: Connection.Connection
+  readonly conversation: Session.Conversation
+  readonly scope: Scope.Closeable
+  /** Ends the process; whoever comes later waits for the first. */
+  readonly end: Effect.Effect<void>
+}
+
+const alive: Agent.AgentEvent = { _tag: "Alive" }
+
+/** How often an agent that is being started is said to be alive. Its start has a bound of its own. */
+const beat = 1000
+
+/** Starts the process and opens the conversation. */
+const connect = Effect.fnUntraced(function* (
+  session: Agent.AgentSession,
+  options: Options,
+  place: { readonly room: Children.Room; readonly scope: Scope.Scope; readonly readers: Scope.Scope }
+): Effect.fn.Return<Live, Agent.AgentError> {
+  const { argv, env, stderrTail, mode } = options
+  const model = session.model ?? options.model
+  const scope = yield* Scope.fork(place.scope)
+  const end = yield* Effect.cached(Effect.uninterruptible(Scope.close(scope, Exit.void)))
+  const opening = Effect.gen(function* () {
+    const connection = yield* Connection.start({
+      room: place.room,
+      readers: place.readers,
+      initTimeout: options.initTimeout ?? defaultInitTimeout,
+      program: {
+        argv,
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        ...(env === undefined ? {} : { env }),
+        ...(stderrTail === undefined ? {} : { stderrTail }),
+        ask: (child) => child.endInput
+      }
+    })
+    const settings = { cwd: absolute(options.cwd), mode, model, mcpServers: options.mcpServers ?? [] }
+    const conversation = yield* Connection.within(
+      connection,
+      Session.open(connection, session, settings),
+      options.initTimeout ?? defaultInitTimeout
+    )
+    yield* Effect.addFinalizer(() => connection.close)
+    return { connection, conversation, scope, end }
+  })
+  return yield* opening.pipe(
+    Scope.provide(scope),
+    Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : end))
+  )
+})
+
+/** How long an agent may take to get ready unless it is said otherwise. */
+const defaultInitTimeout: Duration.Input = "60 seconds"
+
+/** An agent that is open for a session: its process, started again when it has ended, and the turn that runs. */
+const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options: Options) {
+  const scope = yield* Effect.scope
+  const grace = { ask: "2 seconds" as const, ...options.grace }
+  const room = yield* Children.room(session, { grace })
+  // Before any process: it is closed after all of them.
+  const readers = yield* Scope.fork(scope)
+  let live: Live | undefined
+  let running: Running.Running | undefined
+
+  /** A process that ends between turns: what it left behind goes too, and the next turn starts another one. */
+  const watch = (one: Live) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Deferred.await(one.connection.gone))
+      // A turn that runs hears of it itself, and ends it when it lets go.
+      if (live !== one || running !== undefined) return
+      yield* Effect.logWarning("An agent ended between turns", error).pipe(
+        Effect.annotateLogs({ session: session.key })
+      )
+      yield* one.end
+    })
+
+  const ready = Effect.gen(function* () {
+    if (live !== undefined && !(yield* Deferred.isDone(live.connection.gone))) return live
+    if (live !== undefined) yield* live.end
+    live = undefined
+    const one = yield* connect(session, options, { room, scope, readers })
+    live = one
+    yield* Effect.forkIn(watch(one), scope)
+    return one
+  })
+
+  const answering = Effect.fnUntraced(function* (turn: Turn) {
+    const one = yield* ready
+    const { connection, conversation } = one
+    const introduction = conversation.introduction()
+    const blocks = yield* promptOf(turn, { images: connection.can.images, introduction })
+    yield* Effect.addFinalizer(() => Effect.sync(() => (running = undefined)))
+    running = yield* Running.run(blocks, {
+      connection,
+      conversation,
+      permissions: options.permissions ?? "ask",
+      cancelWithin: options.cancelWithin ?? "2 seconds",
+      scope: one.scope,
+      end: Effect.suspend(() => {
+        if (live === one) live = undefined
+        return one.end
+      })
+    })
+    return running.events
+  })
+
+  const starting = Effect.map(Effect.forkScoped(ready), (fiber) =>
+    Stream.unfold(undefined, () =>
+      Effect.map(Effect.timeoutOption(Fiber.join(fiber), beat), (one) =>
+        Option.isSome(one) ? undefined : ([alive, undefined] as const)
+      )
+    )
+  )
+
+  const steer = (messages: ReadonlyArray<TurnMessage>) =>
+    Effect.suspend(() => {
+      if (running === undefined || live === undefined) return Effect.void
+      const { connection, conversation } = live
+      return running.during(steering(connection, conversation, messages))
+    })
+
+  const { can } = (yield* ready).connection
+  return {
+    answer: (turn: Turn) => Stream.concat(Stream.unwrap(starting), Stream.unwrap(answering(turn))),
+    ...(can.steering ? { steer } : {})
+  }
+})
+
+/** Hands messages to the running turn, by the extension that agents which can do it advertise. */
+const steering = (
+  connection: Connection.Connection,
+  conversation: Session.Conversation,
+  messages: ReadonlyArray<TurnMessage>
+): Effect.Effect<ReadonlyArray<Agent.AgentEvent>> =>
+  Effect.gen(function* () {
+    const prompt = yield* messageBlocks(messages, connection.can.images)
+    const response = yield* connection.request<{ readonly outcome?: unknown } | null>("_session/steering", {
+      sessionId: conversation.id,
+      prompt,
+      // A turn that has ended meanwhile takes nothing: then they are the next turn's.
+      _meta: { steering: { idleBehavior: "promptRequired" } }
+    })
+    return response?.outcome === "injected" ? [{ _tag: "Steered", ids: messages.map(({ id }) => id) } as const] : []
+  }).pipe(
+    Effect.catch((error) => Effect.as(Effect.logWarning("Messages could not be handed to the running turn", error), []))
+  )
+
+/** What is wrong with the options, with its remedy; `undefined` when nothing is. Looks at nothing outside of them. */
+export const invalid = (options: Options): string | undefined => {
+  const [program] = options.argv
+  if (program === undefined || program === "") return "argv: is empty; name a program"
+  if (options.argv.some((word) => word.includes("\0"))) return "argv: holds a NUL character; remove it"
+  const { stderrTail } = options
+  if (stderrTail !== undefined && (!Number.isSafeInteger(stderrTail) || stderrTail < 1)) {
+    return `stderrTail ${stderrTail}: is not a number of bytes; give a whole number above 0`
+  }
+  return environmentProblem(options.env ?? {})
+}
+
+/**
+ * Makes an agent that speaks ACP. Throws when the options are {@link invalid};
+ * whether the program exists is seen when a session first needs it, or by
+ * `Children.check`.
+ */
+export const make = (options: Options): Agent.Agent => {
+  const wrong = invalid(options)
+  if (wrong !== undefined) throw new Error(wrong)
+  return Agent.make({
+    resume: options.resume ?? "resume",
+    ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
+    ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
+    // Nobody can take over the pipes of an earlier boot, and two processes of one conversation would write over each other.
+    orphan: "reap",
+    orphans: Children.orphans,
+    open: (session) => opened(session, options)
+  })
+}

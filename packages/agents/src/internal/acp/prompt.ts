@@ -1,0 +1,83 @@
+/**
+ * A turn as the protocol's content blocks: what was cut off or dropped before it,
+ * then its messages, with pictures where the agent takes them. An attempt that
+ * was cut off says so, and names the tool whose outcome nobody knows, because an
+ * agent that is told nothing does it again.
+ */
+import type { ContentBlock } from "@agentclientprotocol/sdk/unstable"
+import type { Attachment, Turn, TurnMessage } from "@sluice/runtime/Message"
+import * as Effect from "effect/Effect"
+import { readWhole } from "../node/files.ts"
+
+/** The largest picture that is sent along, in bytes; a larger one is sent as a link to its file. */
+export const maxImage = 10 * 1024 * 1024
+
+const text = (text: string): ContentBlock => ({ type: "text", text })
+
+/** What an agent is told of the attempt before this one. */
+export const interruptedNote = ({ interrupted }: Turn): string | undefined => {
+  if (interrupted === undefined) return undefined
+  const cut = `[An earlier attempt at this was cut off (${interrupted.by})`
+  return interrupted.tool === undefined
+    ? `${cut}. What it did until then may have taken effect.]`
+    : `${cut} while "${interrupted.tool}" was running, and nobody knows how that ended. Find out before you do it again.]`
+}
+
+const linesOf = (messages: ReadonlyArray<TurnMessage>, named: boolean): string =>
+  messages.map(({ sender, text }) => (named ? `${sender}: ${text}` : text)).join("\n")
+
+const notesOf = (turn: Turn): ReadonlyArray<ContentBlock> => {
+  const notes: Array<ContentBlock> = []
+  const { context, summary } = turn
+  if (summary !== undefined) {
+    const lines = summary.lines.map((line) => `- ${line}`).join("\n")
+    notes.push(text(`[${summary.count} earlier messages were dropped while you were busy:]\n${lines}`))
+  }
+  if (context !== undefined && context.length > 0) {
+    notes.push(text(`[Written before and not answered, because more was written:]\n${linesOf(context, true)}`))
+  }
+  const interrupted = interruptedNote(turn)
+  return interrupted === undefined ? notes : [...notes, text(interrupted)]
+}
+
+const nameOf = ({ name, hash, type }: Attachment): string => name ?? `${hash.slice(0, 12)} (${type})`
+
+const attached = Effect.fnUntraced(function* (attachment: Attachment, images: boolean) {
+  const { path, size, type } = attachment
+  if (path === undefined || attachment.missing === true) return text(`[The file ${nameOf(attachment)} is missing.]`)
+  if (images && type.startsWith("image/") && size <= maxImage) {
+    const bytes = yield* readWhole(path)
+    if (bytes === undefined) return text(`[The file ${nameOf(attachment)} is missing.]`)
+    return { type: "image", mimeType: type, data: bytes.toString("base64") } satisfies ContentBlock
+  }
+  return {
+    type: "resource_link",
+    uri: `file://${path.split("/").map(encodeURIComponent).join("/")}`,
+    name: nameOf(attachment),
+    mimeType: type,
+    size
+  } satisfies ContentBlock
+})
+
+/** Messages as blocks: who wrote what where several people did. */
+export const messageBlocks = Effect.fnUntraced(function* (
+  messages: ReadonlyArray<TurnMessage>,
+  images: boolean
+): Effect.fn.Return<Array<ContentBlock>> {
+  const several = new Set(messages.map(({ sender }) => sender)).size > 1
+  const files = yield* Effect.forEach(
+    messages.flatMap(({ attachments }) => attachments),
+    (attachment) => attached(attachment, images)
+  )
+  const lines = linesOf(messages, several)
+  return lines === "" && files.length > 0 ? files : [text(lines), ...files]
+})
+
+/** The prompt of a turn. `introduction` comes first in a session that has just begun. */
+export const promptOf = Effect.fnUntraced(function* (
+  turn: Turn,
+  options: { readonly images: boolean; readonly introduction: string | undefined }
+): Effect.fn.Return<Array<ContentBlock>> {
+  const introduction = options.introduction === undefined ? [] : [text(options.introduction)]
+  return [...introduction, ...notesOf(turn), ...(yield* messageBlocks(turn.messages, options.images))]
+})

@@ -1,0 +1,227 @@
+/**
+ * One turn: the prompt, what the agent says of it as events, and letting go. The
+ * prompt runs beside the events and outlives their reader: who stops reading
+ * cancels it by the protocol and waits, within a bound, for the agent to say that
+ * it has stopped, because only then the next turn may begin. An agent that does
+ * not say so is ended.
+ */
+import type { ContentBlock, PromptResponse, RequestPermissionResponse } from "@agentclientprotocol/sdk/unstable"
+import * as Agent from "@sluice/runtime/Agent"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Connection } from "./connection.ts"
+import { AcpError, failed, rejected } from "./failure.ts"
+import { type Asked, byPolicy, cancelled, type Policy, selected, wordsOf } from "./permission.ts"
+import type { Conversation } from "./session.ts"
+import { modelOf, translator, usageOf } from "./updates.ts"
+
+/** How many events may wait for a reader before reading from the agent pauses. */
+const behind = 512
+
+/** What a turn needs. */
+export interface Options {
+  readonly connection: Connection
+  readonly conversation: Conversation
+  readonly permissions: Policy
+  /** How long the agent has to stop when it is told to. */
+  readonly cancelWithin: Duration.Input
+  /** Ends the agent's process, with the ladder. */
+  readonly end: Effect.Effect<void>
+  /** Where the prompt lives: it must outlive the reader. */
+  readonly scope: Scope.Scope
+}
+
+/** A turn that runs. */
+export interface Running {
+  readonly events: Stream.Stream<Agent.AgentEvent, Agent.AgentError>
+  /** Does something that belongs to the turn: what it tells comes before the turn's end. */
+  readonly during: (effect: Effect.Effect<ReadonlyArray<Agent.AgentEvent>>) => Effect.Effect<void>
+}
+
+type Ended = Exit.Exit<PromptResponse, AcpError>
+type Item = { readonly event: Agent.AgentEvent } | { readonly ended: Ended }
+
+/** What stands at the end of an answer that a limit of the agent's cut. */
+const limits: Readonly<Record<string, string>> = {
+  max_tokens: "\n[The answer ends here: it reached the limit on its length.]",
+  max_turn_requests: "\n[I stopped here: I reached the limit on steps for one request.]"
+}
+
+/** What a response says of the turn: its last events, or why there is no answer. */
+const conclusion = (
+  response: PromptResponse,
+  spoke: boolean,
+  program: string
+): ReadonlyArray<Agent.AgentEvent> | Agent.AgentError => {
+  const unfinished = (problem: string) => new AcpError({ kind: "Unfinished", program, problem })
+  const stopReason: unknown = (response as Partial<PromptResponse> | null)?.stopReason
+  switch (stopReason) {
+    case "end_turn":
+      return []
+    case "refusal":
+      return spoke ? [] : rejected(unfinished("refused to answer this"))
+    case "cancelled":
+      return failed(unfinished("said that the turn was cancelled, and nobody had cancelled it"))
+    case "max_tokens":
+    case "max_turn_requests":
+      return spoke ? [Agent.text(limits[stopReason] ?? "")] : failed(unfinished(`reached a limit: ${stopReason}`))
+    default:
+      return failed(unfinished(`ended the turn for a reason that is not known: ${JSON.stringify(stopReason)}`))
+  }
+}
+
+/** The questions of a turn that nobody has answered yet. */
+const questions = (policy: Policy, push: (event: Agent.AgentEvent) => void) => {
+  const open = new Set<(response: RequestPermissionResponse) => void>()
+  return {
+    ask: (asked: Asked): Promise<RequestPermissionResponse> => {
+      if (policy !== "ask") return Promise.resolve(byPolicy(policy, asked))
+      const words = wordsOf(asked.options)
+      return new Promise((resolve) => {
+        const answer = (response: RequestPermissionResponse) => {
+          if (open.delete(answer)) resolve(response)
+        }
+        open.add(answer)
+        push({
+          _tag: "Permission",
+          question: asked.question,
+          options: [...words.keys()],
+          respond: (option) =>
+            Effect.sync(() => {
+              const id = option === undefined ? undefined : words.get(option)
+              answer(id === undefined ? cancelled : selected(id))
+            })
+        })
+      })
+    },
+    drop: () => {
+      for (const answer of open) answer(cancelled)
+    }
+  }
+}
+
+/** Tells the agent to stop and waits until it says that it has; ends it when it doesn't in time. */
+const cancel = Effect.fnUntraced(function* (options: Options, prompt: Deferred.Deferred<Ended>) {
+  const { connection, conversation } = options
+  yield* connection.notify("session/cancel", { sessionId: conversation.id })
+  const left = yield* Effect.flatten(Agent.StopBudget)
+  // Of a stop's last moments the ladder needs the better part.
+  const wait = Math.min(Duration.toMillis(options.cancelWithin), left * 0.4)
+  if (Option.isSome(yield* Effect.timeoutOption(Deferred.await(prompt), wait))) return
+  yield* Effect.logWarning(
+    `agent "${connection.program}" did not stop within ${Math.round(wait)} ms of being told to, it is ended`
+  )
+  yield* options.end
+})
+
+/** Starts the turn. Its scope is the reader's. */
+export const run = Effect.fnUntraced(function* (
+  blocks: ReadonlyArray<ContentBlock>,
+  options: Options
+): Effect.fn.Return<Running, never, Scope.Scope> {
+  const { connection, conversation } = options
+  const items = yield* Queue.unbounded<Item>()
+  const prompt = yield* Deferred.make<Ended>()
+  const translate = translator(connection.facts)
+  const push = (event: Agent.AgentEvent) => {
+    Queue.offerUnsafe(items, { event })
+    if (Queue.sizeUnsafe(items) > behind) connection.pause()
+  }
+  const { ask, drop } = questions(options.permissions, push)
+  const listener = {
+    update: (update: Readonly<Record<string, unknown>>) => translate.on(update).forEach(push),
+    alive: () => {
+      // One is enough for whoever is behind.
+      if (Queue.sizeUnsafe(items) === 0) push({ _tag: "Alive" })
+    },
+    permission: ask
+  }
+  // From here on updates are this turn's, so nothing may come between this and the prompt.
+  connection.listen(listener)
+  yield* connection.request<PromptResponse>("session/prompt", { sessionId: conversation.id, prompt: blocks }).pipe(
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        Deferred.doneUnsafe(prompt, Effect.succeed(exit))
+        Queue.offerUnsafe(items, { ended: exit })
+      })
+    ),
+    Effect.exit,
+    Effect.forkIn(options.scope, { startImmediately: true })
+  )
+
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      // What is still said of this turn is nobody's; what is still asked has no answer.
+      connection.listen({
+        ...listener,
+        update: () => {},
+        alive: () => {},
+        permission: () => Promise.resolve(cancelled)
+      })
+      connection.resume()
+      drop()
+      if (!(yield* Deferred.isDone(prompt))) yield* cancel(options, prompt)
+      connection.listen(undefined)
+      // A process that ended or broke the protocol may have left others behind.
+      if (yield* Deferred.isDone(connection.gone)) yield* options.end
+    })
+  )
+
+  let last: Array<Agent.AgentEvent> | undefined
+  const settled = Latch.makeUnsafe(true)
+  let doings = 0
+  const finish = Effect.fnUntraced(function* (ended: Ended) {
+    if (Exit.isFailure(ended)) {
+      const error = Cause.findErrorOption(ended.cause)
+      return yield* failed(Option.isSome(error) ? error.value : Cause.squash(ended.cause))
+    }
+    const usage = usageOf(ended.value)
+    const told = conclusion(ended.value, translate.spoke(), connection.program)
+    if (told instanceof Agent.AgentError) return yield* told
+    yield* conversation.answered
+    return [
+      ...translate.end(),
+      ...told,
+      ...(usage === undefined ? [] : [{ _tag: "Usage", usage, ...modelOf(connection.facts) } as const])
+    ]
+  })
+  const next = Effect.fnUntraced(function* () {
+    while (last === undefined) {
+      const item = yield* Queue.take(items)
+      if (Queue.sizeUnsafe(items) < behind / 2) connection.resume()
+      if ("event" in item) return item.event
+      if (doings > 0) {
+        yield* settled.await
+        yield* Queue.offer(items, item)
+        continue
+      }
+      last = yield* finish(item.ended)
+    }
+    return last.shift()
+  })
+  return {
+    during: (effect) =>
+      Effect.suspend(() => {
+        doings++
+        settled.closeUnsafe()
+        return Effect.map(effect, (events) => events.forEach(push))
+      }).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            if (--doings === 0) settled.openUnsafe()
+          })
+        )
+      ),
+    events: Stream.unfold(undefined, () =>
+      Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
+    )
+  }
+})
