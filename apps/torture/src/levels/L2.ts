@@ -68,8 +68,13 @@ const behaviours: Behaviours = [
   "crash"
 ]
 
-/** What a stop has to wait for, one kind in each world. */
+/** What a stop has to wait for; each world has some of them, one after the other. */
 const stops = ["hello", "work500", "stubborn work1000", "hang", "fork work500", "flood", "exit", "crash"] as const
+const stopsOfWorld = 3
+
+/** Some of them from a place on that the world's seed gives: worlds that follow each other have all of them. */
+const stopsOf = (seed: number): ReadonlyArray<string> =>
+  Array.from({ length: stopsOfWorld }, (_, n) => stops[(seed * stopsOfWorld + n) % stops.length] ?? stops[0])
 
 /** Fewer turns at a time than conversations: some wait for their turn, and a boot does not start a process for each. */
 const configuration = { turns: { limit: 5, backoff: ["50 millis", "100 millis"] } }
@@ -174,7 +179,7 @@ const lives = Effect.fnUntraced(function* (
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
   const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
-  yield* wholeStop(one, oneOf(random, stops))
+  for (const behaviour of stopsOf(seed)) yield* wholeStop(one, behaviour)
   yield* settle(one)
   return one
 })
