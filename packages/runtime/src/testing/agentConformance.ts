@@ -45,6 +45,8 @@ export interface AgentSubject<R> {
   readonly letGo?: number
   /** The processes that still run for a store. */
   readonly running?: (instance: string) => Effect.Effect<ReadonlyArray<unknown>, never, R>
+  /** The most processes that it keeps warm for an open session between turns; 0 by default. */
+  readonly keeps?: number
 }
 
 /** One promise and its proof. */
@@ -162,9 +164,14 @@ const benchFor = <R>(subject: AgentSubject<R>, name: string) => {
   // Of its own in each run: what a failed run left behind is not this one's fault.
   const instance = `${name} ${crypto.randomUUID()}`
   const letGo = subject.letGo ?? 3000
-  const none = Effect.gen(function* () {
+  /** Nothing runs beyond what the agent keeps for so many open sessions. */
+  const rests = Effect.fnUntraced(function* (sessions: number) {
     const left = subject.running === undefined ? [] : yield* subject.running(instance)
-    yield* equal("processes left", left.length, 0)
+    const most = sessions * (subject.keeps ?? 0)
+    yield* holds(
+      `processes left: at most ${most} for ${sessions} open session(s), got ${left.length}`,
+      left.length <= most
+    )
   })
   const open = (id = 1) => subject.agent.open(sessionOf({ instance, id }))
   const answers = Effect.fnUntraced(function* (agent: OpenAgent<R>, turn: Turn) {
@@ -190,7 +197,7 @@ const benchFor = <R>(subject: AgentSubject<R>, name: string) => {
     yield* holds(`lets go within ${within} ms`, Option.isSome(done))
     return Number(clock.monotonicTimeNanosUnsafe() - began) / 1e6
   })
-  return { instance, letGo, none, open, answers, hanging, lettingGo }
+  return { instance, letGo, rests, open, answers, hanging, lettingGo }
 }
 
 type Bench<R> = ReturnType<typeof benchFor<R>>
@@ -260,63 +267,63 @@ const answering = <R>(): ReadonlyArray<readonly [name: string, proof: Proof<R>]>
 const lettingGoCases = <R>(): ReadonlyArray<readonly [name: string, proof: Proof<R>]> => [
   [
     "lets go when interrupted, leaves no process, and answers the next turn",
-    Effect.fnUntraced(function* ({ open, hanging, lettingGo, letGo, none, answers }: Bench<R>) {
+    Effect.fnUntraced(function* ({ open, hanging, lettingGo, letGo, rests, answers }: Bench<R>) {
       const agent = yield* open()
       yield* lettingGo(letGo, Fiber.interrupt(yield* hanging(agent)))
-      yield* none
+      yield* rests(1)
       yield* answers(agent, turnOf(["and now?"], { id: "turn-2" }))
     })
   ],
   [
     "lets go when interrupted before its first event",
-    Effect.fnUntraced(function* ({ open, lettingGo, letGo, none }: Bench<R>, subject: AgentSubject<R>) {
+    Effect.fnUntraced(function* ({ open, lettingGo, letGo, rests }: Bench<R>, subject: AgentSubject<R>) {
       const agent = yield* open()
       for (let yields = 0; yields < 8; yields++) {
         const fiber = yield* Effect.forkChild(Stream.runDrain(agent.answer(turnOf([subject.hangs]))))
         for (let n = 0; n < yields; n++) yield* Effect.yieldNow
         yield* lettingGo(letGo, Fiber.interrupt(fiber))
-        yield* none
+        yield* rests(1)
       }
     })
   ],
   [
     "lets go when nobody reads its answer to the end",
-    Effect.fnUntraced(function* ({ open, lettingGo, letGo, none }: Bench<R>) {
+    Effect.fnUntraced(function* ({ open, lettingGo, letGo, rests }: Bench<R>) {
       const agent = yield* open()
       const answer = agent.answer(turnOf(["a few words ".repeat(1000)]))
       const first = yield* Effect.forkChild(Stream.runDrain(Stream.take(answer, 1)), { startImmediately: true })
       yield* lettingGo(letGo, Fiber.await(first))
-      yield* none
+      yield* rests(1)
     })
   ],
   [
     "lets go in half a second when that is all the time there is",
     Effect.fnUntraced(
-      function* ({ open, hanging, lettingGo, letGo, none }: Bench<R>) {
+      function* ({ open, hanging, lettingGo, letGo, rests }: Bench<R>) {
         const agent = yield* open()
         const fiber = yield* hanging(agent)
         const took = yield* lettingGo(letGo, Fiber.interrupt(fiber))
         yield* holds(`took ${Math.round(took)} ms of a budget of 500`, took < 1000)
-        yield* none
+        yield* rests(1)
       },
       Effect.provideService(StopBudget, Effect.succeed(500))
     )
   ],
   [
     "leaves nothing when its session closes, with a turn or without",
-    Effect.fnUntraced(function* ({ open, hanging, lettingGo, letGo, none }: Bench<R>) {
+    Effect.fnUntraced(function* ({ open, hanging, lettingGo, letGo, rests }: Bench<R>) {
       yield* Effect.scoped(open())
-      yield* none
+      yield* rests(0)
       const scope = yield* Scope.make()
       const agent = yield* Effect.provideService(open(), Scope.Scope, scope)
       const fiber = yield* hanging(agent)
       yield* lettingGo(letGo, Effect.andThen(Fiber.interrupt(fiber), Scope.close(scope, Exit.void)))
-      yield* none
+      yield* rests(0)
     })
   ],
   [
     "keeps sessions apart: one hangs and is interrupted, the other answers",
-    Effect.fnUntraced(function* ({ open, hanging, lettingGo, letGo, answers, none }: Bench<R>) {
+    Effect.fnUntraced(function* ({ open, hanging, lettingGo, letGo, answers, rests }: Bench<R>) {
       const stuck = yield* open(1)
       const other = yield* open(2)
       const fiber = yield* hanging(stuck)
@@ -324,7 +331,7 @@ const lettingGoCases = <R>(): ReadonlyArray<readonly [name: string, proof: Proof
       yield* holds("the hanging turn goes on", fiber.pollUnsafe() === undefined)
       yield* lettingGo(letGo, Fiber.interrupt(fiber))
       yield* answers(other, turnOf(["still there?"], { id: "turn-3" }))
-      yield* none
+      yield* rests(2)
     })
   ],
   [

@@ -111,11 +111,16 @@ const questions = (policy: Policy, push: (event: Agent.AgentEvent) => void) => {
 /** Tells the agent to stop and waits until it says that it has; ends it when it doesn't in time. */
 const cancel = Effect.fnUntraced(function* (options: Options, prompt: Deferred.Deferred<Ended>) {
   const { connection, conversation } = options
-  yield* connection.notify("session/cancel", { sessionId: conversation.id })
+  const tell = connection.notify("session/cancel", { sessionId: conversation.id })
+  const stopped = (wait: number) => Effect.map(Effect.timeoutOption(Deferred.await(prompt), wait), Option.isSome)
+  yield* tell
   const left = yield* Effect.flatten(Agent.StopBudget)
   // Of a stop's last moments the ladder needs the better part.
   const wait = Math.min(Duration.toMillis(options.cancelWithin), left * 0.4)
-  if (Option.isSome(yield* Effect.timeoutOption(Deferred.await(prompt), wait))) return
+  if (yield* stopped(wait / 4)) return
+  // Agents start on what they are sent without waiting: a cancellation can overtake its prompt, and be lost on it.
+  yield* tell
+  if (yield* stopped((wait * 3) / 4)) return
   yield* Effect.logWarning(
     `agent "${connection.program}" did not stop within ${Math.round(wait)} ms of being told to, it is ended`
   )
