@@ -18,7 +18,17 @@ import { makeGateway } from "./internal/gateway/make.ts"
 import type { GatewayError, GatewayOptions, Readiness, Registry } from "./internal/gateway/options.ts"
 import { resolve } from "./internal/gateway/resolve.ts"
 import { Registered } from "./internal/registry.ts"
-import type { DeadLetter, Figures, Journal, JournalError, Ledger, SessionSummary } from "./Journal.ts"
+import type { SpendingState } from "./internal/session/Spending.ts"
+import type {
+  DeadLetter,
+  Figures,
+  Journal,
+  JournalError,
+  Ledger,
+  SessionSummary,
+  UsageQuestion,
+  UsageSum
+} from "./Journal.ts"
 import type { Accepted, AcceptError, Inbound, Progress, Reply, Transient } from "./Message.ts"
 import { Outbox } from "./Outbox.ts"
 import { Recovery } from "./Recovery.ts"
@@ -27,6 +37,9 @@ import { drainBefore, type Report, type StopRequest } from "./Shutdown.ts"
 
 export type { Persona } from "./internal/registry.ts"
 export type { LiveSession } from "./Sessions.ts"
+
+export type { Hold, SpendingState } from "./internal/session/Spending.ts"
+export type { Budgets, Price, SpendingOptions } from "./internal/spending.ts"
 
 export { GatewayError } from "./internal/gateway/options.ts"
 export type { GatewayOptions, Readiness, Registry } from "./internal/gateway/options.ts"
@@ -56,6 +69,10 @@ export class Gateway extends Context.Service<
     /** The ledger; it must balance. */
     readonly audit: Effect.Effect<Ledger, JournalError>
     readonly figures: Effect.Effect<Figures, JournalError>
+    /** Sums of what turns used, by day, session, agent or model. */
+    readonly usage: (question: UsageQuestion) => Effect.Effect<ReadonlyArray<UsageSum>, JournalError>
+    /** What was spent today and this month, the budgets, and whether turns are held because one is used up. Never waits. */
+    readonly spending: Effect.Effect<SpendingState>
     readonly readiness: Effect.Effect<Readiness>
     readonly deadLetters: {
       readonly list: Effect.Effect<ReadonlyArray<DeadLetter>, JournalError>

@@ -30,7 +30,8 @@ import type {
   Row,
   RowKey,
   SessionRow,
-  Settle
+  Settle,
+  Spent
 } from "./internal/journal/records.ts"
 import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reports.ts"
 import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
@@ -69,6 +70,10 @@ export class Journal extends Context.Service<
     readonly resume: (turn: number) => Effect.Effect<Claimed | undefined, JournalError>
     /** Ends an attempt with its replies in one transaction; `false` when another end won. */
     readonly settle: (entry: Settle) => Effect.Effect<boolean, JournalError>
+    /** Counts what an attempt used that some other end has taken its turn from. */
+    readonly spend: (turn: number, spent: Spent) => Effect.Effect<void, JournalError>
+    /** Billionths of a dollar that the days from the first to the last cost, of the last 40; never waits. */
+    readonly spentUnsafe: (from: string, to: string) => number
     /** Ends waiting rows as dropped by a policy. Memory forgets them only afterwards. */
     readonly drop: (session: number, seqs: ReadonlyArray<number>, policy: string) => Effect.Effect<void, JournalError>
     /** Stores that a tool with side effects runs (or, with `undefined`, no longer). */

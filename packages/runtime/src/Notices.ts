@@ -105,6 +105,8 @@ export const sentences = {
   resuming: sentence({ idle: Millis }, { expiresAfter: minute }),
   /** The conversation's agent is not configured any more. */
   heldAgent: sentence({ agent: Name }),
+  /** A budget is used up; `period` is `day` or `month`, `resumesAt` a moment in the configured zone. */
+  budget: sentence({ period: Name, resumesIn: Millis, resumesAt: Name }),
   /** Replies are owed to a channel that is not configured any more. */
   heldChannel: sentence({ channel: Name, conversations: Count }, { audience: "operator" }),
   /** The agent can never answer this input. */

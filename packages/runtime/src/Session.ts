@@ -19,6 +19,8 @@ import { endPermissions, onEvent } from "./internal/session/events.ts"
 import { finish } from "./internal/session/finish.ts"
 import { dispatchable, waitsForResume } from "./internal/session/next.ts"
 import { stillAtIt } from "./internal/session/slow.ts"
+import type { Hold } from "./internal/session/Spending.ts"
+import { Tally } from "./internal/session/Tally.ts"
 import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
 import { sessionKey, type SessionState } from "./Message.ts"
 
@@ -43,6 +45,8 @@ export interface Running {
   readonly cut: Deferred.Deferred<Cut>
   /** Its text is shown in a placeholder. */
   readonly places: boolean
+  /** What it has used so far. */
+  readonly tally: Tally
   /** Tools that have begun and not ended, by their ids, in that order. */
   readonly tools: Map<string, { readonly name: string; readonly sideEffects: boolean }>
   /** The one of them that the journal knows of: its outcome is unknown after a crash. */
@@ -85,8 +89,10 @@ export class Session {
   backlogFrom = 0
   /** Messages in a burst that has not closed. */
   arriving = 0
-  /** What is not configured: nothing starts until a reload. */
+  /** What is not configured, or a budget that is used up: nothing starts until that has changed. */
   held: string | undefined = undefined
+  /** The budget that it is held by. */
+  hold: Hold | undefined = undefined
   /** A command or a resume by hand ended the pause for it. */
   unpaused = false
   /** Completes when processes of an earlier boot have let go of its turn. */
@@ -303,6 +309,7 @@ export class Session {
       pulse: { at: now, shownAt: now, waiting: false },
       cut: Deferred.makeUnsafe(),
       places: this.env.outbox.route(claimed.session.address).places,
+      tally: new Tally(),
       tools: new Map(),
       // What an earlier attempt had begun stays known until this one begins something itself.
       marked: undefined,

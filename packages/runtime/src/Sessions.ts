@@ -12,6 +12,7 @@ import type { Registered } from "./internal/registry.ts"
 import type { SessionOptions } from "./internal/session/Environment.ts"
 import { makeSessions } from "./internal/session/make.ts"
 import type { Left, LiveSession } from "./internal/session/records.ts"
+import type { SpendingState } from "./internal/session/Spending.ts"
 import type { Stop } from "./internal/shutdown/Parts.ts"
 import type { Journal, PermissionRow, RowKey, SessionRow } from "./Journal.ts"
 import type { Progress } from "./Message.ts"
@@ -73,6 +74,8 @@ export class Sessions extends Context.Service<
 
     /** Completes with the cause when a session ended as none should: the gateway stops. */
     readonly failed: Effect.Effect<unknown>
+    /** What was spent, what may be, and whether turns are held for it. Never waits. */
+    readonly spending: Effect.Effect<SpendingState>
     /** The sessions in memory. Never waits. */
     readonly live: Effect.Effect<ReadonlyArray<LiveSession>>
     /** What happens in the conversation's turns from now on. */

@@ -22,6 +22,9 @@ const samples: Readonly<Record<string, unknown>> = {
   allowed: "1 to 120",
   question: "Delete it?",
   option: "yes",
+  period: "day",
+  resumesIn: 3_600_000,
+  resumesAt: "2026-11-22 00:00",
   options: "[yes] [no]",
   ref: "4h2k",
   age: 7_200_000,
@@ -86,6 +89,10 @@ describe("the sentences", () => {
     assert.strictEqual(
       speaker.say("slow", { doing: "running tests", elapsed: 120_000 }).text,
       "Still on it: running tests, 2 min so far. /stop cancels."
+    )
+    assert.strictEqual(
+      speaker.say("budget", { period: "month", resumesIn: 7_200_000, resumesAt: "2026-12-01 00:00" }).text,
+      "I've used up what I may spend this month. Your message is kept, and I carry on at 2026-12-01 00:00 (in 2 hours)."
     )
     assert.strictEqual(speaker.say("resuming", { idle: 900_000 }).text, "Resuming session (idle for 15 min)...")
   })

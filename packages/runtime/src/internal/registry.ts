@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import type { Agent } from "../Agent.ts"
 import type { Channel } from "../Channel.ts"
+import type { SpendingOptions } from "./spending.ts"
 
 /** A way of speaking for an agent. */
 export interface Persona {
@@ -18,6 +19,7 @@ export interface Entries {
   readonly agents: ReadonlyMap<string, Agent>
   readonly channels: ReadonlyMap<string, Channel>
   readonly personas: ReadonlyMap<string, Persona>
+  readonly spending: SpendingOptions
 }
 
 /** The entries, and their exchange at a reload. */

@@ -22,6 +22,7 @@ import { cross } from "../boundary.ts"
 import { transient } from "../channels/handle.ts"
 import { Running } from "../channels/Running.ts"
 import { type Entries, Registered } from "../registry.ts"
+import { holdText } from "../session/Spending.ts"
 import { within } from "../shutdown/Course.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { entriesOf, hostChannel } from "./registry.ts"
@@ -130,7 +131,7 @@ const exchanger = (first: Registry<unknown>, surroundings: Parameters<typeof rel
 const viewOf = Effect.gen(function* () {
   const journal = yield* Journal
   const outbox = yield* Outbox
-  const { live } = yield* Sessions
+  const { live, spending } = yield* Sessions
   const { epoch, instance, postMortem } = journal.opening
   return {
     sessions: Effect.gen(function* () {
@@ -140,6 +141,8 @@ const viewOf = Effect.gen(function* () {
     live,
     audit: journal.reads.ledger,
     figures: journal.reads.figures,
+    usage: journal.reads.usage,
+    spending,
     deadLetters: {
       list: journal.reads.deadLetters({ limit: 1000 }),
       replay: outbox.replay,
@@ -153,6 +156,7 @@ const viewOf = Effect.gen(function* () {
 const readinessOf = Effect.gen(function* () {
   const outbox = yield* Outbox
   const recovery = yield* Recovery
+  const sessions = yield* Sessions
   return (state: { readonly ready: boolean; readonly stopping: boolean }, running: Running) =>
     Effect.gen(function* () {
       const problems = [...running.problems()]
@@ -160,7 +164,10 @@ const readinessOf = Effect.gen(function* () {
       for (const held of yield* outbox.held) problems.push(`channel "${held.channel}" is ${held.why}: ${held.reason}`)
       const paused = yield* recovery.paused
       if (paused !== undefined) problems.push(paused)
-      return { ready: state.ready && problems.length === 0, problems } satisfies Readiness
+      // Messages are taken and kept all the same: whoever looks at readiness must not turn them away.
+      const { hold } = yield* sessions.spending
+      const notes = hold === undefined ? {} : { notes: [`turns wait for ${holdText(hold)}`] }
+      return { ready: state.ready && problems.length === 0, problems, ...notes } satisfies Readiness
     })
 })
 

@@ -9,6 +9,7 @@ import type * as Channel from "../../Channel.ts"
 import type { OutboxOptions } from "../../Outbox.ts"
 import type { Drain, DrainOptions } from "../../Shutdown.ts"
 import type { Persona } from "../registry.ts"
+import type { SpendingOptions } from "../spending.ts"
 
 /** The gateway can't start or can't take a new registry. Names the field, the value and the remedy. */
 export class GatewayError extends Schema.TaggedError<GatewayError>()("GatewayError", {
@@ -21,8 +22,8 @@ export class GatewayError extends Schema.TaggedError<GatewayError>()("GatewayErr
   }
 }
 
-/** What a running gateway can exchange as a whole: agents, personas and channels by name. */
-export interface Registry<R = never> {
+/** What a running gateway can exchange as a whole: agents, personas and channels by name, and how spending is reckoned. */
+export interface Registry<R = never> extends SpendingOptions {
   readonly agents: { readonly [name: string]: Agent.Agent<R> }
   readonly channels?: { readonly [name: string]: Channel.Channel<R> }
   readonly personas?: { readonly [name: string]: Persona }
@@ -61,4 +62,6 @@ export interface GatewayOptions<R = never> extends Registry<R> {
 export interface Readiness {
   readonly ready: boolean
   readonly problems: ReadonlyArray<string>
+  /** What people should know although everything does: a budget that is used up. Absent without any. */
+  readonly notes?: ReadonlyArray<string>
 }

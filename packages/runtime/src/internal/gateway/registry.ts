@@ -7,6 +7,7 @@ import * as Channel from "../../Channel.ts"
 import { GatewayError, type Registry } from "./options.ts"
 import { provideAgent, provideChannel } from "../provide.ts"
 import type { Entries } from "../registry.ts"
+import { isZone, type SpendingOptions } from "../spending.ts"
 
 /** Name of the channel that a host's own `accept` and `replies` use. */
 export const hostChannel = "host"
@@ -18,6 +19,29 @@ const host = Channel.make({
 })
 
 const named = /^[a-z][a-z0-9_-]{0,63}$/i
+
+const isAmount = (value: number | undefined) => value === undefined || (Number.isFinite(value) && value >= 0)
+
+const checkSpending = ({ budgets = {}, prices = {}, timeZone }: Registry<unknown>): GatewayError | undefined => {
+  for (const period of ["daily", "monthly"] as const) {
+    const budget = budgets[period]
+    if (isAmount(budget)) continue
+    return new GatewayError({
+      field: `budgets.${period}`,
+      value: `is ${budget}`,
+      remedy: "use an amount in US dollars"
+    })
+  }
+  for (const [model, price] of Object.entries(prices)) {
+    const wrong = Object.entries(price).find(([, value]) => !isAmount(value))
+    if (wrong === undefined) continue
+    const remedy = "use US dollars for a million tokens"
+    return new GatewayError({ field: `prices.${model}.${wrong[0]}`, value: `is ${wrong[1]}`, remedy })
+  }
+  return timeZone === undefined || isZone(timeZone)
+    ? undefined
+    : new GatewayError({ field: "timeZone", value: `is "${timeZone}"`, remedy: "use a name such as Europe/Berlin" })
+}
 
 const check = (registry: Registry<unknown>): GatewayError | undefined => {
   const agents = Object.keys(registry.agents)
@@ -53,8 +77,14 @@ const check = (registry: Registry<unknown>): GatewayError | undefined => {
       })
     }
   }
-  return undefined
+  return checkSpending(registry)
 }
+
+const spendingOf = ({ budgets, prices, timeZone }: Registry<unknown>): SpendingOptions => ({
+  ...(prices === undefined ? {} : { prices }),
+  ...(budgets === undefined ? {} : { budgets }),
+  ...(timeZone === undefined ? {} : { timeZone })
+})
 
 /** The entries of a registry whose needs are in the context. */
 export const entriesOf = <R>(registry: Registry<R>): Effect.Effect<Entries, GatewayError, R> =>
@@ -68,7 +98,8 @@ export const entriesOf = <R>(registry: Registry<R>): Effect.Effect<Entries, Gate
         [hostChannel, host],
         ...channels.map(([name, channel]) => [name, provideChannel(channel, context)] as const)
       ]),
-      personas: new Map(Object.entries(registry.personas ?? {}))
+      personas: new Map(Object.entries(registry.personas ?? {})),
+      spending: spendingOf(registry)
     })
   })
 

@@ -19,7 +19,8 @@ import type {
   ReplyRow,
   ReplyStep,
   Route,
-  Settle
+  Settle,
+  Spent
 } from "./records.ts"
 import type { Piece, Place } from "./retention.ts"
 
@@ -63,6 +64,7 @@ export interface ValueEntry {
 export interface Kinds {
   readonly premark: [{ readonly reason: string }, { readonly turns: number; readonly sessions: number }, JournalError]
   readonly settle: [Settle, boolean, JournalError]
+  readonly spend: [{ readonly turn: number; readonly spent: Spent }, void, JournalError]
   readonly resume: [{ readonly turn: number }, Claimed | undefined, JournalError]
   readonly claim: [Claim, Claimed | undefined, JournalError]
   readonly tool: [
@@ -146,6 +148,7 @@ export const conclude = (entry: Entry): void =>
 export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   premark: "premark",
   settle: "settle",
+  spend: "settle",
   resume: "resume",
   claim: "claim",
   tool: "tool",

@@ -136,7 +136,7 @@ export const makeJournal = <E, R>(
       const scope = yield* Effect.scope
       const database = yield* openLocked(client, options)
       const files = database.file === undefined ? undefined : storeFiles(database.file)
-      const { boundary, clock, counters, opening, turns, untold, uptime } = yield* explained(
+      const { boundary, clock, counters, opening, spent, turns, untold, uptime } = yield* explained(
         opened(database, files, options)
       )
       const writer = new Writer({
@@ -148,6 +148,7 @@ export const makeJournal = <E, R>(
         counters,
         turns,
         untold,
+        spent,
         uptime,
         retention: retentionOf(options.retention),
         conversations: options.conversations ?? 20_000,

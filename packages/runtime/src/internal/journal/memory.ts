@@ -6,6 +6,7 @@
 import { Conversations } from "./conversations.ts"
 import { OpenTurns } from "./openTurns.ts"
 import type { SessionRecord, TurnRecord } from "./rows.ts"
+import { SpentDays } from "./usage.ts"
 import { WaitingRows } from "./waitingRows.ts"
 
 /** Sessions, the most recently claimed ones. */
@@ -47,6 +48,7 @@ export interface Memory {
   readonly rows: WaitingRows
   /** Sessions with messages dropped by `summarize` that no turn has told of. A superset is harmless. */
   readonly untold: Set<number>
+  readonly spent: SpentDays
 }
 
 /** The memory of a writer that begins. */
@@ -54,12 +56,14 @@ export const makeMemory = (options: {
   readonly conversations: number
   readonly turns: ReadonlyArray<TurnRecord>
   readonly untold: ReadonlyArray<number>
+  readonly spent: ReadonlyArray<readonly [day: string, cost: number]>
 }): Memory => ({
   conversations: new Conversations(options.conversations),
   sessions: new Sessions(options.conversations),
   turns: new OpenTurns(options.turns),
   rows: new WaitingRows(),
-  untold: new Set(options.untold)
+  untold: new Set(options.untold),
+  spent: new SpentDays(options.spent)
 })
 
 /** Messages of a conversation stopped waiting. */

@@ -15,6 +15,7 @@ import type { Query } from "./database.ts"
 import type { TurnRow } from "./records.ts"
 import type { Opening, PostMortem } from "./reports.ts"
 import { turnColumns, turnOf, type TurnRecord } from "./rows.ts"
+import { recentDays } from "./usage.ts"
 
 /** Crashes after which a turn is suspended. */
 export const poisonAt = 3
@@ -164,6 +165,7 @@ export interface Opened {
   /** For the writer's memory. */
   readonly turns: ReadonlyArray<TurnRecord>
   readonly untold: ReadonlyArray<number>
+  readonly spent: ReadonlyArray<readonly [day: string, cost: number]>
 }
 
 /** Who opens. */
@@ -235,7 +237,8 @@ export const openStore = Effect.fnUntraced(function* (query: Query, boot: Boot):
     counters,
     uptime: last?.uptime ?? 0,
     turns: left,
-    untold: untold.map((row) => row.session)
+    untold: untold.map((row) => row.session),
+    spent: yield* recentDays(query, boot.now)
   }
 })
 

@@ -23,6 +23,8 @@ export interface WriterOptions {
   /** Open turns, and sessions with messages that no turn has told of. */
   readonly turns: ReadonlyArray<TurnRecord>
   readonly untold: ReadonlyArray<number>
+  /** What the last days cost. */
+  readonly spent: ReadonlyArray<readonly [day: string, cost: number]>
   /** Milliseconds of uptime of all earlier boots. */
   readonly uptime: number
   readonly retention: RetentionMillis

@@ -16,8 +16,11 @@ import * as Reads from "./reads.ts"
 import { JournalError } from "./records.ts"
 import type { JournalReads } from "./reports.ts"
 import { major } from "./schema.ts"
+import { firstSessionColumns } from "./rows.ts"
 import { asJournalError } from "./shape.ts"
+import { usage } from "./usage.ts"
 
+/** The newest step of a store that this version can read: one that no gateway has opened since an upgrade lacks some. */
 const check = Effect.fnUntraced(function* (database: Database<unknown>) {
   const tables = yield* database.query(`select 1 as found from sqlite_master where name = 'sluice_migrations'`)
   if (tables.length === 0) {
@@ -35,6 +38,7 @@ const check = Effect.fnUntraced(function* (database: Database<unknown>) {
       detail: `this store was written by Sluice version ${meta?.value ?? "unknown"}; read it with that version or a newer one`
     })
   }
+  return row?.id ?? 0
 })
 
 /** The reader as a layer; see {@link makeJournal} for `tag`. */
@@ -47,14 +51,14 @@ export const makeReader = <E, R>(
     Effect.gen(function* () {
       const database = yield* explained(open(client, { write: false }))
       yield* Effect.addFinalizer(() => database.close)
-      yield* explained(check(database))
+      const step = yield* explained(check(database))
       const { query } = database
       const ask = <A>(question: Effect.Effect<A, SqlError>): Effect.Effect<A, JournalError> =>
         Effect.mapError(database.snapshot(question), asJournalError)
       const store = yield* explained(Reads.opening(query))
       const files = database.file === undefined ? undefined : storeFiles(database.file)
       return {
-        sessions: (options) => ask(Reads.sessions(query, options)),
+        sessions: (options) => ask(Reads.sessions(query, options, step < 1002 ? firstSessionColumns : undefined)),
         ledger: ask(Reads.ledger(query)),
         figures: Effect.map(ask(Reads.figures(query)), (figures) => ({
           ...figures,
@@ -63,6 +67,7 @@ export const makeReader = <E, R>(
         })),
         report: ask(Reads.report(query)),
         deadLetters: ({ limit }) => ask(Reads.deadLetters(query, store, limit)),
+        usage: (question) => (step < 1002 ? Effect.succeed([]) : ask(usage(query, question))),
         opening: ask(Reads.opening(query))
       } satisfies JournalReads
     })

@@ -125,10 +125,11 @@ export const figures = Effect.fnUntraced(function* (
 /** Lists sessions, with what waits in them. */
 export const sessions = Effect.fnUntraced(function* (
   query: Query,
-  options: { readonly conversation?: number; readonly after?: number; readonly limit?: number }
+  options: { readonly conversation?: number; readonly after?: number; readonly limit?: number },
+  columns = sessionColumns
 ): Effect.fn.Return<ReadonlyArray<SessionSummary>, SqlError> {
   const rows = yield* query<SessionRecord>(
-    `select ${sessionColumns} from sluice_sessions s join sluice_conversations c on c.id = s.conversation
+    `select ${columns} from sluice_sessions s join sluice_conversations c on c.id = s.conversation
      where s.id > ? ${options.conversation === undefined ? "" : "and s.conversation = ?"} order by s.id limit ?`,
     [
       options.after ?? 0,

@@ -200,9 +200,30 @@ export interface Claimed {
   readonly context: ReadonlyArray<Row>
 }
 
+/** What an attempt used of one model. */
+export interface ModelUsage {
+  /** Empty where the agent does not say. */
+  readonly model: string
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cacheReadTokens: number
+  readonly cacheWriteTokens: number
+  /** Billionths of a US dollar. */
+  readonly cost: number
+}
+
+/** What an attempt used. */
+export interface Spent {
+  /** Day on which it counts, in the configured zone: `2026-11-21`. */
+  readonly day: string
+  readonly models: ReadonlyArray<ModelUsage>
+  /** Everything that the agent named, added up; `cost` in US dollars. */
+  readonly totals: Readonly<Record<string, number>>
+}
+
 /** How an attempt ended. `Retry` and `Interrupted` leave the turn open. */
 export type Settlement =
-  | { readonly _tag: "Done"; readonly replies: ReadonlyArray<Draft>; readonly usage?: Readonly<Record<string, number>> }
+  | { readonly _tag: "Done"; readonly replies: ReadonlyArray<Draft> }
   | { readonly _tag: "Cancelled"; readonly by: string; readonly replies: ReadonlyArray<Draft> }
   | {
       readonly _tag: "Suspended"
@@ -221,6 +242,8 @@ export interface Settle {
   readonly attempt: number
   readonly settlement: Settlement
   readonly route: Route
+  /** Counted whoever ends the turn: it was paid for. */
+  readonly spent?: Spent
   /** Edited into the turn's placeholder when the turn ends without a reply; without it the placeholder stays as it stands. */
   readonly placeholder?: string
 }

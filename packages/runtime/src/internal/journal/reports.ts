@@ -8,6 +8,9 @@ import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type { Ending, Reply, ReplyState } from "../../Message.ts"
 import type { JournalError, ReplyRow, SessionRow, TurnRow, TurnState } from "./records.ts"
+import type { UsageQuestion } from "./usage.ts"
+
+export type { UsageBy, UsageQuestion } from "./usage.ts"
 
 /** What the last boot left, as one line of a post-mortem needs it. */
 export interface PostMortem {
@@ -104,6 +107,20 @@ export interface Figures {
   }
 }
 
+/** What was used, added up. */
+export interface UsageSum {
+  /** What it is the sum of: a day, a session's key, an agent, a model (empty where the agent names none), `total`. */
+  readonly name: string
+  /** Turns that used anything. */
+  readonly turns: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cacheReadTokens: number
+  readonly cacheWriteTokens: number
+  /** US dollars. */
+  readonly cost: number
+}
+
 /** The questions that tools ask; also answered without a running gateway, read-only and briefly. */
 export interface JournalReads {
   readonly sessions: (options: {
@@ -115,6 +132,8 @@ export interface JournalReads {
   readonly figures: Effect.Effect<Figures, JournalError>
   readonly report: Effect.Effect<unknown, JournalError>
   readonly deadLetters: (options: { readonly limit: number }) => Effect.Effect<ReadonlyArray<DeadLetter>, JournalError>
+  /** Sums of usage: by day the newest first, otherwise the most expensive. Nothing used = no sums. */
+  readonly usage: (question: UsageQuestion) => Effect.Effect<ReadonlyArray<UsageSum>, JournalError>
   /** The last boot: what it found, and how it ended itself, for a store that nobody runs on. */
   readonly opening: Effect.Effect<
     {

@@ -76,6 +76,12 @@ export const rowOf = (row: InboundRecord): Row => ({
 export const sessionColumns = `s.id, s.conversation, s.name, s.archived, s.agent, s.persona, s.idle_timeout,
   s.queue_mode, s.model, s.output_mode, s.last_active, s.last_active as stored_active, s.set_aside, c.key, c.channel, c.account, c.peer, c.thread, c.session as current_session`
 
+/** The same of a store that the first version wrote. */
+export const firstSessionColumns = sessionColumns.replace(
+  "s.model, s.output_mode",
+  "null as model, null as output_mode"
+)
+
 /** A session as it is read. */
 export interface SessionRecord {
   readonly id: number

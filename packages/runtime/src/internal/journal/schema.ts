@@ -240,7 +240,7 @@ const usage = `create table sluice_usage (
   cache_write bigint not null,
   cost bigint not null,
   primary key (day, session, agent, model)
-)`
+) without rowid`
 
 /** Every step, oldest first. */
 export const migrations: ReadonlyArray<Migration> = [

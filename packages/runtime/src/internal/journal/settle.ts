@@ -17,6 +17,7 @@ import { draftReplies, loadNumbers, type Target } from "./replies.ts"
 import type { Round } from "./round.ts"
 import { numbers, type ReplyRecord, type TurnRecord } from "./rows.ts"
 import { ids, update, updateAll } from "./statements.ts"
+import { addUsage } from "./usage.ts"
 
 type Final = Exclude<Settlement, { readonly _tag: "Retry" | "Interrupted" }>
 
@@ -171,7 +172,6 @@ const reply = (
 interface Written {
   readonly turn: TurnRecord
   readonly error: string | null
-  readonly usage: string | null
 }
 
 const keepOpen = (round: Round, turn: TurnRecord, settlement: Exclude<Settlement, Final>): Written => {
@@ -186,8 +186,7 @@ const keepOpen = (round: Round, turn: TurnRecord, settlement: Exclude<Settlement
         wait_until: round.now + Math.round(settlement.wait),
         wait: Math.round(settlement.wait)
       },
-      error: settlement.error,
-      usage: null
+      error: settlement.error
     }
   }
   // A backoff that a stop meets goes on after the boot: it is stored, and costs nothing.
@@ -198,7 +197,7 @@ const keepOpen = (round: Round, turn: TurnRecord, settlement: Exclude<Settlement
     cut_by: waits ? turn.cut_by : settlement.reason,
     trial: 0
   }
-  return { turn: { ...turn, ...cut }, error: null, usage: null }
+  return { turn: { ...turn, ...cut }, error: null }
 }
 
 const updateDone = update("sluice_turns", ["id", "replies", "undelivered"], {
@@ -211,25 +210,8 @@ const updateDone = update("sluice_turns", ["id", "replies", "undelivered"], {
 
 const updateTurns = update(
   "sluice_turns",
-  [
-    "id",
-    "state",
-    "errors",
-    "cuts",
-    "cut_by",
-    "wait_until",
-    "wait",
-    "replies",
-    "undelivered",
-    "ended_at",
-    "error",
-    "usage"
-  ],
-  {
-    trial: "0",
-    error: "coalesce(j.error, sluice_turns.error)",
-    usage: "coalesce(j.usage, sluice_turns.usage)"
-  }
+  ["id", "state", "errors", "cuts", "cut_by", "wait_until", "wait", "replies", "undelivered", "ended_at", "error"],
+  { trial: "0", error: "coalesce(j.error, sluice_turns.error)" }
 )
 
 const writeTurns = Effect.fnUntraced(function* (
@@ -238,13 +220,13 @@ const writeTurns = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, SqlError> {
   const done: Array<Value> = []
   const values: Array<Value> = []
-  for (const { error, turn, usage } of written) {
-    if (turn.state === "done" && usage === null) {
+  for (const { error, turn } of written) {
+    if (turn.state === "done") {
       done.push(turn.id, turn.replies, turn.undelivered)
       continue
     }
     values.push(turn.id, turn.state, turn.errors, turn.cuts, turn.cut_by, turn.wait_until, turn.wait)
-    values.push(turn.replies, turn.undelivered, turn.ended_at, error, usage)
+    values.push(turn.replies, turn.undelivered, turn.ended_at, error)
   }
   yield* updateAll(round.query, updateDone, done, [round.now])
   yield* updateAll(round.query, updateTurns, values)
@@ -302,7 +284,6 @@ const settled = (
   }
   const replies = reply(round, desk, open, input)
   const ended = endOf(settlement, replies.length, input.route.pull)
-  const usage = settlement._tag === "Done" ? settlement.usage : undefined
   const written: Written = {
     turn: {
       ...turn,
@@ -314,8 +295,7 @@ const settled = (
       undelivered: ended === undefined ? replies.length : 0,
       ended_at: round.now
     },
-    error: null,
-    usage: usage === undefined ? null : JSON.stringify(usage)
+    error: null
   }
   return { written, ended }
 }
@@ -341,6 +321,10 @@ export const writeSettles = Effect.fnUntraced(function* (
     written.set(turn.id, result.written)
     succeed(entry, true)
   }
+  yield* addUsage(
+    round,
+    entries.flatMap(({ input: { spent, turn } }) => (spent === undefined ? [] : [{ turn, spent }]))
+  )
   if (written.size === 0) return
   const list = [...written.values()]
   yield* writeTurns(round, list)

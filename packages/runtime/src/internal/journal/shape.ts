@@ -17,6 +17,7 @@ import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
 import { firstPlace, type Place } from "./retention.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
+import { usage } from "./usage.ts"
 import { valueOf } from "./values.ts"
 import type { Writer } from "./writer.ts"
 
@@ -67,6 +68,7 @@ const readsOf = (parts: Parts): JournalReads => {
     })),
     report: ask(Reads.report(query)),
     deadLetters: ({ limit }) => ask(Reads.deadLetters(query, opening, limit)),
+    usage: (question) => ask(usage(query, question)),
     opening: ask(Reads.opening(query))
   }
 }
@@ -131,6 +133,7 @@ type TurnWrites =
   | "claim"
   | "resume"
   | "settle"
+  | "spend"
   | "drop"
   | "tool"
   | "keep"
@@ -145,6 +148,7 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   claim: (entry) => writer.submit("claim", entry),
   resume: (turn) => writer.submit("resume", { turn }),
   settle: (entry) => writer.submit("settle", entry),
+  spend: (turn, spent) => writer.submit("spend", { turn, spent }),
   drop: (session, seqs, policy) => (seqs.length === 0 ? Effect.void : writer.submit("drop", { session, seqs, policy })),
   tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
   keep: (session, key, change) => writer.submit("keep", { session, key, change }),
@@ -203,6 +207,7 @@ export const shape = (parts: Parts): JournalShape => ({
   listen: (doorbells) => parts.writer.listen(doorbells),
   failed: Deferred.await(parts.writer.failed),
   stopBy: (monotonicMillis) => parts.writer.stopBy(monotonicMillis),
+  spentUnsafe: (from, to) => parts.writer.memory.spent.sum(from, to),
   currentUnsafe: (key) => parts.writer.memory.conversations.peek(key)?.session,
   ...turnWrites(parts),
   ...otherWrites(parts),

@@ -46,4 +46,4 @@ export const diskFull = new JournalError({
 
 /** Writes that a full disk still tries: what keeps an answer or a count from being lost. */
 export const survives = (kind: Kind): boolean =>
-  kind === "premark" || kind === "settle" || kind === "step" || kind === "report" || kind === "tool"
+  kind === "premark" || kind === "settle" || kind === "spend" || kind === "step" || kind === "report" || kind === "tool"

@@ -20,6 +20,7 @@ import type { Round, Writes } from "./round.ts"
 import { writeSettles } from "./settle.ts"
 import { writeReserves, writeSteps } from "./steps.ts"
 import { writeCompactions, writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
+import { writeSpends } from "./usage.ts"
 import { writeValues } from "./values.ts"
 
 /** Another process opened the store: nothing that this one writes counts any more. */
@@ -30,6 +31,7 @@ export class FencedOff extends Data.TaggedError("FencedOff")<{ readonly epoch: n
 const order: ReadonlyArray<Kind> = [
   "premark",
   "settle",
+  "spend",
   "resume",
   "claim",
   "tool",
@@ -55,6 +57,7 @@ const order: ReadonlyArray<Kind> = [
 const writers: { readonly [K in Kind]: Writes<K> } = {
   premark: writePreMarks,
   settle: writeSettles,
+  spend: writeSpends,
   resume: writeResumes,
   claim: writeClaims,
   tool: writeTools,

@@ -48,6 +48,8 @@ export const english: Catalogue = {
   resuming: ({ idle }) => `Resuming session (idle for ${span(idle)})...`,
   heldAgent: ({ agent }) =>
     `"${agent}" isn't set up here any more, so this has to wait for it. Your messages are kept; /new starts afresh with another.`,
+  budget: ({ period, resumesAt, resumesIn }) =>
+    `I've used up what I may spend ${period === "month" ? "this month" : "today"}. Your message is kept, and I carry on at ${resumesAt} (in ${span(resumesIn)}).`,
   heldChannel: ({ channel, conversations }) =>
     `Channel "${channel}" is not configured: replies to ${plural(conversations, "conversation")} are held until it is again`,
   rejected: ({ ref }) => `I can't answer this as it is. Please put it differently. (${ref})`,

@@ -11,6 +11,7 @@ import type { Registered } from "../registry.ts"
 import type { Roll } from "../shutdown/Roll.ts"
 import type { Outcome } from "./attempt.ts"
 import type { Gate } from "./Gate.ts"
+import type { Hold, Spending } from "./Spending.ts"
 import type { Watchers } from "./Watchers.ts"
 
 /** Choices of the pipeline that concern sessions. Times in milliseconds. */
@@ -49,6 +50,9 @@ export interface Environment {
   /** Turns in whose runs the process died twice are tried one at a time. */
   readonly suspects: Gate
   readonly watchers: Watchers
+  readonly spending: Spending
+  /** A budget is used up: everybody is woken when that may have changed. Synchronous. */
+  readonly broke: (hold: Hold) => void
   /** Automatic resume is paused after a chain of crashes. */
   readonly paused: () => boolean
   /** The running stop, if there is one: who ran in it, and when it must be over (monotonic milliseconds). */

@@ -9,21 +9,26 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type { SessionRow } from "../../Journal.ts"
 import { reference } from "../../Notices.ts"
 import { doing, type Running, Session } from "../../Session.ts"
 import { monotonic } from "../clock.ts"
 import type { Outcome } from "./attempt.ts"
-import type { Environment } from "./Environment.ts"
+import { Alarm, type Environment } from "./Environment.ts"
 import { Gate } from "./Gate.ts"
 import { Live } from "./Live.ts"
 import { dispatchable } from "./next.ts"
 import type { LiveSession } from "./records.ts"
+import { Spending, type Hold } from "./Spending.ts"
 import { Watchers } from "./Watchers.ts"
 
 type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
 /** What a roster is given; the rest of the environment is its own. */
 export type Given = Pick<Environment, "journal" | "outbox" | "registered" | "options" | "alarms">
+
+// The wall clock may have jumped: what waits for its time to come looks that often.
+const lookAgain = 900_000
 
 const named = (outcome: Outcome): string =>
   outcome._tag === "Cut" ? outcome.cut._tag.toLowerCase() : outcome._tag.toLowerCase()
@@ -37,6 +42,7 @@ export class Roster {
   paused = false
   readonly #sessions = new Map<number, Session>()
   readonly #waiters = new Set<() => void>()
+  readonly #budget = new Alarm(() => this.#checkBudget())
   readonly #fork: Fork
 
   constructor(given: Given, clock: Clock.Clock, fork: Fork) {
@@ -51,6 +57,8 @@ export class Roster {
       gate: new Gate(given.options.turnLimit),
       suspects: new Gate(1),
       watchers: new Watchers(),
+      spending: new Spending(given.journal, given.registered, () => clock.currentTimeMillisUnsafe()),
+      broke: (hold) => this.#broke(hold),
       paused: () => this.paused,
       stop: { roll: undefined, by: Infinity, reason: "stop" },
       reference,
@@ -208,6 +216,21 @@ export class Roster {
     this.changed()
   }
 
+  #broke(hold: Hold) {
+    const { alarms } = this.env
+    if (this.#budget.index !== -1) return
+    const left = Math.max(0, hold.until - this.env.wallNow())
+    alarms.arm(this.#budget, alarms.now() + Math.min(left, lookAgain))
+  }
+
+  /** Whoever is still held says so again, and everybody else goes on. */
+  #checkBudget() {
+    if (this.env.spending.hold() === undefined) {
+      for (const session of this.#sessions.values()) if (session.hold !== undefined) session.toldHeld = false
+    }
+    this.wakeAll()
+  }
+
   /** Its fiber has ended for good. */
   #rested(session: Session) {
     if (session.held !== undefined) this.#tellHeld(session)
@@ -215,10 +238,24 @@ export class Roster {
     this.changed()
   }
 
+  /** Once in a period, over reloads and boots, and again when it ran meanwhile. */
+  #tellBudget({ address, conversation, lastActive }: SessionRow, { period, since, until, untilText }: Hold) {
+    const resumesIn = Math.max(0, until - this.env.wallNow())
+    this.background(
+      this.env.outbox.notify(
+        { conversation, address },
+        "budget",
+        { period, resumesIn, resumesAt: untilText },
+        Math.max(since, lastActive)
+      )
+    )
+  }
+
   #tellHeld(session: Session) {
-    const { row } = session
+    const { hold, row } = session
     if (session.toldHeld || row === undefined) return
     session.toldHeld = true
+    if (hold !== undefined) return this.#tellBudget(row, hold)
     this.background(
       Effect.andThen(
         Effect.logWarning("A session is held").pipe(

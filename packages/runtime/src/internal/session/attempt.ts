@@ -18,7 +18,7 @@ export type Cut =
 
 /** How an attempt ended. */
 export type Outcome =
-  | { readonly _tag: "Answered"; readonly text: string; readonly usage: Readonly<Record<string, number>> }
+  | { readonly _tag: "Answered"; readonly text: string }
   | {
       readonly _tag: "Failed"
       readonly reason: AgentError["reason"] | "Stalled" | "Timeout" | "Defect"
@@ -28,9 +28,6 @@ export type Outcome =
 
 /** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
 export const maxAnswer = 1_048_576
-
-/** The most names for which usage is added up. */
-const maxUsages = 64
 
 /**
  * When the attempt last showed that it lives, and when something of it that a person could see; monotonic milliseconds.
@@ -77,7 +74,6 @@ class Answer {
 
 const answer = (options: Options): Effect.Effect<Outcome> => {
   const gathered = new Answer()
-  const usage = new Map<string, number>()
   const take = (event: AgentEvent): Effect.Effect<void, JournalError> => {
     options.pulse.at = options.now()
     switch (event._tag) {
@@ -85,12 +81,7 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
         gathered.add(event.delta)
         break
       case "Usage":
-        for (const [name, count] of Object.entries(event.usage)) {
-          if (Number.isFinite(count) && (usage.has(name) || usage.size < maxUsages)) {
-            usage.set(name, (usage.get(name) ?? 0) + count)
-          }
-        }
-        return Effect.void
+        return options.onEvent(event)
       case "Alive":
       case "Steered":
         return Effect.void
@@ -104,8 +95,7 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
     take
   ).pipe(
     Effect.matchCauseEffect({
-      onSuccess: () =>
-        Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text, usage: Object.fromEntries(usage) }),
+      onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text }),
       onFailure: (cause) => {
         const error = Cause.findErrorOption(cause)
         if (error._tag === "Some") {

@@ -1,7 +1,7 @@
 /**
  * What a running turn's events do: show progress to those who watch, store that a
  * tool with side effects runs (so that a crash presents its outcome as unknown),
- * and ask a person without keeping a place that others could use.
+ * ask a person without keeping a place that others could use, and add up what it used.
  */
 import * as Effect from "effect/Effect"
 import type { AgentEvent } from "../../Agent.ts"
@@ -131,7 +131,11 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
       return permission(session, running, event)
     case "Line":
       return showLine(session, running, event.text)
-    case "Usage":
+    case "Usage": {
+      const { model = running.claimed.session.model ?? "", usage } = event
+      running.tally.add(usage, model, session.env.spending.prices)
+      return Effect.void
+    }
     case "Alive":
     // Nothing is handed to a running turn yet, so no message can be taken over: whoever says so has shown that it lives.
     case "Steered":

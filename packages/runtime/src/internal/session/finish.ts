@@ -12,14 +12,20 @@ import type { Cut, Outcome } from "./attempt.ts"
 /** The first words of a turn's messages, by which people recognise it. */
 export const firstWords = ({ rows }: Claimed): string => rows[0]?.text ?? ""
 
-const settle = (session: Session, { session: row, turn }: Claimed, settlement: Settlement) =>
-  session.env.journal.settle({
+const spentIn = ({ env }: Session, { tally }: Running) => tally.spent(() => env.spending.today.day)
+
+const settle = (session: Session, running: Running, settlement: Settlement) => {
+  const { session: row, turn } = running.claimed
+  const spent = spentIn(session, running)
+  return session.env.journal.settle({
     turn: turn.id,
     attempt: turn.attempt,
     settlement,
     route: session.env.outbox.route(row.address),
-    placeholder: session.env.outbox.noReply
+    placeholder: session.env.outbox.noReply,
+    ...(spent === undefined ? {} : { spent })
   })
+}
 
 const failed = Effect.fnUntraced(function* (
   session: Session,
@@ -55,14 +61,14 @@ const failed = Effect.fnUntraced(function* (
               count: errors,
               ref: env.reference(claimed.turn.id)
             })
-    yield* settle(session, claimed, {
+    yield* settle(session, running, {
       _tag: "Suspended",
       why: outcome.reason === "HistoryGone" ? "ask" : "failed",
       replies: [said]
     })
     return
   }
-  const still = yield* settle(session, claimed, { _tag: "Retry", error: outcome.error.slice(0, 1024), wait })
+  const still = yield* settle(session, running, { _tag: "Retry", error: outcome.error.slice(0, 1024), wait })
   if (still)
     session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, awaited: false, notBefore: env.now() + wait }
 })
@@ -74,7 +80,7 @@ const cut = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, JournalError> {
   const { claimed } = running
   if (by._tag === "Interrupted") {
-    const still = yield* settle(session, claimed, {
+    const still = yield* settle(session, running, {
       _tag: "Interrupted",
       reason: by.reason,
       asked: session.env.stop.roll?.isAsking(claimed.turn.id) === true
@@ -84,9 +90,13 @@ const cut = Effect.fnUntraced(function* (
     return
   }
   // A command has ended the turn already, in its own transaction; a newer message ends it here.
-  if (by.by !== "interrupt") return
+  if (by.by !== "interrupt") {
+    const spent = spentIn(session, running)
+    if (spent !== undefined) yield* session.env.journal.spend(claimed.turn.id, spent)
+    return
+  }
   // A command that was faster has ended it for good: nobody goes on from there.
-  const cancelled = yield* settle(session, claimed, { _tag: "Cancelled", by: "interrupt", replies: [] })
+  const cancelled = yield* settle(session, running, { _tag: "Cancelled", by: "interrupt", replies: [] })
   if (cancelled) session.context = claimed.turn.id
 })
 
@@ -96,10 +106,9 @@ export const finish = (session: Session, running: Running, outcome: Outcome): Ef
   switch (outcome._tag) {
     case "Answered":
       return Effect.asVoid(
-        settle(session, claimed, {
+        settle(session, running, {
           _tag: "Done",
-          replies: outcome.text.trim() === "" ? [] : [session.env.outbox.answer(claimed.session.address, outcome.text)],
-          ...(Object.keys(outcome.usage).length === 0 ? {} : { usage: outcome.usage })
+          replies: outcome.text.trim() === "" ? [] : [session.env.outbox.answer(claimed.session.address, outcome.text)]
         })
       )
     case "Failed":

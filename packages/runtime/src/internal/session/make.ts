@@ -32,6 +32,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     idleTimeout: options.idleTimeout,
     queueMode: options.queue.mode,
     failed: Deferred.await(roster.failed),
+    spending: Effect.sync(() => roster.env.spending.state()),
     live: Effect.sync(() => roster.all().map((session) => roster.describe(session))),
     watch: (conversationKey: string) => roster.env.watchers.watch(conversationKey),
     quiet: (conversationKey: string) => roster.until(() => roster.isQuiet(conversationKey))

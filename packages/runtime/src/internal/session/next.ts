@@ -5,6 +5,7 @@
  */
 import type { Session } from "../../Session.ts"
 import { resolveAgent } from "../registry.ts"
+import { holdText } from "./Spending.ts"
 
 /** `Wait` without `millis` waits to be rung; `ends` says that the fiber ends when the time is over. */
 export type Next =
@@ -16,15 +17,20 @@ const ready: Next = { _tag: "Ready" }
 const end: Next = { _tag: "End" }
 const untilRung: Next = { _tag: "Wait", millis: undefined, ends: false }
 
-/** Why nothing of the session can run: its agent or its channel is not configured. */
+/** Why nothing of the session can run: its agent or its channel is not configured, or there is no money left. */
 const heldBy = (session: Session): string | undefined => {
   const { row, env } = session
+  session.hold = undefined
   if (row === undefined) return undefined
   const { agent, name } = resolveAgent(env.registered.entries, row)
   if (agent === undefined) return `agent "${name}", which is not configured`
-  return env.registered.entries.channels.has(row.address.channel)
-    ? undefined
-    : `channel "${row.address.channel}", which is not configured`
+  if (!env.registered.entries.channels.has(row.address.channel)) {
+    return `channel "${row.address.channel}", which is not configured`
+  }
+  session.hold = env.spending.hold()
+  if (session.hold === undefined) return undefined
+  env.broke(session.hold)
+  return holdText(session.hold)
 }
 
 /** It has a cut-off turn that would go on if automatic resume were not paused. */

@@ -18,7 +18,7 @@ export interface LiveSession {
     | undefined
   /** What it waits for, in words. */
   readonly waitsFor: string
-  /** What is not configured: nothing of it runs until a reload, or until `/new`. */
+  /** What is not configured, or which budget is used up: nothing of it runs until a reload, until `/new`, or until the period turns. */
   readonly held?: string
   /** Until the next try of a turn that failed. */
   readonly retryIn?: number

@@ -1,0 +1,58 @@
+/**
+ * Adds up what the attempts of a turn use, by model, with what it costs: the
+ * provider's own word where it says one, the configured price otherwise. What was
+ * used is stored whichever way the attempt ends, because it was paid for.
+ */
+import type { ModelUsage, Spent } from "../../Journal.ts"
+import { costOf, counted, dollars, nano, priceOf, type SpendingOptions } from "../spending.ts"
+
+/** The most names, and the most models, for which usage is added up; further models share one line. */
+const bounds = { names: 64, models: 16, model: 128 }
+
+const isCount = (value: number | undefined): value is number => value !== undefined && Number.isFinite(value)
+
+/** What one attempt has used so far. */
+export class Tally {
+  readonly #models = new Map<string, { -readonly [Key in keyof ModelUsage]: ModelUsage[Key] }>()
+  readonly #totals = new Map<string, number>()
+
+  #of(name: string) {
+    const model = this.#models.has(name) || this.#models.size < bounds.models ? name : "others"
+    const known = this.#models.get(model)
+    if (known !== undefined) return known
+    const fresh = { model, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, cost: 0 }
+    this.#models.set(model, fresh)
+    return fresh
+  }
+
+  #total(name: string, count: number) {
+    if (!this.#totals.has(name) && this.#totals.size >= bounds.names) return
+    this.#totals.set(name, (this.#totals.get(name) ?? 0) + count)
+  }
+
+  /** Adds what an event says. */
+  add(usage: Readonly<Record<string, number>>, model: string, prices: SpendingOptions["prices"]) {
+    const line = this.#of(model.slice(0, bounds.model).toWellFormed())
+    const tokens = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 }
+    for (const name of counted) {
+      const count = usage[name]
+      if (isCount(count) && count > 0) tokens[name] = Math.round(count)
+      line[name] += tokens[name]
+    }
+    for (const [name, count] of Object.entries(usage)) {
+      if (isCount(count) && name !== "cost") this.#total(name, count)
+    }
+    const price = priceOf(prices, model)
+    const said = usage["cost"]
+    const cost = isCount(said) && said >= 0 ? nano(said) : price === undefined ? 0 : costOf(price, tokens)
+    line.cost += cost
+    if (cost > 0) this.#total("cost", dollars(cost))
+  }
+
+  /** What is stored of it with the day on which it counts; `undefined` when nothing was used. */
+  spent(day: () => string): Spent | undefined {
+    return this.#models.size === 0
+      ? undefined
+      : { day: day(), models: [...this.#models.values()], totals: Object.fromEntries(this.#totals) }
+  }
+}
