@@ -133,7 +133,7 @@ const make = Effect.gen(function* () {
     if (option !== undefined) return { _tag: "Allow", number: undefined, option }
     const command = parseCommand(row.text)
     if (command._tag !== "Allow" || command.number === undefined) return command
-    const question = sessions.questionUnsafe(row.session, command.number)
+    const question = sessions.questionUnsafe(row.conversation, command.number)
     if (question === undefined) return command
     const named = optionOf(question, command.option)
     return named === undefined

@@ -37,8 +37,8 @@ export class Sessions extends Context.Service<
     readonly mindfulUnsafe: () => boolean
     /** The option of an open question that a text names, by its words or (with one question open) its place; else `undefined`. */
     readonly answerUnsafe: (session: number, text: string) => string | undefined
-    /** The session's open question with this number. */
-    readonly questionUnsafe: (session: number, number: number) => PermissionRow | undefined
+    /** The open question with this number, of whichever of the conversation's sessions: its number stands beside it. */
+    readonly questionUnsafe: (conversation: number, number: number) => PermissionRow | undefined
     /** Settings that hold where a session has none of its own; milliseconds. */
     readonly idleTimeout: number
     readonly queueMode: string

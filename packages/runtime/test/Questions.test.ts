@@ -107,6 +107,37 @@ describe("questions", () => {
       })
   )
 
+  it.effect(
+    "a question is answered by its number also from another session of the conversation, and numbers differ",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const current = yield* boot(place, { agent })
+        yield* current.say("kim", "go")
+        const first = yield* asking(current, agent, 1, "A?")
+        yield* asked(current, "/new side")
+        yield* current.say("kim", "go on")
+        const second = yield* asking(current, agent, 2, "B?")
+        yield* meanwhile(place.far.chat?.requested(3) ?? Effect.void, { step: 0 })
+        assert.deepStrictEqual(
+          seen(place).flatMap((text) => /\(\/allow \d/.exec(text)?.[0] ?? []),
+          ["(/allow 1", "(/allow 2"]
+        )
+        assert.match(yield* asked(current, "/allow 1 Perhaps"), /is not possible here/)
+        assert.strictEqual(yield* asked(current, "/allow 1 No, never"), "All right: No, never.")
+        // In words it is the question of the session that they are in.
+        assert.strictEqual(yield* asked(current, "Yes"), "All right: Yes.")
+        yield* heard(first.told, 1)
+        yield* heard(second.told, 1)
+        assert.deepStrictEqual([first.told, second.told], [["No, never"], ["Yes"]])
+        yield* first.run.finish("one")
+        yield* second.run.finish("two")
+        yield* rest(current, "chat/kim")
+        assert.isTrue((yield* current.gateway.audit).balanced)
+      })
+  )
+
   it.effect("Q23: a turn that is stopped while it waits for its place after an answer takes no place along", () =>
     Effect.gen(function* () {
       const place = yield* world()

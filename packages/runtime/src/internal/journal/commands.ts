@@ -8,7 +8,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { cancelSession, retryTurn } from "./cancel.ts"
 import { type Entry, type CommandEntry, succeed } from "./entries.ts"
 import { loadInbound, loadSessions } from "./load.ts"
-import { permissionColumns } from "./permissions.ts"
+import { permissionColumns, siblings } from "./permissions.ts"
 import type { CommandOutcome, PermissionRow } from "./records.ts"
 import { draftReplies, loadNumbers } from "./replies.ts"
 import type { Round } from "./round.ts"
@@ -115,8 +115,10 @@ const decide = Effect.fnUntraced(function* (
   number: number | undefined,
   option: string
 ): Effect.fn.Return<PermissionRow | undefined, SqlError> {
+  // By words a person answers the session that they are in, by number whoever asked.
   const open = yield* round.query<PermissionRecord>(
-    `select ${permissionColumns} from sluice_permissions where decision is null and session = ? order by number`,
+    `select ${permissionColumns} from sluice_permissions
+     where decision is null and session ${number === undefined ? "= ?" : `in (${siblings})`} order by number`,
     [session]
   )
   const asked = open

@@ -18,6 +18,10 @@ const insertUntold = insert("sluice_untold", ["session", "seq"], { tail: "on con
 /** Columns of a question. */
 export const permissionColumns = "id, number, turn, session, question, options, decision"
 
+/** The sessions of a session's conversation. */
+export const siblings = `select id from sluice_sessions where conversation =
+  (select conversation from sluice_sessions where id = ?)`
+
 /** Writes a round's questions. */
 export const writeAsks = Effect.fnUntraced(function* (
   round: Round,
@@ -29,8 +33,9 @@ export const writeAsks = Effect.fnUntraced(function* (
       succeed(entry, undefined)
       continue
     }
+    // Sessions of one conversation ask in one chat: an answer by number means one of them.
     const [highest] = yield* round.query<{ readonly number: number | null }>(
-      `select max(number) as number from sluice_permissions where decision is null and session = ?`,
+      `select max(number) as number from sluice_permissions where decision is null and session in (${siblings})`,
       [turn.session]
     )
     const row: PermissionRecord = {

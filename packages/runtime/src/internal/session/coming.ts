@@ -3,7 +3,7 @@
  * when their burst closes. Behind a running turn they wait, cut it off, or fall at
  * the cap. Synchronous, because the journal's hand-over waits for nobody.
  */
-import type { RowKey } from "../../Journal.ts"
+import type { PermissionRow, RowKey } from "../../Journal.ts"
 import type { Session } from "../../Session.ts"
 import { drop } from "./drop.ts"
 import { optionOf } from "./events.ts"
@@ -55,8 +55,13 @@ export const coming = (roster: Roster) => ({
     }
     return undefined
   },
-  questionUnsafe: (id: number, number: number) => {
-    for (const { row } of roster.get(id)?.questions.values() ?? []) if (row.number === number) return row
-    return undefined
+  questionUnsafe: (conversation: number, number: number) => {
+    let found: PermissionRow | undefined
+    roster.live.someBusy((session) => {
+      if (session.row?.conversation !== conversation) return false
+      for (const { row } of session.questions.values()) if (row.number === number) found = row
+      return found !== undefined
+    })
+    return found
   }
 })
