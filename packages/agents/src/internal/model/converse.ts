@@ -53,6 +53,8 @@ interface Tries {
   repeats: number
   /** How often the prompt was made smaller because it was refused as too long. */
   shrinks: number
+  /** Whether images go along. */
+  images: boolean
 }
 
 type Events<E> = Stream.Stream<Agent.AgentEvent, E>
@@ -228,8 +230,9 @@ const again = (
       learned.limit = isWorse(failure, learned.limit)
       return say(`with at most ${learned.limit} tokens`)
     case "Images":
-      if (!learned.images) return undefined
-      learned.images = false
+      if (!tries.images) return undefined
+      tries.images = false
+      if (failure.never === true) learned.images = false
       return say("without images")
     case "Parameter":
       return failure.parameter !== undefined && without(learned.manners, failure.parameter)
@@ -267,7 +270,7 @@ const asked = (
   Stream.unwrap(
     Effect.gen(function* () {
       const { learned } = conversation
-      const images = learned.images ? yield* Prompt.imagesOf(past, turn) : new Map<string, string>()
+      const images = tries.images ? yield* Prompt.imagesOf(past, turn) : new Map<string, string>()
       const before = Memory.before(learned.kept) ?? (some ? Memory.before({ upTo: "" }) : undefined)
       const messages = Prompt.messagesOf({ past, turn, images, ...(before === undefined ? {} : { before }) })
       const request = conversation.request(messages, Prompt.sendersOf(past, turn).size > 1)
@@ -294,5 +297,6 @@ const asked = (
 export const converse = Effect.fnUntraced(function* (line: Line, session: Agent.AgentSession, person: Person) {
   const kept = yield* Memory.load(session)
   const conversation = new Conversation(line, session, person, kept)
-  return (turn: Turn): Events<Agent.AgentError> => ask(conversation, turn, { repeats: 0, shrinks: 0 })
+  return (turn: Turn): Events<Agent.AgentError> =>
+    ask(conversation, turn, { repeats: 0, shrinks: 0, images: conversation.learned.images })
 })

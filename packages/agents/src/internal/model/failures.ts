@@ -23,6 +23,8 @@ export interface Failure {
   readonly retryAfter?: number
   /** How many tokens fit, when the server said it. */
   readonly limit?: number
+  /** With `Images`: it takes none at all. */
+  readonly never?: boolean
   /** The part of the request that the server does not take. */
   readonly parameter?: "max_tokens" | "stream_options" | "temperature"
 }
@@ -80,8 +82,9 @@ export const said = (body: unknown): Said => {
 
 const tooLong =
   /context.?(length|size|window)|maximum context|prompt is too long|too many (input )?tokens|reduce the length|exceed_context_size|number of tokens to keep from the initial prompt/i
-const images =
-  /(image|vision|multimodal|multi-modal|image_url).{0,60}(not support|unsupported|not enabled|not allowed|cannot|can't|only)|(not support|unsupported|does not|doesn't|no|without).{0,60}(image|vision|multimodal|image_url)|mmproj/i
+const images = /\b(images?|image_url|vision|multi-?modal|mmproj)\b/i
+/** Said of a model that takes no image at all, not of one image that is broken. */
+const noImages = /not support|unsupported|not enabled|does not|doesn't|cannot|mmproj|without/i
 const refusesParameter = /unsupported|not supported|unrecognized|unknown|not permitted|extra inputs|only the default/i
 const quota = /insufficient_quota|billing|credit balance|exceeded your current quota|payment/i
 
@@ -154,6 +157,7 @@ export const fromAnswer = (status: number, body: unknown, retryAfter?: number): 
     status,
     ...(retryAfter === undefined ? {} : { retryAfter }),
     ...(limit === undefined ? {} : { limit }),
+    ...(kind === "Images" ? { never: noImages.test(heard.message) } : {}),
     ...(parameter === undefined ? {} : { parameter })
   })
 }

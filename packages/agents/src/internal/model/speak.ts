@@ -80,7 +80,7 @@ export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, mark
         return show(thoughts.take(piece.text))
       case "Usage":
         heard.tokens = { ...heard.tokens, ...piece.tokens }
-        return []
+        return [alive]
       case "Finish":
         heard.finish = piece.finish
         return [alive]
