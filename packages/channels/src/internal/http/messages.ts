@@ -17,9 +17,9 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { seconds } from "./problems.ts"
 import {
+  decodeMessage,
   decoder,
   duration,
-  Message,
   Post,
   readJson,
   wrongKey,
@@ -41,7 +41,6 @@ export const replyJson = (reply: Reply) => ({
   createdAt: new Date(reply.createdAt).toISOString()
 })
 
-const decodeMessage = decoder(Message)
 const decodePost = decoder(Post)
 
 /** What every request to a conversation needs: its name, and the id that the client gave. */

@@ -10,6 +10,7 @@ import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { isVisible, visible } from "../visible.ts"
+import { arriving } from "./arriving.ts"
 import { Rejection } from "./problems.ts"
 import type { Serving } from "./serving.ts"
 
@@ -84,7 +85,7 @@ export const announced = (request: HttpServerRequest.HttpServerRequest, limit: n
 const strict = new TextDecoder("utf-8", { fatal: true })
 const anObject = 'send one JSON object, for example {"text": "hello"}'
 
-const parse = (bytes: ArrayBuffer): Effect.Effect<unknown, Invalid> => {
+const parse = (bytes: ArrayBuffer | Uint8Array): Effect.Effect<unknown, Invalid> => {
   let text: string
   try {
     text = strict.decode(bytes)
@@ -102,13 +103,15 @@ const parse = (bytes: ArrayBuffer): Effect.Effect<unknown, Invalid> => {
   }
 }
 
+const endedEarly = () => new Invalid({ field: "body", value: "ended early", remedy: "send all of it" })
+
 /** The JSON of a body, bounded while it arrives, also when it is chunked and announces nothing. */
 export const readJson = (
   serving: Serving,
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<unknown, Invalid | TooLarge | Rejection> => {
   const type = request.headers["content-type"]
-  if (type?.split(";", 1)[0]?.trim().toLowerCase() !== "application/json") {
+  if (type !== "application/json" && type?.split(";", 1)[0]?.trim().toLowerCase() !== "application/json") {
     return Effect.fail(unsupported(`content-type ${visible(type ?? "is missing")}: send application/json`))
   }
   const coding = request.headers["content-encoding"]
@@ -118,11 +121,14 @@ export const readJson = (
   const limit = serving.settings.bodyLimit
   const over = announced(request, limit)
   if (over !== undefined) return Effect.fail(over)
+  const read = arriving(serving, request)
+  if (read !== undefined)
+    return Effect.matchEffect(read, { onSuccess: parse, onFailure: () => Effect.fail(endedEarly()) })
   return serving.whileReading(request.arrayBuffer).pipe(
     Effect.mapError((error) =>
       error.reason._tag === "RequestParseError" && error.reason.reason === "BodyTooLarge"
         ? tooLarge(limit + 1, limit)
-        : new Invalid({ field: "body", value: "ended early", remedy: "send all of it" })
+        : endedEarly()
     ),
     Effect.flatMap(parse)
   )
@@ -143,6 +149,16 @@ export const Message = Schema.Struct({
     )
   )
 })
+
+type MessageType = typeof Message.Type
+
+/** Whether a message is what most are, a text and perhaps a sender, told faster than by the schema that all others meet. */
+const isPlainMessage = (input: unknown): input is MessageType => {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return false
+  for (const key in input) if (key !== "text" && key !== "sender") return false
+  const { sender, text } = input as Readonly<Record<string, unknown>>
+  return typeof text === "string" && (typeof sender === "string" || (sender === undefined && !("sender" in input)))
+}
 
 /** A post as it comes over the wire. */
 export const Post = Schema.Struct({ text: Schema.String })
@@ -215,3 +231,9 @@ export const tooMany = (count: number): TooLarge | undefined =>
   count > maxAttachments
     ? new TooLarge({ field: "attachments", size: count, limit: maxAttachments, unit: "files" })
     : undefined
+
+const decodeOther = decoder(Message)
+
+/** Decodes a message. */
+export const decodeMessage = (input: unknown): Effect.Effect<MessageType, Invalid> =>
+  isPlainMessage(input) ? Effect.succeed(input) : decodeOther(input)

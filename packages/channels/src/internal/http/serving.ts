@@ -70,12 +70,10 @@ export class Serving {
   counted<E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) {
     this.active++
     this.quiet.closeUnsafe()
-    return Effect.ensuring(
-      answer,
-      Effect.sync(() => {
-        if (--this.active === 0) this.quiet.openUnsafe()
-      })
-    )
+    return Effect.onExitPrimitive(answer, () => {
+      if (--this.active === 0) this.quiet.openUnsafe()
+      return undefined
+    })
   }
 
   /** A place among the clients that wait, or that there is none. */
