@@ -123,6 +123,12 @@ interface Receipt {
   readonly duplicate: boolean
 }
 
+/**
+ * Answers that are about the message. Any other one is no answer: the port of a gateway that died may be that of
+ * another world's by now, which knows nobody here. A gateway that does not let its own people in never comes to rest.
+ */
+const ofTheMessage: ReadonlySet<number> = new Set([400, 409, 413])
+
 /** Sends over HTTP with one key until there is a clear answer. */
 const insist = Effect.fnUntraced(function* (
   state: State,
@@ -134,7 +140,7 @@ const insist = Effect.fnUntraced(function* (
     if (told._tag === "Success") {
       const { body, status } = told.success
       if (status === 202 || status === 200) return { seq: Number(body["seq"]), duplicate: body["duplicate"] === true }
-      if (status !== 503 && status !== 429) {
+      if (ofTheMessage.has(status)) {
         // A refusal for good of a message that nothing is wrong with: the checker will not find its end.
         line.fail(`${status} ${JSON.stringify(body)}`)
         return undefined

@@ -168,7 +168,7 @@ export const leave = ({ place }: World.World): void => {
 }
 
 /** The gateway that is killed while turns run. */
-const prepared = Effect.fnUntraced(function* (world: World.World, todo: Deeds) {
+export const prepared = Effect.fnUntraced(function* (world: World.World, todo: Deeds) {
   const gateway = yield* world.boot()
   yield* arrived(world, gateway)
   yield* todo.before

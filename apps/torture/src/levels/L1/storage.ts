@@ -2,7 +2,8 @@
  * The n-th call on the store's files fails, once, in a world of a few messages: for
  * n = 1, 2, 3, ... until a world is over before its n-th call. First every kind of call
  * is counted; then each number has its world. The gateway may go on, or end with 74;
- * the one after it finishes what is open, and nothing acknowledged is lost.
+ * the one after it finishes what is open, and nothing acknowledged is lost. The long
+ * form does the same to a gateway that finds what a crash has left.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -13,7 +14,7 @@ import type { Bundle } from "../../world/bundle.ts"
 import * as World from "../../world/World.ts"
 import * as Shim from "../L3/Shim.ts"
 import { alone, deeds } from "./deeds.ts"
-import { finished, leave, type Lived } from "./lives.ts"
+import { finished, leave, type Lived, prepared } from "./lives.ts"
 
 /** What a call fails with. */
 interface Failure {
@@ -34,8 +35,15 @@ const failures: ReadonlyArray<Failure> = [
 /** Those of the short form: what a commit stands on. */
 const short: ReadonlyArray<Failure> = [{ call: "sync", error: "EIO" }]
 
-/** What people do in these worlds. */
-const parts = ["long", alone("keyed")]
+/** What the gateway under the fault finds. */
+const stores = {
+  new: { name: "", parts: ["long", alone("keyed")] },
+  left: { name: " after a crash", parts: ["cut", "taken"] }
+} as const
+type Store = keyof typeof stores
+
+/** So many numbers in a row have to be beyond all calls: no two worlds are quite the same. */
+const beyond = 4
 
 interface Given {
   readonly bundle: Bundle
@@ -76,6 +84,7 @@ const world = Effect.fnUntraced(function* (
   given: Given,
   library: string,
   { call, error }: Failure,
+  store: Store,
   n: number
 ): Effect.fn.Return<Struck, never, Scope.Scope> {
   const world = yield* World.make({ bundle: given.bundle, seed: given.seed })
@@ -84,8 +93,12 @@ const world = Effect.fnUntraced(function* (
   const shim = Shim.make(library, join(world.folder, "shim"), database)
   yield* Effect.addFinalizer(() => Effect.sync(() => shim.close()))
   const todo = deeds(world)
+  if (store === "left") {
+    yield* prepared(world, todo)
+    yield* todo.between
+  }
   shim.set(call, { mode: "fail", error, skip: n - 1, times: 1 })
-  const doing = yield* Effect.forkScoped(todo.parts(parts))
+  const doing = yield* Effect.forkScoped(todo.parts(stores[store].parts))
   const ended = yield* struck(world, shim, Fiber.join(doing))
   const [seen, injected] = [shim.seen(call), shim.injected(call)]
   if (shim.loadedBy() === 0) return yield* Effect.die(new Error("the gateway has not loaded the shim"))
@@ -103,17 +116,26 @@ export const storage = Effect.fnUntraced(function* (
   const compiled = Shim.compile()
   if ("missing" in compiled) return [`no call on the store's files was made to fail: ${compiled.missing}`]
   const notes: Array<string> = []
-  for (const failure of given.long ? failures : short) {
-    const named = `${failure.call} ${failure.error}`
-    const one = (n: number) => ({ name: `${named}, call ${n}`, run: world(given, compiled.library, failure, n) })
+  const kinds = given.long
+    ? (["new", "left"] as const).flatMap((store) => failures.map((failure) => ({ store, failure })))
+    : short.map((failure) => ({ store: "new" as const, failure }))
+  for (const { failure, store } of kinds) {
+    const named = `${failure.call} ${failure.error}${stores[store].name}`
+    const one = (n: number) => ({ name: `${named}, call ${n}`, run: world(given, compiled.library, failure, store, n) })
     // A number beyond all calls: how many there are.
-    const [counted] = yield* all(`calls of ${failure.call}`, [one(1_000_000)])
-    if (counted === undefined) return notes
-    const last = counted.seen + 4
-    const found = yield* all(
-      named,
-      Array.from({ length: last }, (_, n) => one(n + 1))
-    )
+    const [counted] = yield* all(`calls of ${failure.call}${stores[store].name}`, [one(1_000_000)])
+    // Not among those that are looked at again, or a broken promise was what was looked for.
+    if (counted === undefined) continue
+    const found: Array<Struck> = []
+    while (found.length < counted.seen || found.slice(-beyond).some(({ hit }) => hit)) {
+      const next = Array.from({ length: Math.max(counted.seen - found.length, 0) + beyond }, (_, n) => found.length + n)
+      const more = yield* all(
+        named,
+        next.map((n) => one(n + 1))
+      )
+      found.push(...more)
+      if (more.length < next.length) break
+    }
     const hits = found.filter(({ hit }) => hit).length
     notes.push(`${named}: ${hits} calls failed, one in each of ${found.length} worlds`)
   }
