@@ -159,6 +159,23 @@ const sessions = Command.make("sessions", { ...everywhere, json }, (given) =>
   })
 ).pipe(Command.withDescription("Every session, by last activity"))
 
+const usage = Command.make(
+  "usage",
+  {
+    ...everywhere,
+    json,
+    conversation: Argument.String("conversation").pipe(
+      Argument.withDescription("Only this one, such as http/kim"),
+      Argument.optional
+    )
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const { usage } = yield* Effect.promise(() => import("./tools/Usage.ts"))
+      yield* usage(yield* placeOf(given), Option.getOrUndefined(given.conversation), given.json)
+    })
+).pipe(Command.withDescription("What turns used and cost, today and this month"))
+
 const audit = Command.make("audit", { ...everywhere, json }, (given) =>
   Effect.gen(function* () {
     yield* (yield* tools).audit(yield* placeOf(given), given.json)
@@ -247,6 +264,7 @@ export const sluice = Command.make("sluice").pipe(
     chat,
     status,
     sessions,
+    usage,
     audit,
     report,
     check,

@@ -6,6 +6,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Budgets, Prices } from "./ConfigurationSpending.ts"
 import * as Setting from "./Setting.ts"
 
 /** Names of agents, personas and the like: they appear in logs, commands and chats, never in paths. */
@@ -347,6 +348,8 @@ export const Configuration = Schema.Struct({
   turns: Turns,
   agents: Schema.Record(Name, Agent),
   personas: Schema.Record(Name, Persona),
+  prices: Prices,
+  budgets: Budgets,
   channels: Channels,
   retention: Retention,
   log: Log
@@ -363,6 +366,8 @@ export const builtIn: Setting.Tree = {
   ...Setting.defaultsOf(settings),
   agents: {},
   personas: {},
+  prices: {},
+  budgets: {},
   channels: {}
 }
 

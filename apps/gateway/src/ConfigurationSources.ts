@@ -53,6 +53,7 @@ export const ownVariables = ["SLUICE_CONFIG", "SLUICE_TOKEN", "SLUICE_STOP_BUDGE
 const givenVariables = [markerVariable]
 
 const integerPattern = /^\s*-?\d+\s*$/
+const numberPattern = /^\s*-?\d+(?:\.\d+)?\s*$/
 
 /** A text from a variable or a flag, as its setting's kind reads it; what can't be read stays a text for the Schema to refuse. */
 const fromText = (kind: Setting.Kind, text: string): unknown => {
@@ -60,6 +61,8 @@ const fromText = (kind: Setting.Kind, text: string): unknown => {
   switch (kind) {
     case "integer":
       return integerPattern.test(text) ? Number(text) : text
+    case "number":
+      return numberPattern.test(text) ? Number(text) : text
     case "boolean":
       return /^(true|1|yes|on)$/i.test(text.trim()) ? true : /^(false|0|no|off)$/i.test(text.trim()) ? false : text
     case "list":
@@ -218,6 +221,7 @@ export const load = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Re
 export interface Place {
   readonly stateDirectory: string
   readonly tokenFile: string | undefined
+  readonly timeZone?: string | undefined
   readonly environment: Sources["environment"]
 }
 
@@ -248,6 +252,7 @@ export const place = Effect.fnUntraced(function* (sources: Sources): Effect.fn.R
   return {
     stateDirectory,
     tokenFile: text(["http", "tokenFile"]),
+    timeZone: text(["timeZone"]),
     environment: sources.environment
   }
 })

@@ -15,6 +15,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import type { Problem } from "./Problem.ts"
 import * as Metrics from "./Metrics.ts"
+import { overview } from "./Usage.ts"
 
 /** The running gateway as the routes need it. */
 export interface Running {
@@ -121,6 +122,14 @@ export const status = Effect.fnUntraced(function* ({ gateway, parts, uptime, ver
   }
 })
 
+/** What turns used; `?conversation=` narrows it to one, by its key. */
+const usage = ({ gateway }: Running) =>
+  Effect.gen(function* () {
+    const { url } = yield* HttpServerRequest.HttpServerRequest
+    const conversation = new URLSearchParams(url.split("?", 2)[1]).get("conversation") ?? undefined
+    return json(yield* overview(gateway.usage, yield* gateway.spending, conversation))
+  })
+
 const AdminBody = Schema.fromJsonString(
   Schema.Struct({
     asking: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024))),
@@ -196,6 +205,7 @@ export const routes = (slot: Slot) => {
     get("/metrics", metrics),
     get("/v1/status", (running) => Effect.map(status(running), (found) => json(found))),
     get("/v1/sessions", ({ gateway }) => Effect.map(gateway.sessions, (sessions) => json({ sessions }))),
+    get("/v1/usage", usage),
     get("/v1/audit", ({ gateway }) => Effect.map(gateway.audit, (ledger) => json(ledger))),
     get("/v1/report", ({ journal }) =>
       Effect.map(journal.reads.report, (report) =>

@@ -87,6 +87,13 @@ export const drainOptions = ({ budget, current }: Setup): DrainOptions => {
   }
 }
 
+/** How spending is reckoned; a reload exchanges it. */
+export const spending = ({ budgets, prices, timeZone }: Configuration) => ({
+  prices,
+  budgets,
+  ...(timeZone === undefined ? {} : { timeZone })
+})
+
 /** The whole gateway. */
 export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: DrainOptions) => {
   const { loaded, made } = setup.current
@@ -99,6 +106,7 @@ export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: Dra
   return Gateway.layer({
     agents: made.agents,
     personas: made.personas,
+    ...spending(configuration),
     channels: { http: channel },
     drain,
     debounce: {

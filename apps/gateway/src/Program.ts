@@ -110,7 +110,10 @@ const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel:
     Effect.gen(function* () {
       const { decided, lines } = yield* Setup.again(setup)
       const { agents, personas } = decided.made
-      const changes = [...lines, ...(yield* gateway.reload({ agents, personas, channels }))]
+      const changes = [
+        ...lines,
+        ...(yield* gateway.reload({ agents, personas, channels, ...Pipeline.spending(decided.loaded.configuration) }))
+      ]
       setup.current = decided
       yield* changes.length === 0
         ? Effect.logInfo("Configuration read again: nothing has changed")

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /** How a text from a variable or a flag is read, and how the reference names the type. */
-export type Kind = "text" | "path" | "integer" | "size" | "boolean" | "duration" | "list" | "durations"
+export type Kind = "text" | "path" | "integer" | "number" | "size" | "boolean" | "duration" | "list" | "durations"
 
 /** What is known of a setting beside its Schema. */
 export interface Facts {
@@ -116,6 +116,13 @@ export const integer = (least: number, most: number, options: Options<number>) =
   setting(
     Schema.Int.check(Schema.isBetween({ minimum: least, maximum: most })),
     facts("integer", `a whole number from ${least} to ${most}`, options)
+  )
+
+/** A number within bounds, also with a fraction. */
+export const number = (least: number, most: number, options: Options<number>) =>
+  setting(
+    Schema.Finite.check(Schema.isBetween({ minimum: least, maximum: most })),
+    facts("number", `a number from ${least} to ${most}`, options)
   )
 
 /** A number of bytes; a text such as `1 MiB` is read as one. */

@@ -19,9 +19,11 @@ import * as Words from "./Words.ts"
 /** Where an answer comes from: the gateway, or the store because the gateway is not there or silent. */
 type From = { readonly from: "gateway" } | { readonly from: "store"; readonly why: Silent }
 
-type Failure = Silent | Refused | ConfigurationError | JournalError | Ending
+/** How a question fails. */
+export type Failure = Silent | Refused | ConfigurationError | JournalError | Ending
 
-const either = <A>(
+/** Asks the gateway, or the store in its place. */
+export const either = <A>(
   place: Place,
   path: `/${string}`,
   question: (reads: JournalReads, why: Silent) => Effect.Effect<A, JournalError>
@@ -36,7 +38,8 @@ const either = <A>(
     )
   )
 
-const note = (source: From): ReadonlyArray<string> =>
+/** Says where an answer comes from, when it is not the gateway. */
+export const note = (source: From): ReadonlyArray<string> =>
   source.from === "gateway" ? [] : [`(from the store: ${source.why.message})`]
 
 // ---------------------------------------------------------------- status
@@ -108,6 +111,7 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
         : `not ready: ${answer.readiness.problems.map(escape).join("; ")}`
   return [
     `gateway    ${running}`,
+    ...(answer.readiness?.notes ?? []).map((note) => `note       ${escape(note)}`),
     ...(answer.url === undefined ? [] : [`address    ${escape(answer.url)} (pid ${answer.pid ?? "?"})`]),
     `store      boot ${answer.epoch}, sluice ${escape(answer.version)}, last stop: ${escape(answer.lastStop)}`,
     ...(answer.agents === undefined ? [] : [`agents     ${answer.agents.map(escape).join(", ")}`]),
