@@ -75,6 +75,16 @@ const alive: Agent.AgentEvent = { _tag: "Alive" }
 /** How often an agent that is being started is said to be alive. Its start has a bound of its own. */
 const beat = 1000
 
+/** Waits for something, with signs of life. */
+const beating = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.map(Effect.forkScoped(effect), (fiber) =>
+    Stream.unfold(undefined, () =>
+      Effect.map(Effect.timeoutOption(Fiber.join(fiber), beat), (one) =>
+        Option.isSome(one) ? undefined : ([alive, undefined] as const)
+      )
+    )
+  )
+
 /** Starts the process and opens the conversation. */
 const connect = Effect.fnUntraced(function* (
   session: Agent.AgentSession,
@@ -168,14 +178,6 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     return running.events
   })
 
-  const starting = Effect.map(Effect.forkScoped(ready), (fiber) =>
-    Stream.unfold(undefined, () =>
-      Effect.map(Effect.timeoutOption(Fiber.join(fiber), beat), (one) =>
-        Option.isSome(one) ? undefined : ([alive, undefined] as const)
-      )
-    )
-  )
-
   const steer = (messages: ReadonlyArray<TurnMessage>) =>
     Effect.suspend(() => {
       if (running === undefined || live === undefined) return Effect.void
@@ -185,7 +187,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
 
   const { can } = (yield* ready).connection
   return {
-    answer: (turn: Turn) => Stream.concat(Stream.unwrap(starting), Stream.unwrap(answering(turn))),
+    answer: (turn: Turn) => Stream.concat(Stream.unwrap(beating(ready)), Stream.unwrap(answering(turn))),
     ...(can.steering ? { steer } : {})
   }
 })

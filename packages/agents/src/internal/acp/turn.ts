@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Connection } from "./connection.ts"
+import type { Connection, Listener } from "./connection.ts"
 import { AcpError, failed, rejected } from "./failure.ts"
 import { type Asked, byPolicy, cancelled, type Policy, selected, wordsOf } from "./permission.ts"
 import type { Conversation } from "./session.ts"
@@ -127,12 +127,66 @@ const cancel = Effect.fnUntraced(function* (options: Options, prompt: Deferred.D
   yield* options.end
 })
 
+/** Things that are done for a turn and must be told before its end. */
+const doings = (push: (event: Agent.AgentEvent) => void) => {
+  const settled = Latch.makeUnsafe(true)
+  let open = 0
+  const during: Running["during"] = (effect) =>
+    Effect.suspend(() => {
+      open++
+      settled.closeUnsafe()
+      return Effect.map(effect, (events) => events.forEach(push))
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          if (--open === 0) settled.openUnsafe()
+        })
+      )
+    )
+  return { during, areOpen: () => open > 0, settled: settled.await }
+}
+
+/** The last events of a turn that has ended, or why it has no answer. */
+const finish = Effect.fnUntraced(function* (
+  ended: Ended,
+  { connection, conversation }: Options,
+  translate: ReturnType<typeof translator>
+) {
+  if (Exit.isFailure(ended)) {
+    const error = Cause.findErrorOption(ended.cause)
+    return yield* failed(Option.isSome(error) ? error.value : Cause.squash(ended.cause))
+  }
+  const usage = usageOf(ended.value)
+  const told = conclusion(ended.value, translate.spoke(), connection.program)
+  if (told instanceof Agent.AgentError) return yield* told
+  yield* conversation.answered
+  return [
+    ...translate.end(),
+    ...told,
+    ...(usage === undefined ? [] : [{ _tag: "Usage", usage, ...modelOf(connection.facts) } as const])
+  ]
+})
+
+/** Sends the prompt, in the process's scope: it must outlive the reader to be cancelled in order. */
+const send = (
+  blocks: ReadonlyArray<ContentBlock>,
+  { connection, conversation, scope }: Options,
+  ended: (exit: Ended) => void
+) =>
+  connection.request<PromptResponse>("session/prompt", { sessionId: conversation.id, prompt: blocks }).pipe(
+    Effect.onExit((exit) => Effect.sync(() => ended(exit))),
+    Effect.exit,
+    Effect.forkIn(scope, { startImmediately: true })
+  )
+
+const ignoring: Listener = { update: () => {}, alive: () => {}, permission: () => Promise.resolve(cancelled) }
+
 /** Starts the turn. Its scope is the reader's. */
 export const run = Effect.fnUntraced(function* (
   blocks: ReadonlyArray<ContentBlock>,
   options: Options
 ): Effect.fn.Return<Running, never, Scope.Scope> {
-  const { connection, conversation } = options
+  const { connection } = options
   const items = yield* Queue.unbounded<Item>()
   const prompt = yield* Deferred.make<Ended>()
   const translate = translator(connection.facts)
@@ -141,36 +195,24 @@ export const run = Effect.fnUntraced(function* (
     if (Queue.sizeUnsafe(items) > behind) connection.pause()
   }
   const { ask, drop } = questions(options.permissions, push)
-  const listener = {
-    update: (update: Readonly<Record<string, unknown>>) => translate.on(update).forEach(push),
+  const { during, areOpen, settled } = doings(push)
+  // From here on updates are this turn's, so nothing may come between this and the prompt.
+  connection.listen({
+    update: (update) => translate.on(update).forEach(push),
     alive: () => {
       // One is enough for whoever is behind.
       if (Queue.sizeUnsafe(items) === 0) push({ _tag: "Alive" })
     },
     permission: ask
-  }
-  // From here on updates are this turn's, so nothing may come between this and the prompt.
-  connection.listen(listener)
-  yield* connection.request<PromptResponse>("session/prompt", { sessionId: conversation.id, prompt: blocks }).pipe(
-    Effect.onExit((exit) =>
-      Effect.sync(() => {
-        Deferred.doneUnsafe(prompt, Effect.succeed(exit))
-        Queue.offerUnsafe(items, { ended: exit })
-      })
-    ),
-    Effect.exit,
-    Effect.forkIn(options.scope, { startImmediately: true })
-  )
-
+  })
+  yield* send(blocks, options, (exit) => {
+    Deferred.doneUnsafe(prompt, Effect.succeed(exit))
+    Queue.offerUnsafe(items, { ended: exit })
+  })
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       // What is still said of this turn is nobody's; what is still asked has no answer.
-      connection.listen({
-        ...listener,
-        update: () => {},
-        alive: () => {},
-        permission: () => Promise.resolve(cancelled)
-      })
+      connection.listen(ignoring)
       connection.resume()
       drop()
       if (!(yield* Deferred.isDone(prompt))) yield* cancel(options, prompt)
@@ -181,50 +223,22 @@ export const run = Effect.fnUntraced(function* (
   )
 
   let last: Array<Agent.AgentEvent> | undefined
-  const settled = Latch.makeUnsafe(true)
-  let doings = 0
-  const finish = Effect.fnUntraced(function* (ended: Ended) {
-    if (Exit.isFailure(ended)) {
-      const error = Cause.findErrorOption(ended.cause)
-      return yield* failed(Option.isSome(error) ? error.value : Cause.squash(ended.cause))
-    }
-    const usage = usageOf(ended.value)
-    const told = conclusion(ended.value, translate.spoke(), connection.program)
-    if (told instanceof Agent.AgentError) return yield* told
-    yield* conversation.answered
-    return [
-      ...translate.end(),
-      ...told,
-      ...(usage === undefined ? [] : [{ _tag: "Usage", usage, ...modelOf(connection.facts) } as const])
-    ]
-  })
   const next = Effect.fnUntraced(function* () {
     while (last === undefined) {
       const item = yield* Queue.take(items)
       if (Queue.sizeUnsafe(items) < behind / 2) connection.resume()
       if ("event" in item) return item.event
-      if (doings > 0) {
-        yield* settled.await
-        yield* Queue.offer(items, item)
-        continue
+      if (areOpen()) {
+        yield* settled
+        Queue.offerUnsafe(items, item)
+      } else {
+        last = yield* finish(item.ended, options, translate)
       }
-      last = yield* finish(item.ended)
     }
     return last.shift()
   })
   return {
-    during: (effect) =>
-      Effect.suspend(() => {
-        doings++
-        settled.closeUnsafe()
-        return Effect.map(effect, (events) => events.forEach(push))
-      }).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            if (--doings === 0) settled.openUnsafe()
-          })
-        )
-      ),
+    during,
     events: Stream.unfold(undefined, () =>
       Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
     )

@@ -1,4 +1,7 @@
-/** Reads files that agents are handed: small ones, whole, and never one that is not there. */
+/**
+ * Reads files that agents are handed. Whoever calls knows their size; one that
+ * is gone is no failure of a turn, its agent is told that it is missing.
+ */
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 

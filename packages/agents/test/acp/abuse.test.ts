@@ -1,0 +1,128 @@
+// Agents that break the protocol in every way they do: each ends as a typed error that names the program, what it did and
+// the remedy, within a bound, and a session beside it feels nothing of it. Real processes, real time.
+import { assert, describe, it } from "@effect/vitest"
+import type * as Agent from "@sluice/runtime/Agent"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { turnOf } from "@sluice/runtime/testing/agentConformance"
+import * as Acp from "../../src/Acp.ts"
+import * as Children from "../../src/Children.ts"
+import { unique } from "../processes.ts"
+import { answerOf, errorOf, eventsOf, open, scripted } from "./scripted.ts"
+
+const causeOf = (error: Agent.AgentError) => {
+  assert.strictEqual(error.reason, "Failed")
+  assert.instanceOf(error.cause, Acp.AcpError)
+  return error.cause
+}
+
+const never: ReadonlyArray<readonly [what: string, kind: Acp.AcpError["kind"], problem: RegExp, flag: string]> = [
+  ["exits at once", "Exited", /ended with code 3; on standard error it said: cannot start: no key$/, "--exit"],
+  [
+    "speaks garbage",
+    "Garbled",
+    /prints what is no message of the protocol: "this is a chat, not a protocol". Check its arguments: .* speak ACP/,
+    "--garbage"
+  ],
+  [
+    "never initialises",
+    "NotInitialised",
+    /did not answer "initialize" within 1s\. .* or raise initTimeout; on standard error it said: waiting for somebody$/,
+    "--mute"
+  ],
+  ["never opens a session", "NotInitialised", /did not open a session within 5s\./, "--stuck"],
+  [
+    "speaks another version",
+    "NotInitialised",
+    /speaks version 99 of the protocol, this gateway speaks 1/,
+    "--version-99"
+  ],
+  [
+    "is not logged in",
+    "LoginRequired",
+    /needs a login, start it by hand once and log in: .*run `scripted login`/,
+    "--login"
+  ]
+]
+
+describe("an agent that never gets ready", () => {
+  for (const [what, kind, problem, flag] of never) {
+    it.live(`and ${what} is told as that, leaves no process, and others answer meanwhile`, () =>
+      Effect.gen(function* () {
+        const instance = unique("acp")
+        const other = yield* open(scripted())
+        // Enough for a slow machine to start it, where that is what has to come first.
+        const initTimeout = flag === "--mute" ? "1 second" : flag === "--stuck" ? "5 seconds" : "60 seconds"
+        const [error, answer] = yield* Effect.all(
+          [Effect.flip(open(scripted([flag], { initTimeout }), { instance })), answerOf(other, "meanwhile")],
+          { concurrency: 2 }
+        )
+        const cause = causeOf(error)
+        assert.strictEqual(cause.kind, kind)
+        assert.match(cause.message, problem)
+        assert.strictEqual(answer, "meanwhile")
+        assert.deepStrictEqual(yield* Children.running(instance), [])
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("because its program is missing: named, with the remedy", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(open(Acp.make({ argv: ["no-such-agent", "--acp"] })))
+      assert.strictEqual(error.reason, "Failed")
+      assert.instanceOf(error.cause, Children.NotStarted)
+      assert.match(error.message, /program "no-such-agent" .*PATH/)
+    }).pipe(Effect.scoped)
+  )
+
+  it("options that can never work are refused when the agent is made", () => {
+    assert.throws(() => Acp.make({ argv: [""] }), /argv: is empty; name a program/)
+    assert.throws(() => Acp.make({ argv: ["a", "b\0"] }), /NUL/)
+    assert.throws(() => Acp.make({ argv: ["a"], stderrTail: 0 }), /stderrTail 0: is not a number of bytes/)
+    assert.throws(() => Acp.make({ argv: ["a"], env: { pass: ["SLUICE_TOKEN"] } }), /never given to a child/)
+  })
+})
+
+describe("an agent that misbehaves", () => {
+  it.live("and prints a banner or talks past the protocol is put up with", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(scripted(["--banner"]))
+      assert.strictEqual(yield* answerOf(agent, "noise"), "after the noise")
+      assert.strictEqual(yield* answerOf(agent, "ask"), "refused: Invalid params: options are missing")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("S11: and floods with a message that does not end is ended, and answers the next turn", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(scripted())
+      const cause = causeOf(yield* errorOf(agent, "flood"))
+      assert.strictEqual(cause.kind, "Garbled")
+      assert.match(cause.message, /sent a message of more than 33554432 bytes/)
+      assert.strictEqual(yield* answerOf(agent, "and now?"), "and now?")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("and answers after it was cancelled is not heard", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(scripted(["--late"]))
+      yield* Stream.runDrain(Stream.takeUntil(agent.answer(turnOf(["hang"])), ({ _tag }) => _tag === "Text"))
+      const events = yield* eventsOf(agent, "next")
+      assert.deepStrictEqual(
+        events.filter(({ _tag }) => _tag === "Text"),
+        [{ _tag: "Text", delta: "next" }]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("Q17: and answers with an error fails its turn with it, and its process goes on", () =>
+    Effect.gen(function* () {
+      const instance = unique("acp")
+      const agent = yield* open(scripted(), { instance })
+      const before = yield* Children.running(instance)
+      const cause = causeOf(yield* errorOf(agent, "fail"))
+      assert.strictEqual(cause.kind, "Refused")
+      assert.match(cause.message, /answered session\/prompt with an error: .*asked to fail.*\(-32603/)
+      assert.deepStrictEqual(yield* Children.running(instance), before)
+    }).pipe(Effect.scoped)
+  )
+})
