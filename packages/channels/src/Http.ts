@@ -135,27 +135,25 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
   }
   const foreignHost = hostGuard(rules)
   const stranger = guard(rules)
-  const admit = (request: HttpServerRequest.HttpServerRequest, valid: Tokens): App => {
+  const known = (request: HttpServerRequest.HttpServerRequest, valid: Tokens): App => {
     const refused = stranger(request, valid)
     return refused === undefined ? routed : Effect.succeed(refused)
   }
-  const inner: App = Effect.withFiber((fiber) => {
-    const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
-    return Effect.isEffect(tokens) ? Effect.flatMap(tokens, (valid) => admit(request, valid)) : admit(request, tokens)
-  })
+  const inner = (request: HttpServerRequest.HttpServerRequest): App =>
+    Effect.isEffect(tokens) ? Effect.flatMap(tokens, (valid) => known(request, valid)) : known(request, tokens)
   const cors =
     rules.origins.length === 0
-      ? inner
+      ? undefined
       : HttpMiddleware.cors({
           allowedOrigins: rules.origins,
           allowedHeaders: ["authorization", "content-type", "idempotency-key", "last-event-id"],
           exposedHeaders: ["retry-after"]
-        })(inner)
+        })
   return Effect.withFiber((fiber) => {
     const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
     const refused = serving.isClosing ? closed : foreignHost(request)
     if (refused !== undefined) return Effect.succeed(refused)
-    return serving.counted(cors)
+    return serving.counted(cors === undefined ? inner(request) : cors(Effect.suspend(() => inner(request))))
   })
 }
 

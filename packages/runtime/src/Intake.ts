@@ -165,30 +165,37 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   }
 
   /**
-   * The session that a message will be of. Memory forgets conversations, and after a boot it knows none: the answer to
-   * a question that is open again would pass for a message, so then the store is asked.
+   * Stores a message, as one of the session that it will be of. Memory forgets conversations, and after a boot it knows
+   * none: the answer to a question that is open again would pass for a message, so then the store is asked.
    */
-  const sessionOf = (key: string): Effect.Effect<number | undefined, AcceptError> => {
+  const admitted = (channel: string, inbound: Inbound, address: Conversation, key: string) => {
     const known = journal.currentUnsafe(key)
-    return known !== undefined || !sessions.mindfulUnsafe()
-      ? Effect.succeed(known)
-      : Effect.mapBoth(journal.conversation(key), { onFailure: storage, onSuccess: (found) => found?.session })
+    if (known !== undefined || !sessions.mindfulUnsafe()) return admit(channel, inbound, address, known)
+    const asked = Effect.mapBoth(journal.conversation(key), {
+      onFailure: storage,
+      onSuccess: (found) => found?.session
+    })
+    return Effect.flatMap(asked, (session) => admit(channel, inbound, address, session))
   }
 
-  const admit = (channel: string, inbound: Inbound, address: Conversation, session: number | undefined) =>
-    Effect.suspend((): Effect.Effect<Accepted, AcceptError> => {
-      if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
-      const command =
-        isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
-      // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
-      const hears = registered.entries.channels.get(channel)?.kind === "server"
-      const room = command || !hears || session === undefined ? Infinity : sessions.roomUnsafe(session)
-      const admitted = admitting(channel, inbound, address, command)
-      if (session === undefined || room === Infinity) return admitted
-      return underWay.of(session) < room
-        ? underWay.counted(session, admitted)
-        : Effect.andThen(isRepeat(address, inbound.id), admitted)
-    })
+  const admit = (
+    channel: string,
+    inbound: Inbound,
+    address: Conversation,
+    session: number | undefined
+  ): Effect.Effect<Accepted, AcceptError> => {
+    if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
+    const command =
+      isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
+    // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
+    const hears = registered.entries.channels.get(channel)?.kind === "server"
+    const room = command || !hears || session === undefined ? Infinity : sessions.roomUnsafe(session)
+    const admitted = admitting(channel, inbound, address, command)
+    if (session === undefined || room === Infinity) return admitted
+    return underWay.of(session) < room
+      ? underWay.counted(session, admitted)
+      : Effect.andThen(isRepeat(address, inbound.id), admitted)
+  }
 
   /** A full queue refuses what is new; a repeat gets its first receipt all the same. */
   const isRepeat = (address: Conversation, id: string | undefined): Effect.Effect<void, AcceptError> => {
@@ -225,15 +232,16 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         thread: inbound.thread ?? ""
       }
       const key = conversationKey(address)
-      const admitted = Effect.flatMap(sessionOf(key), (session) => admit(channel, inbound, address, session))
-      const inTurn = switches.idle ? admitted : Effect.andThen(switches.settled(key), admitted)
-      if (!switchesSession(inbound.text)) return inTurn
+      if (switches.idle && !switchesSession(inbound.text)) return admitted(channel, inbound, address, key)
+      // Behind a switch its session is known when that has had its effect.
+      const later = Effect.suspend(() => admitted(channel, inbound, address, key))
+      if (!switchesSession(inbound.text)) return Effect.andThen(switches.settled(key), later)
       return Effect.andThen(
         switches.settled(key),
         Effect.suspend(() => {
           switches.begin(key)
           return Effect.ensuring(
-            admitted,
+            later,
             Effect.sync(() => switches.end(key))
           )
         })

@@ -28,11 +28,19 @@ const hostPattern = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?$/
 
 const hostCheck = (allowed: ReadonlyArray<string>) => {
   const names = new Set(allowed.map((host) => host.toLowerCase()))
-  return (host: string | undefined): boolean => {
-    if (host === undefined) return false
+  const allows = (host: string): boolean => {
     const wanted = host.toLowerCase()
     const name = hostPattern.exec(wanted)?.[1]
     return name !== undefined && (names.has(name) || names.has(wanted))
+  }
+  // most requests come by one name
+  let last: string | undefined
+  return (host: string | undefined): boolean => {
+    if (host === undefined) return false
+    if (host === last) return true
+    if (!allows(host)) return false
+    last = host
+    return true
   }
 }
 
@@ -112,6 +120,11 @@ export const hostGuard = (rules: Rules) => {
   }
 }
 
+const pathOf = (url: string): string => {
+  const end = url.indexOf("?")
+  return end < 0 ? url : url.slice(0, end)
+}
+
 /** Then origin and token. The response that refuses it, `undefined` when it may go on. */
 export const guard = (rules: Rules) => {
   const foreign = originCheck(rules.origins)
@@ -120,8 +133,9 @@ export const guard = (rules: Rules) => {
     request: HttpServerRequest.HttpServerRequest,
     tokens: Tokens
   ): HttpServerResponse.HttpServerResponse | undefined => {
-    const end = request.url.indexOf("?")
-    const path = end < 0 ? request.url : request.url.slice(0, end)
-    return foreign(request) ?? (open.has(path) ? undefined : tokenCheck(request.headers["authorization"], tokens))
+    const refused = foreign(request)
+    if (refused !== undefined) return refused
+    const unknown = tokenCheck(request.headers["authorization"], tokens)
+    return unknown === undefined || open.has(pathOf(request.url)) ? undefined : unknown
   }
 }

@@ -5,7 +5,7 @@
  * client that leaves ends the fiber of its request.
  */
 import type { Standing } from "@sluice/runtime/Channel"
-import type { Accepted, Reply } from "@sluice/runtime/Message"
+import type { Accepted, Attachment, Reply } from "@sluice/runtime/Message"
 import { Invalid } from "@sluice/runtime/Message"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -20,6 +20,7 @@ import {
   decodeMessage,
   decoder,
   duration,
+  type Message,
   Post,
   readJson,
   wrongKey,
@@ -47,7 +48,7 @@ const decodePost = decoder(Post)
 const addressed = (
   request: HttpServerRequest.HttpServerRequest,
   params: Readonly<Record<string, string | undefined>>
-): { readonly conversation: string; readonly id: string | undefined } | Invalid => {
+): Addressed | Invalid => {
   const conversation = params["conversation"] ?? ""
   const id = request.headers["idempotency-key"]
   const wrong = wrongPlainName("conversation", conversation) ?? (id === undefined ? undefined : wrongKey(id))
@@ -107,42 +108,61 @@ const answer = (serving: Serving, accepted: Accepted, wait: number) => {
 
 type Needs = HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams
 
-/** POST /v1/conversations/{conversation}/messages */
-export const message = (serving: Serving): Route<Needs> =>
-  Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-    const context = yield* Effect.context<Needs>()
-    const address = addressed(request, Context.get(context, HttpRouter.RouteContext).params)
-    if (address instanceof Invalid) return yield* address
-    const search = Context.get(context, HttpServerRequest.ParsedSearchParams)
-    const wait = duration("wait", search["wait"], serving.settings.maxWait)
-    if (typeof wait !== "number") return yield* wait
-    const now = Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()
-    const tooMuch = serving.limits.all(now)
-    if (tooMuch !== undefined) return yield* tooMuch
-    const body = yield* decodeMessage(yield* readJson(serving, request))
-    const sender = body.sender ?? address.conversation
-    const files = body.attachments ?? []
-    const wrong =
-      wrongName("sender", sender) ??
-      wrongText(body.text) ??
-      (body.text === "" && files.length === 0
-        ? new Invalid({ field: "text", value: '""', remedy: "say something, or attach a file" })
-        : undefined) ??
-      serving.limits.sender(sender, now)
-    if (wrong !== undefined) return yield* wrong
-    const attachments = files.length === 0 ? undefined : yield* resolve(serving, files)
-    const asking = request.headers["sluice-asking"]
-    const accepted = yield* serving.handle.accept({
-      conversation: address.conversation,
+interface Addressed {
+  readonly conversation: string
+  readonly id: string | undefined
+}
+
+/** Stores a decoded message and answers. Functions and not a generator, because every message comes through here. */
+const take = (
+  serving: Serving,
+  request: HttpServerRequest.HttpServerRequest,
+  to: Addressed & { readonly wait: number; readonly now: bigint },
+  body: typeof Message.Type
+) => {
+  const sender = body.sender ?? to.conversation
+  const files = body.attachments ?? []
+  const wrong =
+    wrongName("sender", sender) ??
+    wrongText(body.text) ??
+    (body.text === "" && files.length === 0
+      ? new Invalid({ field: "text", value: '""', remedy: "say something, or attach a file" })
+      : undefined) ??
+    serving.limits.sender(sender, to.now)
+  if (wrong !== undefined) return Effect.fail(wrong)
+  const asking = request.headers["sluice-asking"]
+  const accept = (attachments: ReadonlyArray<Attachment> | undefined) =>
+    serving.handle.accept({
+      conversation: to.conversation,
       sender,
       text: body.text,
-      ...(address.id === undefined ? {} : { id: address.id }),
+      ...(to.id === undefined ? {} : { id: to.id }),
       ...(attachments === undefined ? {} : { attachments }),
       ...(asking === undefined ? {} : { asking })
     })
-    // committed: from here on the answer is 202 or 200
-    return yield* answer(serving, accepted, wait)
-  })
+  const accepted = files.length === 0 ? accept(undefined) : Effect.flatMap(resolve(serving, files), accept)
+  // committed: from here on the answer is 202 or 200
+  return Effect.flatMap(accepted, (accepted) => answer(serving, accepted, to.wait))
+}
+
+/** POST /v1/conversations/{conversation}/messages */
+export const message =
+  (serving: Serving): Route<Needs> =>
+  (request) =>
+    Effect.contextWith((context: Context.Context<Needs>) => {
+      const address = addressed(request, Context.get(context, HttpRouter.RouteContext).params)
+      if (address instanceof Invalid) return Effect.fail(address)
+      const search = Context.get(context, HttpServerRequest.ParsedSearchParams)
+      const wait = duration("wait", search["wait"], serving.settings.maxWait)
+      if (typeof wait !== "number") return Effect.fail(wait)
+      const now = Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()
+      const tooMuch = serving.limits.all(now)
+      if (tooMuch !== undefined) return Effect.fail(tooMuch)
+      const to = { ...address, wait, now }
+      return Effect.flatMap(readJson(serving, request), (json) =>
+        Effect.flatMapEager(decodeMessage(json), (body) => take(serving, request, to, body))
+      )
+    })
 
 /** POST /v1/conversations/{conversation}/posts */
 export const post = (serving: Serving): Route<HttpRouter.RouteContext> =>
