@@ -34,7 +34,7 @@ const answered = (shape: Shape, size: number) =>
   }).pipe(Effect.scoped)
 
 for (const shape of [...openai, ...ollama, ...llamaCpp, ...vllm, ...anthropic, ...others]) {
-  describe(`${shape.name}`, () => {
+  describe(`the answer of ${shape.name}`, () => {
     // Refusals come as one document, whatever its packets.
     for (const size of shape.status === undefined ? [7, 100_000] : [100_000]) {
       it.live(`is understood in pieces of ${size} bytes`, () =>

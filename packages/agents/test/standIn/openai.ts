@@ -73,7 +73,7 @@ export type Plan =
       readonly _tag: "Raw"
       readonly type?: string
       readonly chunks: ReadonlyArray<string | Uint8Array>
-      readonly then?: "end" | "break" | "hang"
+      readonly after?: "end" | "break" | "hang"
     }
   | { readonly _tag: "Hold" | "Silent" | "Break" | "Drop" }
 
@@ -88,19 +88,22 @@ export interface StandIn {
   readonly ask: (n: number) => Effect.Effect<Asked>
 }
 
-/** Tokens that every answer says it took. */
-export const usage = {
-  prompt_tokens: 20,
-  completion_tokens: 7,
-  total_tokens: 27,
-  prompt_tokens_details: { cached_tokens: 3 }
-}
-
 /** The text of a message, its images in brackets. */
 export const textOf = ({ content }: Message): string =>
   typeof content === "string"
     ? content
     : content.map(({ image_url, text }) => text ?? (image_url === undefined ? "" : `<${image_url.url}>`)).join("\n")
+
+/** Tokens that an answer says it took: four characters each, three of them from a cache. */
+export const usageOf = ({ messages }: Body) => {
+  const prompt = messages.reduce((sum, message) => sum + 4 + Math.ceil(textOf(message).length / 4), 0)
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: 7,
+    total_tokens: prompt + 7,
+    prompt_tokens_details: { cached_tokens: 3 }
+  }
+}
 
 /** What the user's text asks for. `before` counts the requests with the same text. */
 export const planOf = (text: string, before: number): Plan => {
@@ -157,7 +160,7 @@ const streamed = (response: http.ServerResponse, body: Body) => {
     finish: (text = "") => {
       if (text !== "") delta(text)
       choice({}, "stop")
-      if (wantsUsage) event({ ...frame, choices: [], usage })
+      if (wantsUsage) event({ ...frame, choices: [], usage: usageOf(body) })
       response.end("data: [DONE]\n\n")
     }
   }
@@ -188,12 +191,12 @@ const refuse = (response: http.ServerResponse, status: number, body?: unknown, h
 }
 
 /** An answer in one document, for a request that does not stream. */
-const whole = (response: http.ServerResponse, model: string, text: string) =>
+const whole = (response: http.ServerResponse, body: Body, text: string) =>
   json(response, 200, {
     id: `chatcmpl-${ids++}`,
     object: "chat.completion",
     created: created(),
-    model,
+    model: body.model,
     choices: [
       {
         index: 0,
@@ -202,7 +205,7 @@ const whole = (response: http.ServerResponse, model: string, text: string) =>
         finish_reason: "stop"
       }
     ],
-    usage
+    usage: usageOf(body)
   })
 
 const raw = (plan: Extract<Plan, { readonly _tag: "Raw" }>, response: http.ServerResponse) => {
@@ -212,8 +215,8 @@ const raw = (plan: Extract<Plan, { readonly _tag: "Raw" }>, response: http.Serve
   const next = () => {
     const chunk = chunks.shift()
     if (chunk !== undefined) return void response.write(chunk, () => setImmediate(next))
-    if (plan.then === "break") response.destroy()
-    else if (plan.then !== "hang") response.end()
+    if (plan.after === "break") response.destroy()
+    else if (plan.after !== "hang") response.end()
   }
   response.flushHeaders()
   next()
@@ -224,7 +227,7 @@ const follow = (plan: Plan, asked: Asked, response: http.ServerResponse, answer:
   if (plan._tag === "Raw") return raw(plan, response)
   if (plan._tag === "Silent") return
   if (plan._tag === "Drop") return void response.destroy()
-  if (asked.body.stream !== true) return whole(response, asked.body.model, plan._tag === "Say" ? plan.text : "")
+  if (asked.body.stream !== true) return whole(response, asked.body, plan._tag === "Say" ? plan.text : "")
   answer.begin()
   if (plan._tag === "Say") {
     for (const piece of pieces(plan.text)) answer.delta(piece)

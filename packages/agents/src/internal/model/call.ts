@@ -7,10 +7,12 @@ import * as Sse from "effect/encoding/Sse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { type Failure, failure, fromAnswer, retryAfterOf } from "./failures.ts"
@@ -145,6 +147,21 @@ const piecesOf = (
   return Effect.succeed((type.includes("json") ? whole : events)(line.dialect, bytes))
 }
 
+/** A client that is built on fetch would follow a redirection, and take the key along to wherever it leads. */
+export const execute = (line: Line, request: HttpClientRequest.HttpClientRequest) =>
+  Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) =>
+    Effect.provideService(line.client.execute(request), FetchHttpClient.RequestInit, {
+      ...Option.getOrUndefined(init),
+      redirect: "manual"
+    })
+  )
+
+/** A server may quote the key that it does not like. */
+export const withoutKey = (line: Line, text: string): string => {
+  const key = line.key === undefined ? "" : Redacted.value(line.key)
+  return key === "" ? text : text.replaceAll(key, "<key>")
+}
+
 /** Calls the model. An error that the server tells in the middle is a failure in its place. */
 export const call = (line: Line, request: ChatRequest, manners: Manners): Stream.Stream<Piece, Failure> => {
   const { dialect, key } = line
@@ -155,7 +172,7 @@ export const call = (line: Line, request: ChatRequest, manners: Manners): Stream
     }),
     HttpClientRequest.bodyJsonUnsafe(dialect.body(request, manners))
   )
-  const answered = line.client.execute(asked).pipe(
+  const answered = execute(line, asked).pipe(
     Effect.mapError(unreachable(line)),
     Effect.timeoutOrElse({ duration: line.stall, orElse: () => Effect.fail(stalled(line)) }),
     Effect.flatMap((response) => piecesOf(line, response))
@@ -166,6 +183,7 @@ export const call = (line: Line, request: ChatRequest, manners: Manners): Stream
   )
   return Stream.unwrap(answered).pipe(
     Stream.mapEffect((piece) => (piece._tag === "Error" ? Effect.fail(piece.failure) : Effect.succeed(piece))),
-    Stream.interruptWhen(late)
+    Stream.interruptWhen(late),
+    Stream.mapError((failure): Failure => ({ ...failure, message: withoutKey(line, failure.message) }))
   )
 }

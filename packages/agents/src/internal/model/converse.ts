@@ -14,7 +14,7 @@ import { agentError, type Failure } from "./failures.ts"
 import * as Memory from "./memory.ts"
 import * as Prompt from "./prompt.ts"
 import { type Heard, type Marks, speak } from "./speak.ts"
-import { estimate, firstTokens, ratioOf } from "./tokens.ts"
+import { estimate, ratioOf } from "./tokens.ts"
 import type { ChatRequest, Manners } from "./wire.ts"
 
 /** What the agent itself says to a person. */
@@ -151,7 +151,7 @@ const summarize = (conversation: Conversation, away: ReadonlyArray<Agent.PastTur
   const upTo = away.at(-1)?.id
   if (upTo === undefined) return Stream.empty
   const room = Math.floor(((limit - Memory.summaryTokens) * margin) / conversation.ratio / 1.2)
-  const text = firstTokens(Prompt.transcript(away), room - estimate(kept.summary ?? ""))
+  const text = Memory.newest(away, room - estimate(kept.summary ?? ""))
   const question = Memory.summaryQuestion(kept.summary, text)
   const request: ChatRequest = {
     model: conversation.person.model,

@@ -141,7 +141,9 @@ const kindOf = (status: number, { code, message, type }: Said): Kind => {
 const told = (status: number, { message, type, code }: Said): string => {
   // What a server says of a key may quote the key.
   if (status === 401) return "the server does not accept the key (401)"
-  const words = [type, code].filter((word) => word !== "" && !message.includes(word)).join(", ")
+  const words = [type, code]
+    .filter((word) => word !== "" && word !== String(status) && !message.includes(word))
+    .join(", ")
   const detail = [short(message), words].filter((part) => part !== "").join("; ")
   const remedy = status >= 300 && status < 400 ? "; it sends calls elsewhere, so use that address" : ""
   return `the server answered with ${status}${remedy}${detail === "" ? "" : `: ${detail}`}`

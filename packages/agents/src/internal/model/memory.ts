@@ -8,8 +8,8 @@ import type { AgentSession, PastTurn } from "@sluice/runtime/Agent"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { turnTokens } from "./prompt.ts"
-import { firstTokens } from "./tokens.ts"
+import { transcript, turnTokens } from "./prompt.ts"
+import { estimate, firstTokens } from "./tokens.ts"
 
 /** What is kept with the session. */
 const Kept = Schema.Struct({
@@ -113,6 +113,14 @@ export const fitting = (summary: string): string => {
   let end = text.length
   while (new TextEncoder().encode(JSON.stringify(text.slice(0, end))).length > summaryBytes) end = Math.floor(end * 0.9)
   return text.slice(0, end).toWellFormed()
+}
+
+/** The newest of the turns as a text of at most `room` tokens, oldest first. */
+export const newest = (turns: ReadonlyArray<PastTurn>, room: number): string => {
+  let left = room
+  const first = turns.findLastIndex((turn) => (left -= estimate(transcript([turn])) + 1) < 0)
+  const fits = turns.slice(first + 1)
+  return fits.length > 0 ? transcript(fits) : firstTokens(transcript(turns.slice(-1)), room)
 }
 
 /** The question that makes a summary. */

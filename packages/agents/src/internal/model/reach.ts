@@ -9,7 +9,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { type Line, unreachable } from "./call.ts"
+import { execute, type Line, unreachable } from "./call.ts"
 
 const List = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
 
@@ -21,7 +21,7 @@ export const reach = (line: Line, model: string, within: Duration.Input): Effect
     HttpClientRequest.setHeaders(line.dialect.headers(key))
   )
   const look = Effect.gen(function* () {
-    const response = yield* Effect.mapError(line.client.execute(request), (error) => unreachable(line)(error).message)
+    const response = yield* Effect.mapError(execute(line, request), (error) => unreachable(line)(error).message)
     if (response.status === 401 || response.status === 403) {
       return yield* Effect.fail(`${host} does not accept the key (${response.status}); check \`keyFile\``)
     }

@@ -32,9 +32,9 @@ export const firstTokens = (text: string, tokens: number): string => {
   return text.slice(0, last >= 0xd800 && last <= 0xdbff ? at - 1 : at)
 }
 
-/** How far a guess may be off in either direction before it is not believed. */
-const farthest = 4
+/** A server that says less than this for each guessed token leaves out what it had in a cache; one that says more is wrong. */
+const [least, most] = [0.6, 4]
 
 /** The factor between a guess and what the server counted. */
 export const ratioOf = (counted: number, guessed: number): number =>
-  guessed <= 0 || counted <= 0 ? 1 : Math.min(farthest, Math.max(1 / farthest, counted / guessed))
+  guessed <= 0 || counted <= 0 ? 1 : Math.min(most, Math.max(least, counted / guessed))
