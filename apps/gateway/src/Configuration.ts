@@ -6,6 +6,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Agent } from "./ConfigurationAgents.ts"
 import { Budgets, Prices } from "./ConfigurationSpending.ts"
 import * as Setting from "./Setting.ts"
 
