@@ -4,7 +4,7 @@ import { assert, beforeAll, describe, it } from "vitest"
 import * as Effect from "effect/Effect"
 import { judge } from "../src/checker/judge.ts"
 import type { Operation } from "../src/history/Operation.ts"
-import { openStore } from "../src/levels/L0/open.ts"
+import { open, openStore } from "../src/levels/L0/open.ts"
 import { planOf } from "../src/levels/L0/plan.ts"
 import { play } from "../src/levels/L0/simulate.ts"
 import { Store, type User } from "../src/levels/L0/store.ts"
@@ -78,6 +78,10 @@ describe("two hundred histories", () => {
         const { op, phase } = operation
         happened.add(`${op} ${phase}`)
         if (op === "deliver") happened.add(operation.class).add(operation.what)
+        if (op === "deliver" && operation.part === 2) happened.add("parts")
+        if (op === "run" && operation.session !== "1") happened.add("sessions")
+        if (op === "run" && operation.ids.some((id) => id.startsWith("y"))) happened.add("run again")
+        if (op === "send" && operation.post === true) happened.add(`post ${phase}`)
         if (op === "kill") happened.add(`kill ${operation.during.split(":")[0]}`)
         if (op === "stop" && operation.exitCode !== undefined) happened.add(`exit ${operation.exitCode}`)
       }
@@ -87,6 +91,7 @@ describe("two hundred histories", () => {
       ...["send ok", "send info", "run ok", "run fail", "deliver ok", "deliver info", "deliver fail"],
       ...["boot ok", "boot fail", "stop ok", "exit 0", "exit 75", "exit 80", "exit 74", "reload ok", "fault invoke"],
       ...["pull", "keyed", "edit", "resend-once", "hold", "answer", "copy", "notice", "command", "placeholder"],
+      ...["parts", "sessions", "run again", "post ok", "post info"],
       ...["kill load", "kill statement", "kill before", "kill inside", "kill after", "kill boot", "kill stop"]
     ]
     assert.deepStrictEqual(
@@ -116,13 +121,16 @@ describe("two hundred histories", () => {
 })
 
 describe("a history that never comes to rest", () => {
-  it("is judged after bounded work: a gateway that ends at every boot is given up", () => {
-    const broken = new (class extends Store {
+  it("is judged after bounded work: a gateway that ends at every boot is given up", async () => {
+    class Failing extends Store {
+      fails = false
       override client(user: User) {
-        return super.client({ ...user, mishap: (text) => (user.mishap(text), { what: "ioError", after: false }) })
+        const failing = { ...user, mishap: () => ({ what: "ioError", after: false }) as const }
+        return super.client(this.fails ? failing : user)
       }
-    })()
-    broken.keepTables("select 1")
+    }
+    const broken = await Effect.runPromise(open(new Failing()))
+    broken.fails = true
     const { played, verdict } = tryPlan(planOf(1), broken)
     assert.include(played.stuck, "boots")
     assert.isBelow(played.history.operations.length, 2000)

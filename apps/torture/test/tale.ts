@@ -25,7 +25,7 @@ interface Where {
 
 /** What a reply may say beside whom it answers. */
 type Telling = Where &
-  Partial<Pick<Deliver, "what" | "run" | "key" | "part" | "by" | "phase" | "kind" | "failure" | "aside">>
+  Partial<Pick<Deliver, "what" | "run" | "key" | "part" | "parts" | "by" | "phase" | "kind" | "failure" | "aside">>
 
 /** A history that is being told. Everything happens in one conversation of one channel unless it is said. */
 export class Tale {
@@ -59,6 +59,8 @@ export class Tale {
       readonly n?: number
       readonly by?: string
       readonly command?: boolean
+      readonly post?: boolean
+      readonly retry?: boolean
       /** Its line says what the channel promises. */
       readonly told?: boolean
     } = {}
@@ -69,6 +71,8 @@ export class Tale {
     const line = { op: "send", by: options.by ?? "client", channel, conversation, id, n: options.n ?? this.#n } as const
     const more = {
       ...(options.command === true ? { command: true } : {}),
+      ...(options.post === true ? { post: true } : {}),
+      ...(options.retry === true ? { retry: true } : {}),
       ...(options.told === true ? { class: promised } : {})
     }
     this.#write({ ...line, ...more, phase: "invoke" }, options.at)
@@ -85,10 +89,18 @@ export class Tale {
   begins(
     run: string,
     ids: ReadonlyArray<string>,
-    options: Where & { readonly epoch?: number; readonly besides?: ReadonlyArray<number> } = {}
+    options: Where & {
+      readonly epoch?: number
+      readonly besides?: ReadonlyArray<number>
+      readonly session?: string
+    } = {}
   ): this {
-    const { at, epoch, besides } = options
-    const more = { ...(epoch === undefined ? {} : { epoch }), ...(besides === undefined ? {} : { besides }) }
+    const { at, epoch, besides, session } = options
+    const more = {
+      ...(epoch === undefined ? {} : { epoch }),
+      ...(besides === undefined ? {} : { besides }),
+      ...(session === undefined ? {} : { session })
+    }
     const conversation = options.in ?? "ann"
     return this.#write({ op: "run", by: "agent", phase: "invoke", conversation, run, pid: 100, ids, ...more }, at)
   }
@@ -103,13 +115,14 @@ export class Tale {
 
   /** A far side shows something. */
   shows(remoteId: string, ids: ReadonlyArray<string>, telling: Telling = {}): this {
-    const { aside, at, by = "far", failure, key, kind, part, phase = "ok", run, what = "answer" } = telling
+    const { aside, at, by = "far", failure, key, kind, part, parts, phase = "ok", run, what = "answer" } = telling
     const { class: promised, ...where } = this.#channel(telling)
     const more = {
       ...(aside === undefined ? {} : { aside }),
       ...(failure === undefined ? {} : { failure }),
       ...(key === undefined ? {} : { key }),
       ...(part === undefined ? {} : { part }),
+      ...(parts === undefined ? {} : { parts }),
       ...(run === undefined ? {} : { run })
     }
     const seen = kind ?? (promised === "pull" ? "pull" : "new")
@@ -179,7 +192,12 @@ export class Tale {
 
   ledger(
     ends: Readonly<Record<string, number>>,
-    more: { readonly accepted?: number; readonly open?: number; readonly balanced?: boolean } = {}
+    more: {
+      readonly accepted?: number
+      readonly open?: number
+      readonly balanced?: boolean
+      readonly posts?: Readonly<Record<string, number>>
+    } = {}
   ): this {
     const ended = Object.values(ends).reduce((sum, one) => sum + one, 0)
     const ledger = { accepted: ended + (more.open ?? 0), open: 0, balanced: true, ends, ...more }

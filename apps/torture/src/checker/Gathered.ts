@@ -22,6 +22,10 @@ export interface Message {
   readonly command: boolean
   /** It may end with nothing shown for it. */
   readonly unseen: boolean
+  /** The host says it by itself: it is no message of the ledger, and nobody runs it. */
+  readonly post: boolean
+  /** It may make copies of messages that came before it. */
+  readonly retry: boolean
   /** The first try. */
   readonly first: Mark
   /** The first acknowledgement, and its number where it has one. */
@@ -46,6 +50,8 @@ export interface Shown extends Mark {
   readonly ids: ReadonlyArray<string>
   readonly aside: Deliver["aside"]
   readonly part: number
+  /** Into how many it was cut. */
+  readonly parts: number
   readonly run: string | undefined
   /** The gateway was told that it is shown. */
   told: boolean
@@ -57,6 +63,7 @@ export interface Shown extends Mark {
 export interface RunSeen {
   readonly run: string
   readonly conversation: string
+  readonly session: string
   readonly pid: number
   readonly ids: ReadonlyArray<string>
   readonly begin: Mark
@@ -98,6 +105,11 @@ export interface Failed {
   unsent: number
   refused: number
 }
+
+/** Items of each session apart, in their order: sessions of one conversation don't wait for each other. */
+export const bySession = <A>(items: Iterable<A>, sessionOf: (item: A) => string): ReadonlyArray<ReadonlyArray<A>> => [
+  ...Map.groupBy(items, sessionOf).values()
+]
 
 /** A history, sorted into its parts. */
 export interface Gathered {

@@ -52,8 +52,21 @@ const day = 24 * hour
 
 /** How many messages the gateway says that it gave up on, at the end. */
 const givenUp = ({ ledgers }: Gathered): number => {
-  const { ends } = (ledgers.at(-1)?.ledger ?? {}) as { readonly ends?: Readonly<Record<string, unknown>> }
-  return Number(ends?.["undeliverable"] ?? 0)
+  const { ends, posts } = (ledgers.at(-1)?.ledger ?? {}) as Readonly<
+    Record<"ends" | "posts", Readonly<Record<string, unknown>> | undefined>
+  >
+  return Number(ends?.["undeliverable"] ?? 0) + Number(posts?.["undeliverable"] ?? 0)
+}
+
+/** Which parts of a text are not there, of the one that has most of them. */
+const missingParts = (standing: ReadonlyArray<Shown>): ReadonlyArray<number> => {
+  if (standing.every(({ parts }) => parts === 1)) return []
+  const texts = Map.groupBy(standing, ({ parts, run }) => `${run ?? ""}\0${parts}`)
+  const missing = [...texts.values()].map((text) => {
+    const there = new Set(text.map(({ part }) => part))
+    return Array.from({ length: text[0]?.parts ?? 1 }, (_, n) => n + 1).filter((part) => !there.has(part))
+  })
+  return missing.toSorted((a, b) => a.length - b.length)[0] ?? []
 }
 
 /**
@@ -83,11 +96,12 @@ export const judgeEnds = (
     if (acknowledged === undefined) continue
     const found = ends.get(id) ?? []
     const standing = found.filter(({ replaced }) => !replaced)
-    if (standing.length > 0) {
+    const missing = missingParts(standing)
+    if (standing.length > 0 && missing.length === 0) {
       fates[fateOf(standing)]++
       continue
     }
-    if (found.length > 0) {
+    if (found.length > 0 && standing.length === 0) {
       fates.lost++
       const lines = [acknowledged.line, ...found.map(({ line }) => line)]
       const what = `the end of ${id} was shown, and something else stands there now`
@@ -98,8 +112,9 @@ export const judgeEnds = (
     else if (rest !== undefined) {
       fates.lost++
       const until = rest.phase === "ok" ? "when everything was at rest" : "when the harness gave up waiting"
-      const lines = [first.line, acknowledged.line, rest.line]
-      findings.breaks("I1", `${id} was acknowledged and had no end ${until}`, { conversation, ids: [id], lines })
+      const what = missing.length === 0 ? "no end" : `no part ${missing.join(", ")} of its end`
+      const lines = [first.line, acknowledged.line, ...standing.map(({ line }) => line), rest.line]
+      findings.breaks("I1", `${id} was acknowledged and had ${what} ${until}`, { conversation, ids: [id], lines })
     }
   }
   return fates

@@ -86,6 +86,8 @@ class Gathering {
         n,
         command: send.command === true,
         unseen: send.unseen === true,
+        post: send.post === true,
+        retry: send.retry === true,
         first: { at: send.at, line },
         acknowledged: undefined,
         seq: undefined,
@@ -104,7 +106,7 @@ class Gathering {
     if (deliver.phase === "fail") {
       return this.#failed(deliver)
     }
-    const { aside, at, by, channel, conversation, ids, key, part = 1, remoteId, run, what } = deliver
+    const { aside, at, by, channel, conversation, ids, key, part = 1, parts = 1, remoteId, run, what } = deliver
     const place = `${channel}\0${conversation}\0${remoteId}`
     const there = this.#places.get(place)
     const told = deliver.phase === "ok"
@@ -117,7 +119,8 @@ class Gathering {
     }
     const className = deliver.class
     const shown: Shown = {
-      ...{ at, line, channel, class: className, conversation, by, remoteId, key, what, ids, aside, part, run, told },
+      ...{ at, line, channel, class: className, conversation, by, remoteId, key, what, ids, aside },
+      ...{ part, parts, run, told },
       replaced: false
     }
     this.#places.set(place, shown)
@@ -137,8 +140,9 @@ class Gathering {
     const mark = { at: run.at, line }
     const known = this.runs.get(run.run)
     if (run.phase === "invoke" && known === undefined) {
-      const { besides = [], conversation, epoch, ids, pid } = run
-      const seen = { run: run.run, conversation, pid, ids, besides, epoch, begin: mark, end: undefined, last: mark }
+      const { besides = [], conversation, epoch, ids, pid, session = "" } = run
+      const of = { conversation, session, pid, ids, besides, epoch }
+      const seen = { run: run.run, ...of, begin: mark, end: undefined, last: mark }
       this.runs.set(run.run, seen)
       this.#conversation(conversation).runs.push(seen)
       return

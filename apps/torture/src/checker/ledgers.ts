@@ -50,6 +50,40 @@ const count = (messages: Iterable<Message>, is: (message: Message) => boolean): 
   return found
 }
 
+/** How many copies of messages there may be at a moment: each command that makes some takes what came before it. */
+const copiesBefore = (gathered: Gathered, at: number): number => {
+  const messages = [...gathered.messages.values()]
+  return messages
+    .filter(({ first, retry }) => retry && first.at < at)
+    .reduce(
+      (sum, { conversation, first }) =>
+        sum + count(messages, (one) => isRun(one) && one.conversation === conversation && one.first.at < first.at),
+      0
+    )
+}
+
+const isRun = ({ command, post }: Message): boolean => !command && !post
+
+/** What the ledger says of the host's posts, where it says something. */
+const judgePosts = (
+  gathered: Gathered,
+  ends: ReadonlyMap<string, ReadonlyArray<Shown>>,
+  ledger: unknown,
+  say: Say
+): void => {
+  const posts = [...gathered.messages.values()].filter(({ post }) => post)
+  if (posts.length === 0) return
+  const { accepted, open, sent, undeliverable, unknown } = fields(fields(ledger)["posts"])
+  const said = [accepted, open, sent, undeliverable, unknown].map(Number)
+  const [all = 0, unsent = 0, shown = 0, dead = 0, unclear = 0] = said
+  if (said.some((figure) => !Number.isInteger(figure))) return say("it says nothing of posts")
+  if (all !== unsent + shown + dead + unclear) say(`${all} posts are not ${unsent + shown + dead + unclear}`)
+  const certain = count(posts, ({ acknowledged, id }) => acknowledged !== undefined || ends.has(id))
+  between(say, "posts", all, certain, count(posts, mayBeAccepted))
+  const seen = count(posts, ({ id }) => ends.has(id))
+  if (shown > seen) say(`${shown} posts were sent, and the history has ${seen}`)
+}
+
 /** The last ledger, after all work is done, against the whole history. */
 const judgeFigures = (
   gathered: Gathered,
@@ -57,10 +91,11 @@ const judgeFigures = (
   { accepted, ends: said, open }: Ledger,
   say: Say
 ): void => {
-  const messages = [...gathered.messages.values()]
+  const messages = [...gathered.messages.values()].filter(({ post }) => !post)
   const ran = new Set([...gathered.runs.values()].flatMap(({ ids }) => ids))
   const certain = count(messages, ({ acknowledged, id }) => acknowledged !== undefined || ends.has(id) || ran.has(id))
-  between(say, "accepted", accepted, certain, count(messages, mayBeAccepted))
+  const possible = count(messages, mayBeAccepted) + copiesBefore(gathered, Infinity)
+  between(say, "accepted", accepted, certain, possible)
   if (gathered.rest?.phase === "ok" && open !== 0) say(`${open} are open, and everything is at rest`)
   const of = (...names: ReadonlyArray<string>) => names.reduce((all, name) => all + (said[name] ?? 0), 0)
   const answered = count(messages, ({ id }) => ends.get(id)?.some(isAnswer) === true)
@@ -90,8 +125,11 @@ interface Known {
 }
 
 const knownOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Shown>>): Known => {
-  const messages = [...gathered.messages.values()]
-  const pulled = [...ends.values()].flatMap(([first]) => (first?.class === "pull" ? [first.at] : []))
+  const messages = [...gathered.messages.values()].filter(({ post }) => !post)
+  const pulled = messages.flatMap(({ id }) => {
+    const first = ends.get(id)?.[0]
+    return first?.class === "pull" ? [first.at] : []
+  })
   return {
     acknowledged: new Moments(messages.flatMap(({ acknowledged }) => acknowledged?.at ?? [])),
     sent: new Moments(messages.map(({ first }) => first.at)),
@@ -101,7 +139,7 @@ const knownOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Sho
 }
 
 /** The report of a stop against the process's end and what was there when it was asked for. */
-const judgeReport = (known: Known, seen: BootSeen, findings: Findings): void => {
+const judgeReport = (gathered: Gathered, known: Known, seen: BootSeen, findings: Findings): void => {
   const { boot, exited, stop, stopped } = seen
   if (stop === undefined || stopped?.report === undefined || stopped.report === null) return
   const say: Say = (what) =>
@@ -115,8 +153,15 @@ const judgeReport = (known: Known, seen: BootSeen, findings: Findings): void => 
   if (ledger === undefined) return
   judgeBalance(ledger, say)
   const over = exited?.at ?? stopped.at
-  between(say, "accepted", ledger.accepted, known.acknowledged.before(stop.at), known.maybeAccepted.before(over))
-  between(say, "ended", sum(ledger.ends), known.pulled.before(stop.at), known.sent.before(over))
+  const copies = copiesBefore(gathered, over)
+  between(
+    say,
+    "accepted",
+    ledger.accepted,
+    known.acknowledged.before(stop.at),
+    known.maybeAccepted.before(over) + copies
+  )
+  between(say, "ended", sum(ledger.ends), known.pulled.before(stop.at), known.sent.before(over) + copies)
 }
 
 /** I10. */
@@ -126,7 +171,7 @@ export const judgeLedgers = (
   findings: Findings
 ): void => {
   const known = knownOf(gathered, ends)
-  for (const seen of gathered.boots.values()) judgeReport(known, seen, findings)
+  for (const seen of gathered.boots.values()) judgeReport(gathered, known, seen, findings)
   for (const [index, { ledger: printed, line }] of gathered.ledgers.entries()) {
     const say: Say = (what) => findings.breaks("I10", `the ledger: ${what}`, { lines: [line] })
     const ledger = ledgerIn(printed)
@@ -135,7 +180,9 @@ export const judgeLedgers = (
       continue
     }
     judgeBalance(ledger, say)
-    if (index === gathered.ledgers.length - 1 && gathered.rest !== undefined) judgeFigures(gathered, ends, ledger, say)
+    if (index < gathered.ledgers.length - 1 || gathered.rest === undefined) continue
+    judgeFigures(gathered, ends, ledger, say)
+    judgePosts(gathered, ends, printed, say)
   }
   if (gathered.ledgers.length === 0) findings.unjudged.push("I10: the history has no ledger")
 }

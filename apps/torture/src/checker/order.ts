@@ -1,12 +1,20 @@
 /**
- * I5. In a conversation, messages were accepted in the order of their numbers and in
+ * I5. In a conversation, and in each session of one, messages were accepted in the order of their numbers and in
  * which each client sent them; runs begin in that order, answers appear in it, and
  * they stand in it: by number for those who pull, by place where placeholders hold it.
  * Notices and commands may overtake. A fault that only time would hide, because turns
  * are shorter than messages are apart, is not seen.
  */
 import type { Findings } from "./Findings.ts"
-import { type ConversationSeen, type Gathered, isAnswer, type Mark, type Message, type Shown } from "./Gathered.ts"
+import {
+  bySession,
+  type ConversationSeen,
+  type Gathered,
+  isAnswer,
+  type Mark,
+  type Message,
+  type Shown
+} from "./Gathered.ts"
 
 interface Step {
   readonly message: Message
@@ -29,14 +37,24 @@ const stepsBack = (steps: Iterable<Step>, fault: (before: Step, after: Step) => 
   }
 }
 
-/** Each message once, where it comes first, without those whose order does not count. */
-function* firsts(gathered: Gathered, items: Iterable<{ readonly ids: ReadonlyArray<string>; readonly line: number }>) {
+interface Item {
+  readonly ids: ReadonlyArray<string>
+  readonly line: number
+  readonly part?: number
+}
+
+/**
+ * Each message once, where it comes first, without those whose order does not count. The further parts of an answer stand
+ * behind the last message that it answers.
+ */
+function* firsts(gathered: Gathered, items: Iterable<Item>) {
   const seen = new Set<string>()
-  for (const { ids, line } of items) {
-    for (const id of ids) {
+  for (const { ids, line, part = 1 } of items) {
+    for (const id of part === 1 ? ids : ids.slice(-1)) {
       const message = gathered.messages.get(id)
-      if (message === undefined || message.command || seen.has(id)) continue
-      seen.add(id)
+      const key = `${id}\0${part}`
+      if (message === undefined || message.command || seen.has(key)) continue
+      seen.add(key)
       yield { message, line }
     }
   }
@@ -60,6 +78,21 @@ const lateNumbers = function* (shown: ReadonlyArray<Shown>) {
     const number = Number(one.remoteId)
     if (highest !== undefined && number < Number(highest.remoteId)) yield { highest, one }
     else highest = one
+  }
+}
+
+/** Parts of one text that came after a later part of it. */
+const lateParts = function* (shown: ReadonlyArray<Shown>) {
+  const highest = new Map<string, Shown>()
+  const seen = new Set<string>()
+  for (const one of shown) {
+    const text = `${one.run ?? ""}\0${one.ids.join("\0")}`
+    const key = `${text}\0${one.part}`
+    if (one.parts === 1 || seen.has(key)) continue
+    seen.add(key)
+    const before = highest.get(text)
+    if (before !== undefined && one.part < before.part) yield { before, one }
+    else highest.set(text, one)
   }
 }
 
@@ -91,11 +124,22 @@ const judge = (gathered: Gathered, conversation: ConversationSeen, findings: Fin
     .toSorted((a, b) => (a.seq ?? 0) - (b.seq ?? 0))
     .map((message) => ({ message, line: message.acknowledged?.line ?? 0 }))
   stepsBack(accepted, pair("was accepted"))
-  const begun = runs.map(({ begin, ids }) => ({ ids, line: begin.line }))
-  stepsBack(firsts(gathered, begun), pair("was run"))
-  stepsBack(firsts(gathered, standing(shown)), pair("was answered"))
+  for (const some of bySession(runs, ({ session }) => session)) {
+    const begun = some.map(({ begin, ids }) => ({ ids, line: begin.line }))
+    stepsBack(firsts(gathered, begun), pair("was run"))
+  }
+  const sessionOf = ({ run = "" }: Shown) => gathered.runs.get(run)?.session ?? ""
+  for (const answers of bySession(standing(shown), sessionOf)) {
+    stepsBack(firsts(gathered, answers), pair("was answered"))
+  }
   if (shown.some(({ class: promised }) => promised === "edit")) {
-    stepsBack(firsts(gathered, shown.filter(isAnswer)), pair("was answered"))
+    for (const answers of bySession(shown.filter(isAnswer), sessionOf)) {
+      stepsBack(firsts(gathered, answers), pair("was answered"))
+    }
+  }
+  for (const { before, one } of lateParts(shown)) {
+    const what = `part ${one.part} of what ended ${one.ids.join(", ")} was shown after part ${before.part}`
+    fault(what, [...one.ids, `${one.part}`], [before, one])
   }
   for (const { highest, one } of lateNumbers(shown)) {
     fault(`number ${one.remoteId} became visible after ${highest.remoteId}`, [...one.ids], [highest, one])

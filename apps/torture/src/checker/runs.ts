@@ -1,39 +1,52 @@
 /**
- * I6 and I7. A conversation has one run at a time, and an agent that outlives its
+ * I6 and I7. A conversation, and each session of one, has one run at a time, and an agent that outlives its
  * gateway is one: a run lasts from its first line to its last, whatever it says of
  * its end, and longer when the next one finds its process alive. And each further run
  * of a message has a cause between the two: the gateway ended, or the run did not
  * answer. What a process does in silence after its last line is not seen.
  */
 import type { Findings } from "./Findings.ts"
-import { deathOf, type Gathered, isAnswer, isEnd, type RunSeen, type Shown } from "./Gathered.ts"
+import {
+  bySession,
+  deathOf,
+  type Gathered,
+  isAnswer,
+  isEnd,
+  type Message,
+  type RunSeen,
+  type Shown
+} from "./Gathered.ts"
 import { begunBefore, type Causes, Moments } from "./Moments.ts"
 
-/** I6: no two runs of a conversation overlap. */
-export const judgeOverlaps = (gathered: Gathered, findings: Findings): void => {
-  for (const { name: conversation, runs } of gathered.conversations.values()) {
-    let longest: RunSeen | undefined
-    for (const run of runs) {
-      if (longest !== undefined && run.begin.at < longest.last.at) {
-        const what = `run ${run.run} (pid ${run.pid}) began while run ${longest.run} (pid ${longest.pid}) went on`
-        const lines = [longest.begin.line, run.begin.line, longest.last.line]
-        findings.breaks("I6", what, { conversation, ids: [...new Set([...longest.ids, ...run.ids])], lines })
-      }
-      const others = run.besides.filter((pid) => pid !== run.pid)
-      if (others.length > 0) {
-        const what = `run ${run.run} (pid ${run.pid}) found other runs alive: pid ${others.join(", ")}`
-        const earlier = runs.filter(({ pid }) => others.includes(pid)).map(({ begin }) => begin.line)
-        findings.breaks("I6", what, { conversation, ids: run.ids, lines: [...earlier, run.begin.line] })
-      }
-      if (longest === undefined || run.last.at >= longest.last.at) longest = run
+const judgeSession = (conversation: string, runs: ReadonlyArray<RunSeen>, findings: Findings): void => {
+  let longest: RunSeen | undefined
+  for (const run of runs) {
+    if (longest !== undefined && run.begin.at < longest.last.at) {
+      const what = `run ${run.run} (pid ${run.pid}) began while run ${longest.run} (pid ${longest.pid}) went on`
+      const lines = [longest.begin.line, run.begin.line, longest.last.line]
+      findings.breaks("I6", what, { conversation, ids: [...new Set([...longest.ids, ...run.ids])], lines })
     }
+    const others = run.besides.filter((pid) => pid !== run.pid)
+    if (others.length > 0) {
+      const what = `run ${run.run} (pid ${run.pid}) found other runs alive: pid ${others.join(", ")}`
+      const earlier = runs.filter(({ pid }) => others.includes(pid)).map(({ begin }) => begin.line)
+      findings.breaks("I6", what, { conversation, ids: run.ids, lines: [...earlier, run.begin.line] })
+    }
+    if (longest === undefined || run.last.at >= longest.last.at) longest = run
+  }
+}
+
+/** I6: no two runs of a session overlap. */
+export const judgeOverlaps = (gathered: Gathered, findings: Findings): void => {
+  for (const { name: conversation, runs: all } of gathered.conversations.values()) {
+    for (const runs of bySession(all, ({ session }) => session)) judgeSession(conversation, runs, findings)
   }
 }
 
 /** A death of a gateway that counts for whoever ran in it. */
 interface Death {
   readonly at: number
-  /** Conversations, this one among them or not, whose trial as a suspect may have kept the others from being counted. */
+  /** Sessions, this one among them or not, whose trial as a suspect may have kept the others from being counted. */
   readonly suspects: ReadonlySet<string>
 }
 
@@ -44,6 +57,22 @@ interface Deaths {
 }
 
 const deathsAt = (list: ReadonlyArray<Death>): Deaths => ({ list, places: new Moments(list.map(({ at }) => at)) })
+
+const nameOf = ({ conversation, session }: Pick<RunSeen, "conversation" | "session">): string =>
+  `${conversation}\0${session}`
+
+/** Names the session of a message: where it was run. One that never was may be of any session. */
+const sessionsOf = ({ conversations, runs }: Gathered): ((message: Message) => string) => {
+  const known = new Map([...runs.values()].flatMap((run) => run.ids.map((id) => [id, nameOf(run)] as const)))
+  const only = new Map(
+    [...conversations].flatMap(([name, seen]) => {
+      const sessions = new Set(seen.runs.map(nameOf))
+      const [first] = sessions
+      return first === undefined || sessions.size > 1 ? [] : [[name, first] as const]
+    })
+  )
+  return ({ conversation, id }) => known.get(id) ?? only.get(conversation) ?? conversation
+}
 
 /**
  * Deaths without a stop before them, which are crashes, and those in a stop, which are crashes or cuts, in time. While a
@@ -58,10 +87,13 @@ const deathsOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Sh
     .toSorted((a, b) => a.at - b.at)
   const places = new Moments(deaths.map(({ at }) => at))
   const suspects = deaths.map(() => new Set<string>())
-  for (const { conversation, first, id } of gathered.messages.values()) {
-    const end = ends.get(id)?.[0]?.at ?? Infinity
-    const from = places.before(first.at)
-    for (let n = from + 2; n < deaths.length && (deaths[n]?.at ?? Infinity) < end; n++) suspects[n]?.add(conversation)
+  const sessionOf = sessionsOf(gathered)
+  for (const message of gathered.messages.values()) {
+    if (message.post) continue
+    const end = ends.get(message.id)?.[0]?.at ?? Infinity
+    const from = places.before(message.first.at)
+    const name = sessionOf(message)
+    for (let n = from + 2; n < deaths.length && (deaths[n]?.at ?? Infinity) < end; n++) suspects[n]?.add(name)
   }
   const of = (inStop: boolean) =>
     deathsAt(
@@ -101,21 +133,22 @@ const endedBetween = ({ begun, causes }: Reasons, run: RunSeen, next: RunSeen): 
 
 /** Whether a run certainly died in a crash: the first thing that ended a gateway after it began, and nobody else's trial. */
 const crashed = ({ begun, causes, crashes }: Reasons, run: RunSeen, next: RunSeen): boolean => {
-  const { begin, conversation, end } = run
+  const { begin, end } = run
   if (begun(begin.at) !== begin.at) return false
   const crash = crashes.list[crashes.places.before(begin.at)]
   if (crash === undefined || crash.at >= next.begin.at || causes.ends.any(begin.at, crash.at)) return false
   // It had failed by itself: its turn waited for the next try, and nobody was dispatched.
   if (end?.phase === "fail" && end.at < crash.at) return false
-  return [...crash.suspects].every((suspect) => suspect === conversation)
+  return [...crash.suspects].every((suspect) => suspect === nameOf(run))
 }
 
 /** Whether a run certainly was open when its gateway died in a stop: it was alive after that. */
-const wasCut = ({ begun, cuts }: Reasons, { begin, conversation, last }: RunSeen, next: RunSeen): boolean => {
+const wasCut = ({ begun, cuts }: Reasons, run: RunSeen, next: RunSeen): boolean => {
+  const { begin, last } = run
   if (begun(begin.at) !== begin.at) return false
   const death = cuts.list[cuts.places.before(begin.at)]
   if (death === undefined || death.at >= next.begin.at || last.at < death.at) return false
-  return [...death.suspects].every((suspect) => suspect === conversation)
+  return [...death.suspects].every((suspect) => suspect === nameOf(run))
 }
 
 /** What is wrong with running a message again, or nothing. */

@@ -40,6 +40,10 @@ export interface Send extends Told {
   readonly command?: boolean
   /** It may end with nothing shown for it: somebody or a policy may cancel it, drop it, or refuse its answer. */
   readonly unseen?: boolean
+  /** The host says it by itself: it has no number, no run and no answer, and its end is that it is shown. */
+  readonly post?: boolean
+  /** A command that may make copies of messages of its conversation, each accepted like a message of its own. */
+  readonly retry?: boolean
   readonly why?: string
 }
 
@@ -53,6 +57,8 @@ export interface Run extends Told {
   readonly conversation: string
   /** Which run it is: unique in the whole history. */
   readonly run: string
+  /** Which session of the conversation it is of, where there are several: each has its own order. */
+  readonly session?: string
   readonly pid: number
   /** The epoch of the gateway that began it, as its marker says. */
   readonly epoch?: number
@@ -91,6 +97,8 @@ export interface Deliver extends Told {
   readonly aside?: { readonly why: "crashed" | "cut" | "failed"; readonly times: number }
   /** Which part of an answer that was cut into several, from 1. */
   readonly part?: number
+  /** Into how many it was cut, as its text says. */
+  readonly parts?: number
   /** The run that wrote it, as its text says. */
   readonly run?: string
 }

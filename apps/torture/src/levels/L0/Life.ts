@@ -53,6 +53,10 @@ interface Fault {
 const ended = Effect.die(new Error("the process is dead"))
 
 const watchdog = 60_000
+/** A reply that somebody is to see; what a command answers is owed to nobody, and comes all the same. */
+const underWay = ["pending", "sending", "placing", "placed"] as const
+/** The exit code of a gateway whose store failed. */
+const storageFailed = 74
 
 export class Life implements Owner {
   dead = false
@@ -69,6 +73,8 @@ export class Life implements Owner {
   #faults: Array<Fault> = []
   /** Boundaries until it dies. */
   #grave = Infinity
+  /** The last boot before this one. */
+  #before = 0
 
   constructor(around: Surroundings, boot: number) {
     this.#around = around
@@ -150,6 +156,7 @@ export class Life implements Owner {
   start(open: number): void {
     const { connected, history, store } = this.#around
     history.tell({ op: "boot", phase: "invoke", by: "supervisor", boot: this.boot, pid: this.pid, open })
+    this.#before = store.lastEpoch()
     const client = store.client({
       dead: () => this.dead,
       mishap: (statement) => {
@@ -162,7 +169,7 @@ export class Life implements Owner {
     this.fork(Layer.buildWithScope(layer, Scope.makeUnsafe()), (exit) => {
       if (Exit.isFailure(exit)) {
         history.tell({ op: "boot", phase: "fail", by: "supervisor", boot: this.boot, pid: this.pid })
-        return this.#end(74)
+        return this.#end(storageFailed)
       }
       const gateway = Context.get(exit.value, Gateway)
       this.#gateway = gateway
@@ -199,6 +206,7 @@ export class Life implements Owner {
     const { children, gone, history, store } = this.#around
     this.dead = true
     store.rollback()
+    if (code === storageFailed) store.noteFailureAfter(this.#before)
     const left = children(this)
     history.tell({
       op: "exit",
@@ -255,10 +263,21 @@ export class Life implements Owner {
     })
   }
 
-  /** The gateway's own ledger. */
-  audit(then: (ledger: Effect.Success<Gateway["Service"]["audit"]> | undefined) => void): void {
-    if (this.#gateway === undefined) return then(undefined)
-    this.fork(this.#gateway.audit, (exit) => then(Exit.isSuccess(exit) ? exit.value : undefined))
+  /** Hands a post of the host's to the gateway, if it takes any. */
+  post(conversation: string, post: { readonly id: string; readonly text: string }) {
+    return this.#gateway?.post(conversation, post)
+  }
+
+  /** The gateway's own ledger, once it says that nothing is open and nothing more is to be shown. */
+  closed(then: (ledger: Effect.Success<Gateway["Service"]["audit"]>) => void): void {
+    if (this.#gateway === undefined) return
+    const { audit, figures } = this.#gateway
+    this.fork(Effect.all([audit, figures]), (exit) => {
+      if (Exit.isFailure(exit)) return
+      const [ledger, { replies }] = exit.value
+      const owed = underWay.some((state) => (replies[state] ?? 0) > 0)
+      if (ledger.open === 0 && ledger.posts.open === 0 && !owed) then(ledger)
+    })
   }
 }
 

@@ -12,6 +12,7 @@ import type { History } from "./history.ts"
 import type { Life } from "./Life.ts"
 import type { Fate } from "./plan.ts"
 import type { Random } from "./random.ts"
+import { type Shown, Texts } from "./texts.ts"
 import { outside, type Time } from "./time.ts"
 
 /** What the far sides need of the world. */
@@ -21,11 +22,11 @@ export interface Surroundings {
   readonly random: Random
   /** How often a request meets trouble that nobody planned. */
   readonly weather: () => number
+  /** What the history calls a message. */
+  readonly named: (id: string, conversation: string) => string
   /** Somebody sees a text. */
   readonly seen: (channel: DeliveryClass, peer: string, text: string) => void
 }
-
-type Shown = Pick<Deliver, "kind" | "remoteId" | "key" | "what" | "ids" | "run">
 
 interface Request {
   readonly arrive: () => string
@@ -39,12 +40,6 @@ interface Flight {
   readonly lose: () => void
 }
 
-const maybeTwice = "(You may have seen this before:"
-const answered = /\[(r\d+)\] ([^\n]*)$/
-
-/** What an answer's text names: its run and the messages that it answers. */
-export const answerText = (run: string, ids: ReadonlyArray<string>): string => `[${run}] ${ids.join(" ")}`
-
 const troubles = ["slow", "drop", "lose", "lose-answer", "duplicate", "throttle"] as const
 
 export class FarSides {
@@ -53,9 +48,11 @@ export class FarSides {
   readonly #keys = new Map<string, string>()
   #flights = new Set<Flight>()
   #ids = 0
+  readonly #texts: Texts
 
   constructor(around: Surroundings) {
     this.#around = around
+    this.#texts = new Texts(around.named)
   }
 
   /** Fates of the next requests to this channel. */
@@ -98,29 +95,6 @@ export class FarSides {
       conversation: `${channel}/${peer}`,
       ...shown
     })
-  }
-
-  /** What a text is, by what it says and by what came with it. */
-  #describe(kind: Deliver["kind"], remoteId: string, text: string, reply: Reply | undefined): Shown {
-    const match = reply?.kind === "answer" ? answered.exec(text) : null
-    const what =
-      reply === undefined
-        ? "placeholder"
-        : text.includes(maybeTwice)
-          ? "copy"
-          : match !== null
-            ? "answer"
-            : reply.kind === "command"
-              ? "command"
-              : "notice"
-    return {
-      kind,
-      remoteId,
-      what,
-      ids: match === null ? (reply?.inReplyTo ?? []) : (match[2] ?? "").split(" ").filter((id) => id !== ""),
-      ...(match?.[1] === undefined ? {} : { run: match[1] }),
-      ...(reply === undefined ? {} : { key: reply.id })
-    }
   }
 
   /** A request on its way. `arrive` is what the far side does with it, and says what it is called there. */
@@ -213,7 +187,7 @@ export class FarSides {
         if (life.dead) return Effect.never
         const fate = this.#fate(channel)
         const own = remote ?? `${channel}${++this.#ids}`
-        const shown = this.#describe(kind, own, text, reply)
+        const shown = this.#texts.describe(kind, own, text, reply)
         const arrive = () => {
           const known = channel === "keyed" && shown.key !== undefined ? this.#keys.get(shown.key) : undefined
           if (known !== undefined) return known
@@ -248,7 +222,7 @@ export class FarSides {
 
   /** A reader of a channel that is pulled got a reply. */
   pulled(peer: string, reply: Reply): void {
-    const { key: _, ...shown } = this.#describe("pull", String(reply.number), reply.text, reply)
+    const { key: _, ...shown } = this.#texts.describe("pull", String(reply.number), reply.text, reply)
     this.#tell("pull", peer, "ok", shown)
     this.#around.seen("pull", peer, reply.text)
   }

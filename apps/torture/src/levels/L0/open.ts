@@ -10,10 +10,12 @@ import { Store } from "./store.ts"
 /** Ids of replies contain the store's name, which is drawn at its first opening: here it is always the same. */
 const named = `insert into sluice_meta (key, value) values ('instance', 'simulation')`
 
-export const openStore: Effect.Effect<Store> = Effect.gen(function* () {
-  const store = new Store()
+/** Gives a store its tables. */
+export const open = Effect.fnUntraced(function* <S extends Store>(store: S): Effect.fn.Return<S> {
   const client = store.client({ dead: () => false, mishap: () => undefined, die: () => {} })
   yield* Effect.orDie(Effect.scoped(Layer.build(Journal.layer(client, { lock: Layer.empty }))))
   store.keepTables(named)
   return store
 })
+
+export const openStore: Effect.Effect<Store> = Effect.suspend(() => open(new Store()))

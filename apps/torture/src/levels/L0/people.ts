@@ -4,8 +4,7 @@
  * refusal that passes, or the death of the process that it asked. Readers of a
  * channel that is pulled keep their cursor. All of them outlive every gateway.
  */
-import { isPermanent } from "@sluice/runtime/Message"
-import type * as Channel from "@sluice/runtime/Channel"
+import { type Accepted, type AcceptError, isPermanent } from "@sluice/runtime/Message"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,7 +14,7 @@ import type { DeliveryClass } from "../../history/Operation.ts"
 import type { FarSides } from "./far.ts"
 import type { History } from "./history.ts"
 import type { Life } from "./Life.ts"
-import type { Plan } from "./plan.ts"
+import type { Plan, Talk } from "./plan.ts"
 import type { Random } from "./random.ts"
 import { outside, type Time } from "./time.ts"
 
@@ -25,6 +24,8 @@ interface Message {
   readonly text: string
   readonly command: boolean
   readonly unseen: boolean
+  /** The host says it by itself. */
+  readonly post: boolean
 }
 
 export interface Surroundings {
@@ -59,8 +60,8 @@ class Client {
     this.#peer = peer
   }
 
-  say(id: string, text: string, command: boolean, unseen: boolean): void {
-    this.waiting.push({ id, n: ++this.#n, text, command, unseen })
+  say(message: Omit<Message, "n">): void {
+    this.waiting.push({ ...message, n: ++this.#n })
     this.pump()
   }
 
@@ -75,6 +76,8 @@ class Client {
       n: message.n,
       ...(message.command ? { command: true } : {}),
       ...(message.unseen ? { unseen: true } : {}),
+      ...(message.post ? { post: true } : {}),
+      ...(message.text === "/retry" ? { retry: true } : {}),
       ...more
     })
   }
@@ -101,23 +104,17 @@ class Client {
     const [message] = this.waiting
     const { life: current, random, time, weather } = this.#around
     const life = current()
-    const handle = life?.handles.get(this.#channel)
-    if (
-      message === undefined ||
-      this.#asks !== undefined ||
-      this.#resting ||
-      life === undefined ||
-      handle === undefined
-    )
-      return
+    if (message === undefined || this.#asks !== undefined || this.#resting || life === undefined) return
+    const request = this.#request(life, message)
+    if (request === undefined) return
     const asks = { message, life }
     this.#asks = asks
-    const fiber = this.#accept(life, handle, message, (ended) => {
+    const fiber = this.#accept(life, request, message, (ended) => {
       if (this.#asks === asks) ended()
     })
     if (random.chance(weather())) {
       // The same again, beside the first: a network that repeats, or an impatient client.
-      this.#accept(life, handle, message, () => {})
+      this.#accept(life, request, message, () => {})
     }
     if (random.chance(weather() / 2)) {
       time.task(life, () => {
@@ -130,17 +127,28 @@ class Client {
     }
   }
 
+  /** How it is handed in; nothing when this process takes nothing yet. */
+  #request(life: Life, { id, post, text }: Message): Effect.Effect<Accepted, AcceptError> | undefined {
+    const handle = life.handles.get(this.#channel)
+    if (post) return life.post(`${this.#channel}/${this.#peer}`, { id, text })
+    return handle?.accept({ conversation: this.#peer, sender: this.#name, id, text })
+  }
+
   /** One request; `decide` is given what follows for the client, if it still waits for this answer. */
-  #accept(life: Life, handle: Channel.Handle, message: Message, decide: (ended: () => void) => void) {
+  #accept(
+    life: Life,
+    request: Effect.Effect<Accepted, AcceptError>,
+    message: Message,
+    decide: (ended: () => void) => void
+  ) {
     const { random, weather } = this.#around
     this.#tell(message, "invoke")
-    const inbound = { conversation: this.#peer, sender: this.#name, id: message.id, text: message.text }
-    return life.fork(handle.accept(inbound), (exit): void => {
+    return life.fork(request, (exit): void => {
       if (Exit.isSuccess(exit)) {
         const { duplicate, seq } = exit.value
         const lost = random.chance(weather())
         if (lost) this.#tell(message, "info", { why: "the answer was lost" })
-        else this.#tell(message, "ok", { seq, duplicate })
+        else this.#tell(message, "ok", message.post ? { duplicate } : { seq, duplicate })
         return decide(() => {
           if (lost) return this.#rest(random.int(1, 3000))
           this.#asks = undefined
@@ -167,6 +175,9 @@ class Client {
   }
 }
 
+/** Who speaks in a conversation. */
+const names = { 0: "", 1: "'s other device", 2: "'s button", 3: "'s host" } as const
+
 export class People {
   readonly #around: Surroundings
   readonly #clients = new Map<string, Client>()
@@ -177,14 +188,26 @@ export class People {
     this.#around = around
   }
 
-  say(talk: number, client: number, id: string, text: string, command: boolean): void {
+  #client(talk: Talk, which: keyof typeof names): Client {
+    const key = `${talk.channel}/${talk.peer}/${which}`
+    const known = this.#clients.get(key)
+    if (known !== undefined) return known
+    const client = new Client(this.#around, `${talk.peer}${names[which]}`, talk.channel, talk.peer)
+    this.#clients.set(key, client)
+    return client
+  }
+
+  say(talk: number, client: 0 | 1 | 2, id: string, text: string, command: boolean): void {
     const known = this.#around.plan.talks[talk]
     if (known === undefined) return
-    const name = `${known.peer}${["", "'s other device", "'s button"][client] ?? ""}`
-    const key = `${known.channel}/${known.peer}/${client}`
-    const client_ = this.#clients.get(key) ?? new Client(this.#around, name, known.channel, known.peer)
-    this.#clients.set(key, client_)
-    client_.say(id, text, command, known.loose)
+    this.#client(known, client).say({ id, text, command, unseen: known.loose, post: false })
+  }
+
+  /** The host has something to say; nobody can stop that. */
+  post(talk: number, id: string, text: string): void {
+    const known = this.#around.plan.talks[talk]
+    if (known === undefined) return
+    this.#client(known, 3).say({ id, text, command: false, unseen: false, post: true })
   }
 
   /** Messages without a receipt. */

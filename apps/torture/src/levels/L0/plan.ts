@@ -24,6 +24,8 @@ export interface Act {
   readonly asks: boolean
   /** How long it takes to let go when it is told to; `Infinity`: until it is killed. */
   readonly letsGo: number
+  /** The channel cuts its answer into so many. */
+  readonly parts: number
 }
 
 /** What happens to one request to a far side, or to one acknowledgement of the gateway's. */
@@ -48,8 +50,10 @@ export interface Talk {
 }
 
 export type Step =
-  | { readonly do: "say"; readonly talk: number; readonly client: number; readonly act: Act }
+  | { readonly do: "say"; readonly talk: number; readonly client: 0 | 1; readonly act: Act }
   | { readonly do: "command"; readonly talk: number; readonly text: string }
+  /** The host has something to say that nobody asked for. */
+  | { readonly do: "post"; readonly talk: number; readonly parts: number }
   /** kill -9: now, at the n-th boundary from now, or at the n-th statement from now. `next`: now, and the next boot there. */
   | {
       readonly do: "crash"
@@ -98,6 +102,8 @@ export interface Plan {
   readonly down: ReadonlyArray<number>
   /** How many operations a fiber may do before another one runs. */
   readonly slice: number
+  /** Texts are so short that a sentence in front of a reply has to go ahead of it. */
+  readonly short: boolean
   readonly steps: ReadonlyArray<TimedStep>
 }
 
@@ -121,7 +127,7 @@ const works = [
   [20_000, 1]
 ] as const
 
-const quickly = { fails: 0, early: false, hangs: false, tool: false, talks: false, asks: false, letsGo: 0 }
+const quickly = { fails: 0, early: false, hangs: false, tool: false, talks: false, asks: false, letsGo: 0, parts: 1 }
 
 const actOf = (random: Random, loose: boolean): Act => ({
   ...quickly,
@@ -140,9 +146,11 @@ const actOf = (random: Random, loose: boolean): Act => ({
   ])
 })
 
-// Not `/new`: a further session of the conversation may run beside the old one while that lets go.
 const commands = ["/stop", "/status", "/queue followup", "/queue interrupt", "/help", "/timeout 5"] as const
 const harmless = ["/status", "/help", "/timeout 5", "/sessions"] as const
+
+/** Commands that open further sessions of a conversation, or run again what was set aside. */
+const sessionCommands = ["/new side", "/session side", "/session main", "/new third", "/retry", "/retry"] as const
 
 const fates = [
   ["slow", 3],
@@ -216,8 +224,8 @@ const stepOf = (random: Random, talks: readonly [Talk, ...ReadonlyArray<Talk>]):
   }
 }
 
-/** The plan of a seed. */
-export const planOf = (seed: number): Plan => {
+/** The plan of a seed without what {@link planOf} adds. */
+export const narrowPlanOf = (seed: number): Plan => {
   const random = new Random(seed)
   const talks = Array.from(
     {
@@ -276,6 +284,36 @@ export const planOf = (seed: number): Plan => {
       [64, 1],
       [13, 1]
     ]),
+    short: false,
     steps
   }
 }
+
+/** Posts, long answers and further sessions; drawn apart, so that a narrow plan stays what it was. */
+const widen = (plan: Plan): Plan => {
+  const random = new Random(plan.seed ^ 0x3c6ef372)
+  const often = random.pick([0, 0.1, 0.3, 0.6])
+  const extra = (): TimedStep => {
+    const after = random.weighted(gaps)
+    const talk = random.int(0, plan.talks.length - 1)
+    if (random.chance(0.4)) return { do: "post", talk, parts: random.pick([1, 1, 3]), after }
+    const cancels = plan.talks[talk]?.loose === true && random.chance(0.2)
+    return { do: "command", talk, text: cancels ? "/new" : random.pick(sessionCommands), after }
+  }
+  const retry = (talk: number): TimedStep => ({
+    do: "command",
+    talk,
+    text: "/retry",
+    after: random.weighted(gaps)
+  })
+  const steps = plan.steps.flatMap((step): ReadonlyArray<TimedStep> => {
+    const parts = step.do === "say" && random.chance(often) ? random.int(2, 4) : 1
+    const wide = step.do === "say" ? { ...step, act: { ...step.act, parts } } : step
+    const again = step.do === "command" && step.text === "/stop" && random.chance(0.6) ? [retry(step.talk)] : []
+    return [wide, ...again, ...(random.chance(often) ? [extra()] : [])]
+  })
+  return { ...plan, short: random.chance(0.3), steps }
+}
+
+/** The plan of a seed. */
+export const planOf = (seed: number): Plan => widen(narrowPlanOf(seed))

@@ -9,10 +9,10 @@ import * as Agent from "@sluice/runtime/Agent"
 import type { Turn } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { answerText } from "./far.ts"
 import type { History } from "./history.ts"
 import type { Life } from "./Life.ts"
 import type { Act, Plan } from "./plan.ts"
+import { answerText } from "./texts.ts"
 import { outside, type Time } from "./time.ts"
 
 export interface Surroundings {
@@ -21,6 +21,8 @@ export interface Surroundings {
   readonly history: History
   /** What was asked for with a message. */
   readonly acts: ReadonlyMap<string, Act>
+  /** What the history calls a message of a conversation, by its id and text. */
+  readonly named: (id: string, conversation: string, text: string) => string
 }
 
 class Run {
@@ -30,12 +32,23 @@ class Run {
   readonly life: Life
   readonly session: number
   readonly turn: Turn
+  readonly ids: ReadonlyArray<string>
   readonly act: Act
   readonly fails: boolean
   /** Who waits for its end. */
   readonly waiting: Array<() => void> = []
 
-  constructor(name: string, pid: number, life: Life, session: number, turn: Turn, act: Act, fails: boolean) {
+  constructor(
+    name: string,
+    pid: number,
+    life: Life,
+    session: number,
+    turn: Turn,
+    ids: ReadonlyArray<string>,
+    act: Act,
+    fails: boolean
+  ) {
+    this.ids = ids
     this.name = name
     this.pid = pid
     this.life = life
@@ -57,7 +70,8 @@ const plain: Act = {
   tool: false,
   talks: false,
   asks: false,
-  letsGo: 0
+  letsGo: 0,
+  parts: 1
 }
 
 const worst = (acts: ReadonlyArray<Act>): Act =>
@@ -70,7 +84,8 @@ const worst = (acts: ReadonlyArray<Act>): Act =>
       tool: one.tool || other.tool,
       talks: one.talks || other.talks,
       asks: one.asks || other.asks,
-      letsGo: Math.max(one.letsGo, other.letsGo)
+      letsGo: Math.max(one.letsGo, other.letsGo),
+      parts: Math.max(one.parts, other.parts)
     }),
     acts[0] ?? plain
   )
@@ -116,8 +131,9 @@ export class Programs {
       by: "agent",
       conversation: run.turn.conversation,
       run: run.name,
+      session: String(run.session),
       pid: run.pid,
-      ids: run.turn.messages.map(({ id }) => id)
+      ids: run.ids
     })
   }
 
@@ -131,14 +147,14 @@ export class Programs {
   }
 
   #begin(life: Life, session: number, turn: Turn): Run {
-    const { acts, plan, time } = this.#around
-    const ids = turn.messages.map(({ id }) => id)
+    const { acts, named, plan, time } = this.#around
+    const ids = turn.messages.map(({ id, text }) => named(id, turn.conversation, text))
     const act = worst(ids.map((id) => acts.get(id) ?? plain))
     const failed = Math.max(0, ...ids.map((id) => this.#failed.get(id) ?? 0))
     const fails = failed < act.fails
     if (fails) for (const id of ids) this.#failed.set(id, failed + 1)
     const name = `r${++this.#count}`
-    const run = new Run(name, plan.child ? 5000 + this.#count : life.pid, life, session, turn, act, fails)
+    const run = new Run(name, plan.child ? 5000 + this.#count : life.pid, life, session, turn, ids, act, fails)
     this.#running.add(run)
     this.#tell(run, "invoke")
     // A person takes longer; and who waits for one can't be done.
@@ -195,12 +211,7 @@ export class Programs {
 
   #answer(run: Run): Stream.Stream<Agent.AgentEvent, Agent.AgentError> {
     const failure = new Agent.AgentError({ reason: "Failed", cause: "as it was told to" })
-    const answer = Agent.text(
-      answerText(
-        run.name,
-        run.turn.messages.map(({ id }) => id)
-      )
-    )
+    const answer = Agent.text(answerText(run.name, run.ids, run.act.parts))
     const last = Stream.fromEffect(
       Effect.flatMap(this.#over(run), () => (run.fails ? Effect.fail(failure) : Effect.succeed(answer)))
     )

@@ -13,6 +13,7 @@ import type { Act, Plan, Step } from "./plan.ts"
 import { Programs } from "./programs.ts"
 import { Random } from "./random.ts"
 import type { Store } from "./store.ts"
+import { postText, splitOf } from "./texts.ts"
 import { outside, Time } from "./time.ts"
 
 /** What came of a plan. */
@@ -24,12 +25,6 @@ export interface Played {
   readonly millis: number
   /** Why it has no end of its own: something in it went on for ever. */
   readonly stuck: string | undefined
-}
-
-/** What is looked at of the gateway's own ledger. */
-interface Ledger {
-  readonly open: number
-  readonly posts: { readonly open: number }
 }
 
 /** Some day in 2026; nothing depends on which. */
@@ -61,6 +56,9 @@ class World {
   over = false
   #messages = 0
   #decisions = 0
+  #posts = 0
+  /** Names of messages that are run again. */
+  readonly #copies = new Map<string, string>()
   /** What will happen to the next process. */
   readonly #curses: Array<(life: Life) => void> = []
 
@@ -72,9 +70,30 @@ class World {
     const { history, random, time } = this
     const weather = () => (this.calm ? 0 : plan.weather)
     const seen = (channel: string, peer: string, text: string) => this.#seen(channel, peer, text)
-    this.far = new FarSides({ time, history, random, weather, seen })
+    const named = (id: string, conversation: string, text?: string) => this.#named(id, conversation, text)
+    this.far = new FarSides({ time, history, random, weather, seen, named })
     this.people = new People({ plan, time, history, random, weather, far: this.far, life: () => this.life })
-    this.programs = new Programs({ plan, time, history, acts: this.acts })
+    this.programs = new Programs({ plan, time, history, acts: this.acts, named })
+  }
+
+  /**
+   * What the history calls a message of a conversation. One that is run again gets an id of the gateway's own, which it
+   * draws; here it has a name, and was accepted when somebody hears of it first.
+   */
+  #named(id: string, conversation: string, text = ""): string {
+    if (!id.startsWith("retry-")) return id
+    const name = this.#copies.get(id) ?? `y${this.#copies.size + 1}`
+    const act = this.acts.get(/m\d+/.exec(text)?.[0] ?? "")
+    if (act !== undefined) this.acts.set(name, act)
+    if (this.#copies.has(id)) return name
+    this.#copies.set(id, name)
+    const talk = this.plan.talks.find(({ channel, peer }) => `${channel}/${peer}` === conversation)
+    this.history.tell({
+      ...{ op: "send", phase: "ok", by: "the gateway", channel: talk?.channel ?? "", conversation, id: name },
+      n: this.#copies.size,
+      ...(talk?.loose === true ? { unseen: true } : {})
+    })
+    return name
   }
 
   /** A person answers what they are asked; once all is over nobody says anything more. */
@@ -125,6 +144,7 @@ class World {
               this.time.task(life, () => this.people.connected())
               return Effect.andThen(handle.ready, Effect.never)
             }),
+          split: splitOf(plan.short),
           ...(channel === "pull" ? { quiet: 0 } : {})
         })
       ])
@@ -154,6 +174,10 @@ class World {
       }
       case "command":
         return this.people.say(step.talk, 0, `c${++this.#messages}`, step.text, true)
+      case "post": {
+        const id = `p${++this.#posts}`
+        return this.people.post(step.talk, id, postText(id, step.parts))
+      }
       case "crash":
       case "fault":
         if (!step.next) return life === undefined ? undefined : this.#curse(life, step)
@@ -202,7 +226,7 @@ class World {
       step = Math.min(step * 1.5, 3_600_000)
     ) {
       this.time.run(this.time.now + step)
-      if (!this.#looksRested() || !this.#closed()) continue
+      if (!this.#looksRested() || this.#closed() === undefined) continue
       // What is only said and not owed may still be on its way, and a person may answer it.
       const { length } = this.history.operations
       this.time.run(this.time.now + 2000)
@@ -215,11 +239,11 @@ class World {
   }
 
   /** The gateway's own ledger, if it says that nothing is open. */
-  #closed(): Ledger | undefined {
-    let ledger: Ledger | undefined
-    this.life?.audit((audit) => (ledger = audit))
+  #closed(): unknown {
+    let ledger: unknown
+    this.life?.closed((closed) => (ledger = closed))
     this.time.run(this.time.now)
-    return ledger === undefined || ledger.open > 0 || ledger.posts.open > 0 ? undefined : ledger
+    return ledger
   }
 }
 

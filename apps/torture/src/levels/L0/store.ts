@@ -71,6 +71,17 @@ export class Store {
     this.#database.exec("commit")
   }
 
+  /** The last boot that began; 0 before the first one. */
+  lastEpoch(): number {
+    const row = this.#prepare(`select coalesce(max(epoch), 0) as epoch from sluice_boots`).statement.get()
+    return Number(row?.["epoch"])
+  }
+
+  /** The word that a gateway leaves in a file beside the store, where the store itself can't be written: it failed. */
+  noteFailureAfter(epoch: number): void {
+    this.#prepare(`update sluice_boots set failed = 1 where epoch > ?`).statement.run(epoch)
+  }
+
   /** What the kernel and SQLite make of a transaction whose process is gone. */
   rollback(): void {
     if (this.#database.isTransaction) this.#database.exec("rollback")

@@ -5,7 +5,7 @@
  */
 import type { Broken, CheckerVerdict } from "../../checker/Findings.ts"
 import { judge } from "../../checker/judge.ts"
-import { type Plan, planOf } from "./plan.ts"
+import { narrowPlanOf, type Plan, planOf } from "./plan.ts"
 import { type Played, play } from "./simulate.ts"
 import type { Store } from "./store.ts"
 
@@ -32,6 +32,9 @@ const restless = ({ history, stuck }: Played): ReadonlyArray<Broken> =>
 
 /** Plays the plan of a seed. */
 export const trySeed = (seed: number, store: Store): Trial => tryPlan(planOf(seed), store)
+
+/** The same without what was added to plans later. */
+export const tryNarrow = (seed: number, store: Store): Trial => tryPlan(narrowPlanOf(seed), store)
 
 /** The promises that it broke. */
 const brokenBy = ({ verdict }: Trial): ReadonlySet<string> => new Set(verdict.broken.map(({ invariant }) => invariant))
