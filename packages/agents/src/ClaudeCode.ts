@@ -1,0 +1,341 @@
+/**
+ * The Claude Code CLI as an agent: a process for each live session, kept warm
+ * between turns, one turn in flight. The conversation's id is kept with the
+ * session before it is first used; what a crash left behind is read from the
+ * CLI's own transcript, so an answer that was given is delivered and not paid for
+ * again, and a process that outlives its gateway may finish its turn. What it
+ * means for an agent is in docs/agents.md.
+ */
+import * as Agent from "@sluice/runtime/Agent"
+import type { Turn } from "@sluice/runtime/Message"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Children from "./Children.ts"
+import * as Connection from "./internal/claude/connection.ts"
+import { ClaudeError, told } from "./internal/claude/failure.ts"
+import * as Kept from "./internal/claude/kept.ts"
+import type { Message } from "./internal/claude/lines.ts"
+import type { Policy } from "./internal/claude/permission.ts"
+import { content, continuation } from "./internal/claude/prompt.ts"
+import { type Found, find, hasConversation } from "./internal/claude/transcript.ts"
+import * as Running from "./internal/claude/turn.ts"
+import { environmentProblem } from "./internal/environment.ts"
+import { inherited } from "./internal/node/host.ts"
+import * as Transcripts from "./internal/node/transcripts.ts"
+
+export { ClaudeError } from "./internal/claude/failure.ts"
+export type { Policy } from "./internal/claude/permission.ts"
+
+/** The Claude Code CLI. */
+export interface Options {
+  /** The program, with arguments that come before all others; `claude` on PATH by default. */
+  readonly argv?: readonly [string, ...ReadonlyArray<string>]
+  /** Its working folder; the gateway's own by default. */
+  readonly cwd?: string
+  /**
+   * Where it keeps its settings, its login and its conversations. One of its own keeps a person's settings out;
+   * by default it is the person's (`~/.claude`).
+   */
+  readonly configFolder?: string
+  /** What it is given beyond `Children.allowed`, for example `ANTHROPIC_API_KEY` or `ANTHROPIC_BASE_URL`. */
+  readonly env?: Children.Environment
+  /** The model, unless a person chose one; the CLI's own by default. */
+  readonly model?: string
+  /** The CLI's permission mode, for example `acceptEdits` or `plan`; its own by default. */
+  readonly permissionMode?: string
+  /** Rules of tools that are allowed without asking, for example `Bash(git *)`. */
+  readonly allowedTools?: ReadonlyArray<string>
+  /** Tools that it does not have, beside those that make no sense here. */
+  readonly disallowedTools?: ReadonlyArray<string>
+  /** Further arguments, for example `--mcp-config`. */
+  readonly extraArguments?: ReadonlyArray<string>
+  /** Who decides when it asks for permission; a person by default. */
+  readonly permissions?: Policy
+  /** How long it may take until it is ready; 60 s by default. */
+  readonly initTimeout?: Duration.Input
+  /** How often it asks the model's API again before the turn has failed; 3 by default. */
+  readonly retries?: number
+  /** What is done with a turn that was cut off; it is resumed by default. */
+  readonly resume?: Agent.ResumePolicy
+  /** How long a process of an earlier boot may take to finish the turn that it works on; 5 min by default. */
+  readonly awaitOrphan?: Duration.Input
+  /** A running turn in which it says nothing for this long has failed; none by default. */
+  readonly stallTimeout?: Duration.Input
+  /** A turn that takes longer has failed; none by default. */
+  readonly turnTimeout?: Duration.Input
+  /** How long it has to stop a turn when it is told to, before its process is ended; 2 s by default. */
+  readonly interruptWithin?: Duration.Input
+  /** How many bytes of its standard error are kept for the log; 8 KiB by default. */
+  readonly stderrTail?: number
+  /** The waits of the stop ladder; `ask` is how long it may take to end after the end of its input, 2 s by default. */
+  readonly grace?: Partial<Children.Grace>
+}
+
+const alive: Agent.AgentEvent = { _tag: "Alive" }
+
+/** How often a CLI that is being started is said to be alive. Its start has a bound of its own. */
+const beat = 1000
+
+/**
+ * Tools that reach beyond the turn: into the sessions of other people, or to a
+ * time at which the process may be gone.
+ */
+const beyond = ["ListAgents", "SendMessage", "CronCreate", "CronDelete", "CronList", "ScheduleWakeup"]
+
+const defaultProgram = ["claude"] as const
+
+const configFolderOf = (options: Options): string =>
+  options.configFolder ?? `${inherited(["HOME"])["HOME"] ?? ""}/.claude`
+
+const environmentFor = (options: Options): Children.Environment => ({
+  ...options.env,
+  set: {
+    DISABLE_TELEMETRY: "1",
+    DISABLE_ERROR_REPORTING: "1",
+    DISABLE_AUTOUPDATER: "1",
+    CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+    // What runs on in the background ends with the process, unseen.
+    CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
+    CLAUDE_CODE_DISABLE_CRON: "1",
+    CLAUDE_CODE_MAX_RETRIES: String(options.retries ?? 3),
+    ...(options.configFolder === undefined ? {} : { CLAUDE_CONFIG_DIR: options.configFolder }),
+    ...options.env?.set
+  }
+})
+
+const argvFor = (
+  session: Agent.AgentSession,
+  options: Options,
+  conversation: readonly ["--resume" | "--session-id", string]
+): readonly [string, ...ReadonlyArray<string>] => {
+  const [program, ...before] = options.argv ?? defaultProgram
+  const model = session.model ?? options.model
+  const { allowedTools = [], disallowedTools = [], extraArguments = [], permissionMode } = options
+  const streams = ["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
+  return [
+    program,
+    ...before,
+    "-p",
+    ...streams,
+    "--include-partial-messages",
+    "--replay-user-messages",
+    "--permission-prompt-tool",
+    "stdio",
+    ...conversation,
+    ...(model === undefined ? [] : ["--model", model]),
+    ...(permissionMode === undefined ? [] : ["--permission-mode", permissionMode]),
+    ...(session.systemPrompt === undefined ? [] : ["--append-system-prompt", session.systemPrompt]),
+    ...(allowedTools.length === 0 ? [] : ["--allowedTools", allowedTools.join(",")]),
+    "--disallowedTools",
+    [...beyond, ...disallowedTools].join(","),
+    ...extraArguments
+  ]
+}
+
+/** A process with its conversation. */
+interface Live {
+  readonly connection: Connection.Connection
+  /** Ids of the messages that this process was sent. */
+  readonly sent: Set<string>
+  /** Ends the process; whoever comes later waits for the first. */
+  readonly end: Effect.Effect<void>
+}
+
+/** What a turn is answered with: what the transcript has, or a message to the CLI. */
+type Plan =
+  | { readonly _tag: "Adopt"; readonly events: ReadonlyArray<Agent.AgentEvent> }
+  | { readonly _tag: "Send"; readonly uuid: string; readonly content: ReadonlyArray<Message> }
+
+/** A CLI that is open for a session: its process, started again when it has ended, and the turn that runs. */
+const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options: Options) {
+  const scope = yield* Effect.scope
+  const program = (options.argv ?? defaultProgram)[0]
+  const folder = configFolderOf(options)
+  const room = yield* Children.room(session, { grace: { ask: "2 seconds", ...options.grace } })
+  // Before any process: it is closed after all of them.
+  const readers = yield* Scope.fork(scope)
+  let kept = yield* Kept.read(session, program)
+  let live: Live | undefined
+  let busy = false
+
+  const lost = (problem: string) => told(new ClaudeError({ kind: "HistoryGone", program, problem }))
+
+  /** How the conversation is named to a new process: begun under its id, or found again by it. */
+  const naming = Effect.gen(function* () {
+    const path = yield* Transcripts.locate(folder, kept.conversation)
+    if (path === undefined && kept.answered) {
+      return yield* lost(`has no transcript of the conversation "${kept.conversation}" below ${folder} any more`)
+    }
+    if (path === undefined) return ["--session-id", kept.conversation] as const
+    if (kept.answered || hasConversation(yield* Transcripts.lines(path)))
+      return ["--resume", kept.conversation] as const
+    // Begun and cut off before anything was said: its id is taken, and there is nothing to find.
+    kept = { ...kept, conversation: crypto.randomUUID() }
+    return ["--session-id", kept.conversation] as const
+  })
+
+  const connect = Effect.gen(function* () {
+    const name = yield* naming
+    // From here on a crash finds what this process leaves: nothing is begun under an id that is not committed.
+    kept = yield* Kept.write(session, kept)
+    const own = yield* Scope.fork(scope)
+    const end = yield* Effect.cached(Effect.uninterruptible(Scope.close(own, Exit.void)))
+    const { stderrTail } = options
+    const connection = yield* Connection.start({
+      room,
+      readers,
+      initTimeout: options.initTimeout ?? "60 seconds",
+      program: {
+        argv: argvFor(session, options, name),
+        env: environmentFor(options),
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        ...(stderrTail === undefined ? {} : { stderrTail }),
+        ask: (child) => child.endInput
+      }
+    }).pipe(
+      Scope.provide(own),
+      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : end))
+    )
+    return { connection, end, sent: new Set<string>() } satisfies Live
+  })
+
+  /** A process that ends between turns: what it left behind goes too, and the next turn starts another one. */
+  const watch = (one: Live) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Deferred.await(one.connection.gone))
+      // A turn that runs hears of it itself, and ends it when it lets go.
+      if (live !== one || busy) return
+      yield* Effect.logWarning("An agent ended between turns", error).pipe(
+        Effect.annotateLogs({ session: session.key })
+      )
+      yield* one.end
+    })
+
+  const ready = Effect.gen(function* () {
+    if (live !== undefined && !(yield* Deferred.isDone(live.connection.gone))) return live
+    if (live !== undefined) yield* live.end
+    live = undefined
+    const one = yield* connect
+    live = one
+    yield* Effect.forkIn(watch(one), scope)
+    return one
+  })
+
+  /** What became of an earlier attempt at the turn. */
+  const earlier = Effect.fnUntraced(function* (sent: ReadonlyArray<string>): Effect.fn.Return<Found> {
+    const path = yield* Transcripts.locate(folder, kept.conversation)
+    const found: Found = path === undefined ? { _tag: "Unknown" } : find(yield* Transcripts.lines(path), sent)
+    // A process writes its transcript a moment later than it knows.
+    const known = sent.some((uuid) => live?.sent.has(uuid) === true)
+    return found._tag === "Unknown" && known ? { _tag: "Asked" } : found
+  })
+
+  const planFor = Effect.fnUntraced(function* (turn: Turn): Effect.fn.Return<Plan> {
+    const sent = turn.attempt > 1 ? Kept.sentBefore(kept, turn.id) : []
+    const found: Found = sent.length === 0 ? { _tag: "Unknown" } : yield* earlier(sent)
+    switch (found._tag) {
+      case "Answered":
+        yield* Effect.logInfo("The answer of an attempt that was cut off was found and is delivered").pipe(
+          Effect.annotateLogs({ session: session.key, turn: turn.id })
+        )
+        return { _tag: "Adopt", events: found.events }
+      case "Asked":
+        return {
+          _tag: "Send",
+          uuid: crypto.randomUUID(),
+          content: yield* continuation(turn, kept.turn?.messages ?? 0)
+        }
+      case "Unknown":
+        // Never arrived: under the id that it had, so that it can't be there twice.
+        return { _tag: "Send", uuid: sent.at(-1) ?? crypto.randomUUID(), content: yield* content(turn) }
+    }
+  })
+
+  const remember = Effect.suspend(() =>
+    kept.answered
+      ? Effect.void
+      : Effect.map(Kept.write(session, { ...kept, answered: true }), (next) => void (kept = next))
+  )
+
+  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, plan: Extract<Plan, { _tag: "Send" }>) {
+    const { uuid } = plan
+    kept = yield* Kept.write(session, Kept.withSent(kept, { id: turn.id, messages: turn.messages.length }, uuid))
+    yield* Effect.addFinalizer(() => Effect.sync(() => (busy = false)))
+    busy = true
+    one.sent.add(uuid)
+    return yield* Running.run({
+      connection: one.connection,
+      uuid,
+      content: plan.content,
+      permissions: options.permissions ?? "ask",
+      interruptWithin: options.interruptWithin ?? "2 seconds",
+      answered: remember,
+      end: Effect.suspend(() => {
+        if (live === one) live = undefined
+        return one.end
+      })
+    })
+  })
+
+  /** Signs of life until the process is ready, then the turn. */
+  const asking = (turn: Turn, plan: Extract<Plan, { _tag: "Send" }>) =>
+    Effect.map(Effect.forkScoped(ready), (starting) =>
+      Stream.concat(
+        Stream.unfold(undefined, () =>
+          Effect.map(Effect.timeoutOption(Fiber.join(starting), beat), (one) =>
+            Option.isSome(one) ? undefined : ([alive, undefined] as const)
+          )
+        ),
+        Stream.unwrap(Effect.flatMap(Fiber.join(starting), (one) => answering(turn, one, plan)))
+      )
+    )
+
+  const answer = (turn: Turn) =>
+    Stream.unwrap(
+      Effect.flatMap(planFor(turn), (plan) =>
+        plan._tag === "Adopt" ? Effect.as(remember, Stream.fromIterable(plan.events)) : asking(turn, plan)
+      )
+    )
+  return { answer }
+})
+
+/** What is wrong with the options, with its remedy; `undefined` when nothing is. Looks at nothing outside of them. */
+export const invalid = (options: Options): string | undefined => {
+  const argv = options.argv ?? defaultProgram
+  if (argv[0] === "") return "argv: its program is empty; name a program"
+  const words = [...argv, ...(options.extraArguments ?? []), options.model ?? "", options.permissionMode ?? ""]
+  if (words.some((word) => word.includes("\0"))) return "argv: holds a NUL character; remove it"
+  const { retries, stderrTail } = options
+  if (stderrTail !== undefined && (!Number.isSafeInteger(stderrTail) || stderrTail < 1)) {
+    return `stderrTail ${stderrTail}: is not a number of bytes; give a whole number above 0`
+  }
+  if (retries !== undefined && (!Number.isSafeInteger(retries) || retries < 0)) {
+    return `retries ${retries}: is not a number of tries; give a whole number`
+  }
+  return environmentProblem(options.env ?? {})
+}
+
+/**
+ * Makes an agent of the Claude Code CLI. Throws when the options are
+ * {@link invalid}; whether the program exists is seen when a session first needs
+ * it, or by `Children.check`.
+ */
+export const make = (options: Options = {}): Agent.Agent => {
+  const wrong = invalid(options)
+  if (wrong !== undefined) throw new Error(wrong)
+  return Agent.make({
+    resume: options.resume ?? "resume",
+    ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
+    ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
+    // It hears the end of its input, finishes its turn, and the transcript has the answer.
+    orphan: { await: options.awaitOrphan ?? "5 minutes" },
+    orphans: Children.orphans,
+    open: (session) => opened(session, options)
+  })
+}

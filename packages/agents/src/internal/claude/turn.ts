@@ -1,0 +1,255 @@
+/**
+ * One turn: the message, what the CLI says of it as events, and letting go. The
+ * CLI's answer outlives its reader: who stops reading interrupts the turn by the
+ * protocol and waits, within a bound, for the CLI to say that it has stopped,
+ * because only then the next message may be sent. One that does not is ended.
+ */
+import * as Agent from "@sluice/runtime/Agent"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Connection, Listener } from "./connection.ts"
+import { ClaudeError, failed, refused, rejected, saysUnknown, told } from "./failure.ts"
+import { type Message, number, text, texts } from "./lines.ts"
+import { asking, byPolicy, decision, type Policy } from "./permission.ts"
+import { translator, usageOf } from "./updates.ts"
+
+/** How many events may wait for a reader before reading from the CLI pauses. */
+const behind = 512
+
+/** What a turn needs. */
+export interface Options {
+  readonly connection: Connection
+  /** Id of the message, by which the CLI and its transcript know it. */
+  readonly uuid: string
+  readonly content: ReadonlyArray<Message>
+  readonly permissions: Policy
+  /** How long the CLI has to stop when it is told to. */
+  readonly interruptWithin: Duration.Input
+  /** Ends the CLI's process, with the ladder. */
+  readonly end: Effect.Effect<void>
+  /** The turn has an answer: what there is to remember before it is told. */
+  readonly answered: Effect.Effect<void, Agent.AgentError>
+}
+
+type Events = Stream.Stream<Agent.AgentEvent, Agent.AgentError>
+type Item = { readonly event: Agent.AgentEvent } | { readonly result: Exit.Exit<Message, ClaudeError> }
+type Translator = ReturnType<typeof translator>
+
+/** The message as the CLI reads it. */
+export const userMessage = (uuid: string, content: ReadonlyArray<Message>): Message => ({
+  type: "user",
+  uuid,
+  message: { role: "user", content },
+  parent_tool_use_id: null
+})
+
+const cutByLength = "\n[The answer ends here: it reached the limit on its length.]"
+const cutBySteps = "\n[I stopped here: I reached the limit on steps for one request.]"
+
+/** What a result says of the turn: the last words of the answer, or why there is none. */
+const conclusion = (
+  result: Message,
+  said: Translator,
+  program: string
+): ReadonlyArray<Agent.AgentEvent> | Agent.AgentError => {
+  const unfinished = (problem: string) => new ClaudeError({ kind: "Unfinished", program, problem })
+  const answer = text(result, "result")
+  const subtype = text(result, "subtype")
+  const reason = text(result, "stop_reason")
+  const errors = (texts(result, "errors") ?? []).join("; ")
+  if (saysUnknown(errors)) {
+    return told(new ClaudeError({ kind: "HistoryGone", program, problem: "does not know the conversation any more" }))
+  }
+  if (subtype === "success" && result["is_error"] !== true) {
+    if (reason === "refusal" && !said.spoke()) return rejected(unfinished("refused to answer this"))
+    const end = said.end(answer)
+    return reason === "max_tokens" && said.spoke() ? [...end, Agent.text(cutByLength)] : end
+  }
+  const status = number(result, "api_error_status")
+  const kind = said.refusal()
+  if (subtype === "success" && (status !== undefined || kind !== undefined)) {
+    return refused({ program, status, kind, said: answer ?? "it does not say why" })
+  }
+  if (subtype === "error_max_turns" && said.spoke()) return [...said.end(undefined), Agent.text(cutBySteps)]
+  return failed(unfinished(`ended the turn without an answer (${subtype ?? "no reason"}): ${answer ?? errors}`))
+}
+
+/** The questions of a turn that nobody has answered yet. */
+const questions = (policy: Policy, push: (event: Agent.AgentEvent) => void) => {
+  const open = new Set<string>()
+  const next = (
+    id: string,
+    request: Message,
+    answer: (response: Message) => void,
+    chosen: Array<string | undefined>
+  ) => {
+    const question = asking(request)[chosen.length]
+    if (question === undefined) {
+      if (open.delete(id)) answer(decision(request, chosen))
+      return
+    }
+    push({
+      _tag: "Permission",
+      question: question.question,
+      options: question.options,
+      respond: (option) =>
+        Effect.sync(() => {
+          // A decision about what was withdrawn decides nothing.
+          if (open.has(id)) next(id, request, answer, [...chosen, option])
+        })
+    })
+  }
+  return {
+    ask: (request: Message, answer: (response: Message) => void) => {
+      if (policy !== "ask") return answer(byPolicy(policy, request))
+      const id = text(request, "request_id") ?? ""
+      open.add(id)
+      next(id, request, answer, [])
+    },
+    withdrawn: (id: string) => void open.delete(id),
+    drop: () => open.clear()
+  }
+}
+
+/** Whether a message says that the CLI has begun with ours. */
+const begins = (message: Message, uuid: string): boolean => {
+  switch (text(message, "type")) {
+    case "command_lifecycle":
+      return text(message, "command_uuid") === uuid && text(message, "state") === "started"
+    case "user":
+      return text(message, "uuid") === uuid
+    default:
+      return texts(message, "user_message_uuids")?.includes(uuid) === true
+  }
+}
+
+/** Whether a result is that of our message: what the CLI does by itself has results too. */
+const isOurs = (result: Message, uuid: string, begun: boolean): boolean =>
+  texts(result, "user_message_uuids")?.includes(uuid) ?? begun
+
+/** Tells the CLI to stop and waits until it has; ends it when it has not in time. */
+const interrupt = Effect.fnUntraced(function* (options: Options, stopped: Deferred.Deferred<void>) {
+  const { connection } = options
+  const left = yield* Effect.flatten(Agent.StopBudget)
+  // Of a stop's last moments the ladder needs the better part.
+  const wait = Math.min(Duration.toMillis(options.interruptWithin), left * 0.4)
+  const request = connection.request({ subtype: "interrupt", cancel_queued: true })
+  const done = Effect.andThen(Effect.exit(request), Deferred.await(stopped))
+  if (
+    Option.isSome(
+      yield* Effect.timeoutOption(Effect.raceFirst(done, Effect.exit(Deferred.await(connection.gone))), wait)
+    )
+  ) {
+    return
+  }
+  yield* Effect.logWarning(
+    `agent "${connection.program}" did not stop within ${Math.round(wait)} ms of being told to, it is ended`
+  )
+  yield* options.end
+})
+
+/** Hears what belongs to the turn. */
+const listening = (
+  options: Options,
+  said: Translator,
+  on: {
+    readonly event: (event: Agent.AgentEvent) => void
+    readonly alive: () => void
+    readonly result: (result: Message) => void
+  }
+): Listener & { readonly drop: () => void } => {
+  const { ask, drop, withdrawn } = questions(options.permissions, on.event)
+  let begun = false
+  return {
+    drop,
+    asked: ask,
+    withdrawn,
+    message: (message) => {
+      if (text(message, "type") === "result") {
+        if (isOurs(message, options.uuid, begun)) return on.result(message)
+        return on.alive()
+      }
+      begun ||= begins(message, options.uuid)
+      const events = begun ? said.on(message) : []
+      events.forEach(on.event)
+      if (events.length === 0) on.alive()
+    }
+  }
+}
+
+/** Sends the message; its scope is the reader's. */
+export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Events, never, Scope.Scope> {
+  const { connection } = options
+  const items = yield* Queue.unbounded<Item>()
+  const stopped = yield* Deferred.make<void>()
+  const said = translator()
+  let left = false
+  const offer = (item: Item) => {
+    if (left) return
+    Queue.offerUnsafe(items, item)
+    if (Queue.sizeUnsafe(items) > behind) connection.pause()
+  }
+  const listener = listening(options, said, {
+    event: (event) => offer({ event }),
+    // One is enough for whoever is behind.
+    alive: () => (Queue.sizeUnsafe(items) === 0 ? offer({ event: { _tag: "Alive" } }) : undefined),
+    result: (result) => {
+      connection.listen(undefined)
+      offer({ result: Exit.succeed(result) })
+      Deferred.doneUnsafe(stopped, Effect.void)
+    }
+  })
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      left = true
+      listener.drop()
+      connection.resume()
+      const over = (yield* Deferred.isDone(stopped)) || (yield* Deferred.isDone(connection.gone))
+      if (!over) yield* interrupt(options, stopped)
+      connection.listen(undefined)
+      // A process that ended or broke the protocol may have left others behind.
+      if (yield* Deferred.isDone(connection.gone)) yield* options.end
+    })
+  )
+  connection.listen(listener)
+  yield* Effect.forkScoped(
+    Effect.andThen(Effect.exit(Deferred.await(connection.gone)), (exit) => Effect.sync(() => offer({ result: exit })))
+  )
+  yield* connection.send(userMessage(options.uuid, options.content))
+
+  let last: Array<Agent.AgentEvent> | undefined
+  const finish = Effect.fnUntraced(function* (exit: Exit.Exit<Message, ClaudeError>) {
+    const result = yield* Effect.mapError(exit, told)
+    const usage = usageOf(result, said.model())
+    const events = conclusion(result, said, connection.program)
+    if (!(events instanceof Agent.AgentError)) {
+      yield* options.answered
+      return { events: [...events, ...usage], error: undefined }
+    }
+    return { events: [...said.end(undefined), ...usage], error: events }
+  })
+  let failure: Agent.AgentError | undefined
+  const next = Effect.fnUntraced(function* () {
+    while (last === undefined) {
+      const item = yield* Queue.take(items)
+      if (Queue.sizeUnsafe(items) < behind / 2) connection.resume()
+      if ("event" in item) return item.event
+      const { events, error } = yield* finish(item.result)
+      last = events
+      failure = error
+    }
+    const event = last.shift()
+    // What a failed turn cost is told before it fails.
+    if (event === undefined && failure !== undefined) return yield* failure
+    return event
+  })
+  return Stream.unfold(undefined, () =>
+    Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
+  )
+})
