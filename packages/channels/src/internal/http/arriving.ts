@@ -61,10 +61,9 @@ export const arriving = (
         serving.reading.delete(fiber)
         resume(Effect.succeed(whole(chunks)))
       })
-      // after `end` it says nothing new
       source.on("close", () => {
-        serving.reading.delete(fiber)
-        resume(Effect.fail(new Cut()))
+        // it follows every end, and an error is made with its stack
+        if (serving.reading.delete(fiber)) resume(Effect.fail(new Cut()))
       })
       return Effect.sync(() => {
         serving.reading.delete(fiber)
