@@ -27,14 +27,23 @@ export interface Known {
   tail: WaitingTail | undefined
 }
 
+/**
+ * How far a map may grow over its limit before what is too much is forgotten, all of it at once: a map keeps the places
+ * of what was deleted for a while, and each search for its oldest entry walks over all of them.
+ */
+export const slackOf = (limit: number): number => Math.max(64, limit >> 4)
+
 /** See the header. */
 export class Conversations {
   readonly #byKey = new Map<string, Known>()
   readonly #byId = new Map<number, Known>()
   readonly #limit: number
+  /** At this size some are forgotten. */
+  #fullAt: number
 
   constructor(limit: number) {
     this.#limit = limit
+    this.#fullAt = limit + slackOf(limit)
   }
 
   get size(): number {
@@ -61,11 +70,11 @@ export class Conversations {
     return known
   }
 
-  /** Keeps a conversation; forgets others beyond the limit. `at`: monotonic milliseconds. */
+  /** Keeps a conversation; forgets others when they are too many. `at`: monotonic milliseconds. */
   keep(known: Known, at: number): void {
     this.#byKey.set(known.key, known)
     this.#byId.set(known.id, known)
-    if (this.#byKey.size > this.#limit) this.#shrink(at)
+    if (this.#byKey.size > this.#fullAt) this.#shrink(at)
   }
 
   /** Forgets a conversation. */
@@ -94,12 +103,14 @@ export class Conversations {
   #shrink(at: number): void {
     // Oldest first. An open burst is kept as long as there are not five times too many.
     const most = this.#limit * 5
+    const slack = slackOf(this.#limit)
     let looked = 0
     for (const known of this.#byKey.values()) {
-      if (this.#byKey.size <= this.#limit || ++looked > 64) return
+      if (this.#byKey.size <= this.#limit || ++looked > 2 * slack) break
       const { tail } = known
       const open = tail !== undefined && at - tail.at < Math.min(tail.quiet, tail.atMost)
       if (!open || this.#byKey.size > most) this.forget(known)
     }
+    this.#fullAt = Math.max(this.#limit, this.#byKey.size) + slack
   }
 }

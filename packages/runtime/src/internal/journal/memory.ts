@@ -3,7 +3,7 @@
  * small as what is open, and a round that does not commit takes back what it
  * changed here.
  */
-import { Conversations } from "./conversations.ts"
+import { Conversations, slackOf } from "./conversations.ts"
 import { OpenTurns } from "./openTurns.ts"
 import type { SessionRecord, TurnRecord } from "./rows.ts"
 import { SpentDays } from "./usage.ts"
@@ -25,9 +25,11 @@ export class Sessions {
   keep(session: SessionRecord): void {
     this.#byId.delete(session.id)
     this.#byId.set(session.id, session)
-    if (this.#byId.size <= this.#limit) return
-    const [oldest] = this.#byId.keys()
-    if (oldest !== undefined) this.#byId.delete(oldest)
+    if (this.#byId.size <= this.#limit + slackOf(this.#limit)) return
+    for (const oldest of this.#byId.keys()) {
+      if (this.#byId.size <= this.#limit) return
+      this.#byId.delete(oldest)
+    }
   }
 
   /** What was known of a session is not true any more. */
