@@ -11,6 +11,8 @@ import type { Query, Value } from "./database.ts"
 const maxValues = 30_000
 // An insert of more rows than this goes in multiples of it, and one for the rest.
 const insertStep = 16
+// More rows in one statement save nothing, and each further text has to be prepared once: 1 ms for 256 rows.
+const maxRows = 64
 
 // A statement that fails leaves the rows before it, and the round takes all of them back. SQLite's own way (`abort`)
 // takes them back itself, for which it copies every page before it changes it: twice the work of the insert.
@@ -36,7 +38,7 @@ const tuples = (columns: number, fixed: string, rows: number): string => {
 /** Sizes of the statements that together insert `rows` rows. */
 const insertSizes = (rows: number, columns: number): ReadonlyArray<number> => {
   if (rows <= insertStep) return [rows]
-  const most = Math.floor(maxValues / columns / insertStep) * insertStep
+  const most = Math.min(maxRows, Math.floor(maxValues / columns / insertStep) * insertStep)
   const sizes: Array<number> = []
   let left = rows
   while (left > insertStep) {
@@ -129,7 +131,7 @@ export const updateAll = Effect.fnUntraced(function* (
   values: ReadonlyArray<Value>,
   shared: ReadonlyArray<Value> = []
 ): Effect.fn.Return<void, SqlError> {
-  const most = 2 ** Math.floor(Math.log2(maxValues / columns)) * columns
+  const most = Math.min(maxRows, 2 ** Math.floor(Math.log2(maxValues / columns))) * columns
   for (let from = 0; from < values.length; from += most) {
     const part = values.slice(from, from + most)
     const rows = part.length / columns
