@@ -163,10 +163,10 @@ const Debounce = Schema.Struct({
 })
 
 const Queue = Schema.Struct({
-  mode: Setting.choice(["collect", "followup", "interrupt"], {
+  mode: Setting.choice(["collect", "followup", "steer", "interrupt"], {
     default: "collect",
     meaning:
-      "Messages behind a running turn: all as the next turn, one turn per burst, or cancel and answer the new one.",
+      "Messages behind a running turn: all as the next turn, one turn per burst, handed to the running turn where its agent can take them, or cancel it and answer the new one.",
     needsRestart: true
   }),
   cap: Setting.integer(1, 10_000, {

@@ -79,6 +79,15 @@ export class Journal extends Context.Service<
     /** Stores that a tool with side effects runs (or, with `undefined`, no longer). */
     readonly tool: (turn: number, attempt: number, name: string | undefined) => Effect.Effect<void, JournalError>
     /**
+     * Adds waiting messages to a running turn that took them over, and returns them: those that still wait, as many as a
+     * turn takes beside its own; none when the attempt does not run any more.
+     */
+    readonly steer: (
+      turn: number,
+      attempt: number,
+      seqs: ReadonlyArray<number>
+    ) => Effect.Effect<ReadonlyArray<Row>, JournalError>
+    /**
      * Replaces a value of a session by what `change` makes of it, in one transaction: nobody else changes it in between.
      * `undefined` = no value. `change` may run more than once, of which the last time counts; what it throws is a defect
      * of the caller and changes nothing.

@@ -21,6 +21,7 @@ import { dispatchable, waitsForResume } from "./internal/session/next.ts"
 import { stillAtIt } from "./internal/session/slow.ts"
 import type { Hold } from "./internal/session/Spending.ts"
 import { Tally } from "./internal/session/Tally.ts"
+import { Handed, steered } from "./internal/session/steering.ts"
 import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
 import { sessionKey, type SessionState } from "./Message.ts"
 
@@ -52,6 +53,8 @@ export interface Running {
   /** The one of them that the journal knows of: its outcome is unknown after a crash. */
   marked: string | undefined
   responding: boolean
+  /** What came meanwhile and was handed to it. */
+  readonly handed: Handed
   /** The text so far. */
   shown: string
 }
@@ -89,6 +92,8 @@ export class Session {
   backlogFrom = 0
   /** Messages in a burst that has not closed. */
   arriving = 0
+  /** What comes behind a running turn is handed to it, where its agent can take it. */
+  steers = false
   /** What is not configured, or a budget that is used up: nothing starts until that has changed. */
   held: string | undefined = undefined
   /** The budget that it is held by. */
@@ -117,7 +122,8 @@ export class Session {
     this.id = id
     this.env = env
     this.line = FollowupQueue.makeLine<RowKey>({
-      ...env.options.queue,
+      cap: env.options.queue.cap,
+      drop: env.options.queue.drop,
       opens: (row) => row.opens,
       counted: (row) => row.epoch === env.epoch && !this.exempt,
       weight: (row) => row.bytes
@@ -159,6 +165,7 @@ export class Session {
     this.row = row
     const mode = row.queueMode ?? this.env.options.queue.mode
     this.line.mode = mode === "followup" || mode === "interrupt" ? mode : "collect"
+    this.steers = mode === "steer"
   }
 
   /** What it is doing, from facts. */
@@ -314,6 +321,7 @@ export class Session {
       // What an earlier attempt had begun stays known until this one begins something itself.
       marked: undefined,
       responding: false,
+      handed: new Handed(),
       shown: ""
     }
     this.running = running
@@ -354,7 +362,8 @@ export class Session {
       if (!this.env.outbox.route(claimed.session.address).pull) yield* Effect.forkScoped(stillAtIt(this, running))
       const opened = yield* openAgent(this, running)
       if (opened._tag !== "Opened") return opened
-      const { agent, open } = opened.kept
+      const { agent, open: bare } = opened.kept
+      const open = this.steers ? steered(this, running, bare) : bare
       const outcome: Outcome = yield* around(
         this,
         claimed,

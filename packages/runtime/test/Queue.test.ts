@@ -254,34 +254,36 @@ describe("Q5: the cap", () => {
 })
 
 describe("queue modes", () => {
-  it.effect("interrupt: the running turn ends as cancelled(interrupt), and the next one sees what it was about", () =>
-    Effect.gen(function* () {
-      const place = yield* world()
-      const agent = TestAgent.make()
-      const current = yield* boot(place, { agent, queue: { mode: "interrupt" } })
-      yield* current.say("kim", "write a poem")
-      const first = yield* agent.run(1)
-      yield* first.emit(Agent.text("Roses"))
-      yield* current.say("kim", "no, a song")
-      const second = yield* agent.run(2)
-      assert.strictEqual(yield* first.over, "interrupted")
-      assert.deepStrictEqual(
-        [second.turn.text, second.turn.context?.map(({ text }) => text)],
-        ["no, a song", ["write a poem"]]
-      )
-      yield* second.finish("La la")
-      yield* rest(current, "chat/kim")
-      yield* current.say("kim", "thanks")
-      assert.isUndefined((yield* agent.run(3)).turn.context)
-      yield* (yield* agent.run(3)).finish("Any time")
-      yield* rest(current, "chat/kim")
-      assert.deepStrictEqual(place.far.chat?.seen("kim"), ["La la", "Any time"])
-      assert.deepStrictEqual((yield* current.gateway.audit).detail, { "cancelled(interrupt)": 1, replied: 2 })
-      assert.deepStrictEqual(agent.overlaps, [])
-    })
+  it.effect(
+    "Q6: interrupt: the running turn ends as cancelled(interrupt), and the next one sees what it was about",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const current = yield* boot(place, { agent, queue: { mode: "interrupt" } })
+        yield* current.say("kim", "write a poem")
+        const first = yield* agent.run(1)
+        yield* first.emit(Agent.text("Roses"))
+        yield* current.say("kim", "no, a song")
+        const second = yield* agent.run(2)
+        assert.strictEqual(yield* first.over, "interrupted")
+        assert.deepStrictEqual(
+          [second.turn.text, second.turn.context?.map(({ text }) => text)],
+          ["no, a song", ["write a poem"]]
+        )
+        yield* second.finish("La la")
+        yield* rest(current, "chat/kim")
+        yield* current.say("kim", "thanks")
+        assert.isUndefined((yield* agent.run(3)).turn.context)
+        yield* (yield* agent.run(3)).finish("Any time")
+        yield* rest(current, "chat/kim")
+        assert.deepStrictEqual(place.far.chat?.seen("kim"), ["La la", "Any time"])
+        assert.deepStrictEqual((yield* current.gateway.audit).detail, { "cancelled(interrupt)": 1, replied: 2 })
+        assert.deepStrictEqual(agent.overlaps, [])
+      })
   )
 
-  it.effect("interrupt: after a /stop nothing is context any more", () =>
+  it.effect("Q6: interrupt: after a /stop nothing is context any more", () =>
     Effect.gen(function* () {
       const place = yield* world()
       const agent = TestAgent.make()
@@ -309,7 +311,7 @@ describe("queue modes", () => {
     })
   )
 
-  it.effect("interrupt: whoever ends the turn first wins, in any tick: one answer or one cut, never both", () =>
+  it.effect("Q6: interrupt: whoever ends the turn first wins, in any tick: one answer or one cut, never both", () =>
     Effect.gen(function* () {
       const place = yield* world()
       const agent = TestAgent.make()
@@ -344,7 +346,7 @@ describe("queue modes", () => {
       yield* rest(current, "chat/kim")
       assert.deepStrictEqual(seen(), [
         'What you write while I\'m busy is handled as "collect".',
-        '"sideways" is not possible here. Possible: collect, followup, interrupt.',
+        '"sideways" is not possible here. Possible: collect, followup, steer, interrupt.',
         'From now on, what you write while I\'m busy is handled as "followup".'
       ])
       yield* current.say("kim", "a")

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Agent from "../Agent.ts"
-import type { Turn } from "../Message.ts"
+import type { Turn, TurnMessage } from "../Message.ts"
 
 /** One run of a turn. */
 export interface Run {
@@ -19,6 +19,8 @@ export interface Run {
   readonly finish: (text?: string) => Effect.Effect<void>
   /** Ends the run with an error. */
   readonly fail: (reason?: Agent.AgentError["reason"]) => Effect.Effect<void>
+  /** Messages that were handed over meanwhile; completes when there are at least so many. */
+  readonly handed: (count: number) => Effect.Effect<ReadonlyArray<TurnMessage>>
   /** Completes when the run is over: it ended by itself, or was let go of. */
   readonly over: Effect.Effect<"ended" | "interrupted">
 }
@@ -38,7 +40,32 @@ export interface TestAgent {
   readonly opened: () => number
 }
 
+/** What was handed to a run, and who waits for it. */
+class Steered {
+  readonly messages: Array<TurnMessage> = []
+  readonly #waiting = new Set<{ readonly count: number; readonly done: Deferred.Deferred<void> }>()
+
+  take(messages: ReadonlyArray<TurnMessage>) {
+    this.messages.push(...messages)
+    for (const waiting of this.#waiting) {
+      if (this.messages.length < waiting.count) continue
+      this.#waiting.delete(waiting)
+      Deferred.doneUnsafe(waiting.done, Effect.void)
+    }
+  }
+
+  wait(count: number) {
+    return Effect.suspend(() => {
+      if (this.messages.length >= count) return Effect.succeed(this.messages)
+      const waiting = { count, done: Deferred.makeUnsafe<void>() }
+      this.#waiting.add(waiting)
+      return Effect.as(Deferred.await(waiting.done), this.messages)
+    })
+  }
+}
+
 class Book {
+  readonly steered = new Map<string, Steered>()
   readonly runs: Array<Run> = []
   readonly overlaps: Array<string> = []
   readonly open = new Set<string>()
@@ -66,6 +93,8 @@ const begin = (book: Book, turn: Turn, answer: ((turn: Turn) => string) | undefi
     const over = yield* Deferred.make<"ended" | "interrupted">()
     if (book.running.has(turn.session)) book.overlaps.push(turn.session)
     book.running.add(turn.session)
+    const steered = new Steered()
+    book.steered.set(turn.session, steered)
     const finish = (text = "") =>
       Effect.andThen(text === "" ? Effect.void : Queue.offer(steps, Agent.text(text)), Queue.offer(steps, "end"))
     const run: Run = {
@@ -73,6 +102,7 @@ const begin = (book: Book, turn: Turn, answer: ((turn: Turn) => string) | undefi
       emit: (event) => Effect.asVoid(Queue.offer(steps, event)),
       finish: (text) => Effect.asVoid(finish(text)),
       fail: (reason = "Failed") => Effect.asVoid(Queue.offer(steps, failure(reason))),
+      handed: (count) => steered.wait(count),
       over: Deferred.await(over)
     }
     if (answer !== undefined) yield* finish(answer(turn))
@@ -98,6 +128,8 @@ export const make = (
     readonly resume?: Agent.ResumePolicy
     readonly stallTimeout?: number
     readonly turnTimeout?: number
+    /** Running turns take further messages (queue mode `steer`). */
+    readonly steers?: boolean
     /** Has to succeed before the agent is open. */
     readonly onOpen?: (session: Agent.AgentSession) => Effect.Effect<void, Agent.AgentError>
     /** Has to end before the agent is closed. */
@@ -124,7 +156,15 @@ export const make = (
             Effect.sync(() => book.open.delete(session.key))
           )
       )
-      return { answer: (turn: Turn) => Stream.unwrap(begin(book, turn, options.answer)) }
+      return {
+        answer: (turn: Turn) => Stream.unwrap(begin(book, turn, options.answer)),
+        ...(options.steers === true
+          ? {
+              steer: (messages: ReadonlyArray<TurnMessage>) =>
+                Effect.sync(() => book.steered.get(session.key)?.take(messages))
+            }
+          : {})
+      }
     })
   })
   return {

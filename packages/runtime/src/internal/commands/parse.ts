@@ -29,7 +29,7 @@ export const isCommand = (text: string): boolean => shape.test(text.trim())
 const sessionName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
 
 /** Modes that `/queue` sets. */
-export const queueModes = ["collect", "followup", "interrupt"] as const
+export const queueModes = ["collect", "followup", "steer", "interrupt"] as const
 
 const refused = (value: string, allowed: string): Command => ({ _tag: "Refused", value, allowed })
 

@@ -14,7 +14,7 @@ export const help = [
   "/sessions  list them",
   "/status  what I'm doing right now",
   "/retry  try again what was stopped or set aside",
-  "/queue [collect|followup|interrupt]  what happens to messages while I'm busy",
+  "/queue [collect|followup|steer|interrupt]  what happens to messages while I'm busy",
   "/timeout [minutes]  when I let go of an idle one (1 to 120)",
   "/allow <number> <choice>  answer a question of mine"
 ].join("\n")

@@ -40,7 +40,7 @@ export interface GatewayOptions<R = never> extends Registry<R> {
   readonly debounce?: { readonly quiet?: Duration.Input; readonly atMost?: Duration.Input; readonly maxKeys?: number }
   /** What happens to messages behind a running turn (collect), how many wait (20), and what falls at the cap (summarize). */
   readonly queue?: {
-    readonly mode?: "collect" | "followup" | "interrupt"
+    readonly mode?: "collect" | "followup" | "steer" | "interrupt"
     readonly cap?: number
     readonly drop?: "summarize" | "old" | "new"
   }

@@ -120,8 +120,10 @@ export const collect = Effect.fnUntraced(function* (
   }
 })
 
+type Waiting = Pick<Desk, "rows" | "inbound" | "taken">
+
 /** A message that can be claimed. */
-const waitingRow = (desk: Desk, seq: number): Row | undefined => {
+const waitingRow = (desk: Waiting, seq: number): Row | undefined => {
   const row = desk.rows.get(seq)
   if (row !== undefined) return row
   const stored = desk.inbound.get(seq)
@@ -135,7 +137,12 @@ interface Room {
 }
 
 /** The waiting messages among `seqs`, in order, as many as a turn takes beside what it has. */
-export const batchOf = (desk: Desk, session: number, seqs: ReadonlyArray<number>, room: Room): ReadonlyArray<Row> => {
+export const batchOf = (
+  desk: Waiting,
+  session: number,
+  seqs: ReadonlyArray<number>,
+  room: Room
+): ReadonlyArray<Row> => {
   const batch: Array<Row> = []
   let { bytes, messages } = room
   for (const seq of [...new Set(seqs)].sort((a, b) => a - b)) {

@@ -19,6 +19,7 @@ import type {
   ReplyRow,
   ReplyStep,
   Route,
+  Row,
   Settle,
   Spent
 } from "./records.ts"
@@ -70,6 +71,11 @@ export interface Kinds {
   readonly tool: [
     { readonly turn: number; readonly attempt: number; readonly name: string | undefined },
     void,
+    JournalError
+  ]
+  readonly steer: [
+    { readonly turn: number; readonly attempt: number; readonly seqs: ReadonlyArray<number> },
+    ReadonlyArray<Row>,
     JournalError
   ]
   readonly keep: [ValueEntry, void, JournalError]
@@ -152,6 +158,7 @@ export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   resume: "resume",
   claim: "claim",
   tool: "tool",
+  steer: "claim",
   keep: "keep",
   ask: "permission",
   unask: "permission",

@@ -136,6 +136,7 @@ type TurnWrites =
   | "spend"
   | "drop"
   | "tool"
+  | "steer"
   | "keep"
   | "command"
   | "ask"
@@ -151,6 +152,7 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   spend: (turn, spent) => writer.submit("spend", { turn, spent }),
   drop: (session, seqs, policy) => (seqs.length === 0 ? Effect.void : writer.submit("drop", { session, seqs, policy })),
   tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
+  steer: (turn, attempt, seqs) => writer.submit("steer", { turn, attempt, seqs }),
   keep: (session, key, change) => writer.submit("keep", { session, key, change }),
   command: (seq, action, route, render, placeholder) =>
     writer.submit("command", { seq, action, route, render, placeholder }),

@@ -18,6 +18,7 @@ import { writeDrafts } from "./replies.ts"
 import { writeResumes } from "./resume.ts"
 import type { Round, Writes } from "./round.ts"
 import { writeSettles } from "./settle.ts"
+import { writeSteers } from "./steer.ts"
 import { writeReserves, writeSteps } from "./steps.ts"
 import { writeCompactions, writePreMarks, writeReports, writeUpkeep } from "./upkeep.ts"
 import { writeSpends } from "./usage.ts"
@@ -35,6 +36,7 @@ const order: ReadonlyArray<Kind> = [
   "resume",
   "claim",
   "tool",
+  "steer",
   "keep",
   "ask",
   "unask",
@@ -61,6 +63,7 @@ const writers: { readonly [K in Kind]: Writes<K> } = {
   resume: writeResumes,
   claim: writeClaims,
   tool: writeTools,
+  steer: writeSteers,
   keep: writeValues,
   ask: writeAsks,
   unask: writeUnasks,

@@ -16,7 +16,7 @@ import type { Watchers } from "./Watchers.ts"
 
 /** Choices of the pipeline that concern sessions. Times in milliseconds. */
 export interface SessionOptions {
-  readonly queue: { readonly mode: Mode; readonly cap: number; readonly drop: Drop }
+  readonly queue: { readonly mode: Mode | "steer"; readonly cap: number; readonly drop: Drop }
   readonly idleTimeout: number
   readonly maxLive: number
   readonly turnLimit: number

@@ -83,8 +83,10 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
       case "Usage":
         return options.onEvent(event)
       case "Alive":
-      case "Steered":
         return Effect.void
+      case "Steered":
+        // Nothing is shown, and every message of it counts.
+        return options.onEvent(event)
     }
     options.pulse.shownAt = options.pulse.at
     return options.onEvent(event)

@@ -1,21 +1,23 @@
 /**
  * How messages come to a session: announced when they are committed, handed over
- * when their burst closes. Behind a running turn they wait, cut it off, or fall at
- * the cap. Synchronous, because the journal's hand-over waits for nobody.
+ * when their burst closes. Behind a running turn they wait, are handed to it, cut it
+ * off, or fall at the cap. Synchronous, because the journal's hand-over waits for nobody.
  */
 import type { PermissionRow, RowKey } from "../../Journal.ts"
 import type { Session } from "../../Session.ts"
 import { drop } from "./drop.ts"
 import { optionOf } from "./events.ts"
 import type { Roster } from "./Roster.ts"
+import { canSteer, hand } from "./steering.ts"
 
 /** The messages came while a turn runs. */
 const behind = (roster: Roster, session: Session) => {
   const { outbox } = roster.env
-  const { line, row } = session
+  const { line, row, running } = session
   if (line.mode === "interrupt") session.cutOff({ _tag: "Cancelled", by: "interrupt" })
   const fallen = line.overflow()
   if (fallen.length > 0) roster.background(drop(session, fallen))
+  if (running !== undefined && canSteer(session)) return roster.background(hand(session, running))
   if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || line.mode === "interrupt") return
   session.toldWaiting = true
   roster.background(outbox.notify({ conversation: row.conversation, address: row.address }, "waiting", {}))

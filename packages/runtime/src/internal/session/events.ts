@@ -9,6 +9,7 @@ import type { JournalError, PermissionRow } from "../../Journal.ts"
 import type { Progress } from "../../Message.ts"
 import type { Running, Session } from "../../Session.ts"
 import { maxAnswer } from "./attempt.ts"
+import { taken } from "./steering.ts"
 
 /**
  * What is kept of an agent's events: open questions and running tools of a turn (beyond it nobody is asked, and a tool
@@ -137,9 +138,9 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
       return Effect.void
     }
     case "Alive":
-    // Nothing is handed to a running turn yet, so no message can be taken over: whoever says so has shown that it lives.
-    case "Steered":
       return Effect.void
+    case "Steered":
+      return taken(session, running, event.ids)
   }
 }
 
