@@ -37,7 +37,7 @@ export interface Made {
 /** A duration of the configuration as Effect reads it. */
 export const input = (text: string): Duration.Input => longDuration(text) as Duration.Input
 
-const limits = (agent: Configuration.Agent) => ({
+const limits = (agent: { readonly stallTimeout?: string; readonly turnTimeout?: string }) => ({
   ...(agent.stallTimeout === undefined ? {} : { stallTimeout: input(agent.stallTimeout) }),
   ...(agent.turnTimeout === undefined ? {} : { turnTimeout: input(agent.turnTimeout) })
 })
@@ -57,8 +57,10 @@ const secretsOf = Effect.fnUntraced(function* (
 })
 
 type CommandAgent = Extract<Configuration.Agent, { readonly kind: "command" }>
+type AcpAgent = Extract<Configuration.Agent, { readonly kind: "acp" }>
 
-const command = Effect.fnUntraced(function* (name: string, agent: CommandAgent, loaded: Loaded) {
+/** What a program is started with, and the secrets among it. */
+const programOf = Effect.fnUntraced(function* (name: string, agent: CommandAgent | AcpAgent, loaded: Loaded) {
   const [program, ...rest] = agent.argv
   if (program === undefined) {
     const origin = loaded.origin(["agents", name, "argv"])
@@ -67,18 +69,95 @@ const command = Effect.fnUntraced(function* (name: string, agent: CommandAgent, 
     })
   }
   const secrets = yield* secretsOf(name, agent.secrets ?? {}, loaded)
-  const made = Command.make({
-    argv: [program, ...rest],
+  const argv: readonly [string, ...ReadonlyArray<string>] = [program, ...rest]
+  const options = {
+    argv,
     cwd: agent.cwd ?? loaded.folder,
     env: {
       pass: agent.environment ?? [],
       set: { ...agent.variables, SLUICE_STATE_DIR: loaded.configuration.stateDirectory, ...secrets }
     },
     ...(agent.resume === undefined ? {} : { resume: agent.resume }),
-    ...(agent.maxAnswer === undefined ? {} : { maxAnswer: agent.maxAnswer }),
     ...limits(agent)
+  }
+  return { options, secrets: Object.values(secrets) }
+})
+
+const command = Effect.fnUntraced(function* (name: string, agent: CommandAgent, loaded: Loaded) {
+  const { options, secrets } = yield* programOf(name, agent, loaded)
+  const made = Command.make({ ...options, ...(agent.maxAnswer === undefined ? {} : { maxAnswer: agent.maxAnswer }) })
+  return { made, secrets }
+})
+
+/** The servers as the protocol names them; the checks of the configuration see to it that each has one of the two. */
+const mcpServersOf = (agent: AcpAgent) =>
+  Object.entries(agent.mcpServers ?? {}).map(([name, { argv, url = "", variables }]) => {
+    const [command, ...args] = argv ?? []
+    return command === undefined
+      ? { type: "http" as const, name, url, headers: [] }
+      : { name, command, args, env: Object.entries(variables ?? {}).map(([name, value]) => ({ name, value })) }
   })
-  return { made, secrets: Object.values(secrets) }
+
+const acp = Effect.fnUntraced(function* (name: string, agent: AcpAgent, loaded: Loaded) {
+  const { options, secrets } = yield* programOf(name, agent, loaded)
+  const { initTimeout, mode, model, permissions } = agent
+  const Acp = yield* Effect.promise(() => import("@sluice/agents/Acp"))
+  const made = Acp.make({
+    ...options,
+    mcpServers: mcpServersOf(agent),
+    ...(mode === undefined ? {} : { mode }),
+    ...(model === undefined ? {} : { model }),
+    ...(permissions === undefined ? {} : { permissions }),
+    ...(initTimeout === undefined ? {} : { initTimeout: input(initTimeout) })
+  })
+  return { made, secrets }
+})
+
+/** An agent that is a model. */
+export type ModelAgent = Extract<Configuration.Agent, { readonly kind: "model" }>
+
+/** The key of a model: from its file, from its variable, or none. */
+const keyOf = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
+  const { keyFile, keyVariable } = agent
+  if (keyFile !== undefined) {
+    const text = yield* readSecret(keyFile, `agents.${name}.keyFile`, loaded.origin(["agents", name, "keyFile"]))
+    return Redacted.make(text.trim())
+  }
+  if (keyVariable === undefined) return undefined
+  const key = process.env[keyVariable]?.trim() ?? ""
+  if (key !== "") return Redacted.make(key)
+  const origin = loaded.origin(["agents", name, "keyVariable"])
+  const field = `agents.${name}.keyVariable`
+  const remedy = "this variable is not set; set it, or use keyFile"
+  return yield* new ConfigurationError({ problems: [{ field, value: shown(keyVariable), origin, remedy }] })
+})
+
+/** How a model is spoken with. */
+export const modelOptions = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
+  const {
+    keyFile: _file,
+    keyVariable: _variable,
+    kind: _kind,
+    requestTimeout,
+    stallTimeout,
+    turnTimeout,
+    ...options
+  } = agent
+  const key = yield* keyOf(name, agent, loaded)
+  return {
+    ...options,
+    api: agent.api ?? "openai",
+    ...limits({ ...(stallTimeout && { stallTimeout }), ...(turnTimeout && { turnTimeout }) }),
+    ...(requestTimeout === undefined ? {} : { requestTimeout: input(requestTimeout) }),
+    ...(key === undefined ? {} : { key })
+  } as const
+})
+
+/** Its module, with the HTTP client, is loaded only by who has a model. */
+const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
+  const options = yield* modelOptions(name, agent, loaded)
+  const { make } = yield* Effect.promise(() => import("./ModelAgent.ts"))
+  return { made: yield* make(options), secrets: options.key === undefined ? [] : [options.key] }
 })
 
 const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
@@ -87,6 +166,20 @@ const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
   one.secrets.every(
     (secret, index) => Redacted.value(secret) === Redacted.value(other.secrets[index] ?? Redacted.make(""))
   )
+
+/** Makes one agent. A kind beyond the first two is loaded when a configuration names it, so that no other start pays for it. */
+const one = (name: string, agent: Configuration.Agent, loaded: Loaded) => {
+  switch (agent.kind) {
+    case "demo":
+      return Effect.succeed({ made: { ...Demo.make(), ...limits(agent) }, secrets: [] })
+    case "command":
+      return command(name, agent, loaded)
+    case "acp":
+      return acp(name, agent, loaded)
+    case "model":
+      return model(name, agent, loaded)
+  }
+}
 
 /** Makes what the configuration names. */
 export const make = Effect.fnUntraced(function* (
@@ -97,10 +190,7 @@ export const make = Effect.fnUntraced(function* (
   const recipes: Record<string, Recipe> = {}
   const secrets: Array<Redacted.Redacted> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
-    const found =
-      agent.kind === "demo"
-        ? { made: { ...Demo.make(), ...limits(agent) }, secrets: [] }
-        : yield* command(name, agent, loaded)
+    const found = yield* one(name, agent, loaded)
     const recipe = { text: JSON.stringify([agent, loaded.folder]), secrets: found.secrets }
     agents[name] = (isSame(recipe, before?.made.recipes[name]) ? before?.made.agents[name] : undefined) ?? found.made
     recipes[name] = recipe

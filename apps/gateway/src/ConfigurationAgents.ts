@@ -27,14 +27,8 @@ const Demo = Schema.Struct({
   ...common
 })
 
-/** Any program: one process per turn, a JSON document on its standard input, the answer on its standard output. */
-const Command = Schema.Struct({
-  kind: Setting.tag("command", { meaning: "Any program: a turn as JSON on its stdin, the answer on its stdout." }),
-  argv: Setting.list({
-    meaning: "Program and arguments. No shell, and no user text ever.",
-    expected: 'a list with the program and its arguments, such as ["node", "answer.mjs"]',
-    least: 1
-  }),
+/** What every program of an agent is given. */
+const program = {
   cwd: Schema.optionalKey(Setting.path({ meaning: "Working folder; the configuration file's unless set." })),
   environment: Schema.optionalKey(
     Setting.list({
@@ -55,7 +49,18 @@ const Command = Schema.Struct({
           "A variable whose value is the content of this file, which others must not be able to read. Read again on a reload."
       })
     )
-  ),
+  )
+}
+
+/** Any program: one process per turn, a JSON document on its standard input, the answer on its standard output. */
+const Command = Schema.Struct({
+  kind: Setting.tag("command", { meaning: "Any program: a turn as JSON on its stdin, the answer on its stdout." }),
+  argv: Setting.list({
+    meaning: "Program and arguments. No shell, and no user text ever.",
+    expected: 'a list with the program and its arguments, such as ["node", "answer.mjs"]',
+    least: 1
+  }),
+  ...program,
   maxAnswer: Schema.optionalKey(
     Setting.size(1024, 1024 ** 2, {
       meaning: "The longest answer, 1 MiB unless set; there it is cut and says so."
@@ -67,8 +72,128 @@ const Command = Schema.Struct({
   ...common
 })
 
+const McpServer = Schema.Struct({
+  argv: Schema.optionalKey(
+    Setting.list({
+      meaning: "Program and arguments of a server of the Model Context Protocol that the agent starts.",
+      expected: 'a list with the program and its arguments, such as ["npx", "-y", "some-server"]',
+      least: 1
+    })
+  ),
+  url: Schema.optionalKey(Setting.text({ meaning: "Address of such a server that runs already. Instead of argv." })),
+  variables: Schema.optionalKey(
+    Schema.Record(Variable, Setting.text({ meaning: "A variable that the server's program is started with." }))
+  )
+})
+
+/** Any agent that speaks the Agent Client Protocol: one process for each live session. */
+const Acp = Schema.Struct({
+  kind: Setting.tag("acp", { meaning: "Any agent that speaks the Agent Client Protocol, kept warm between turns." }),
+  argv: Setting.list({
+    meaning: "Program and arguments, with the one that makes it speak ACP. No shell, and no user text ever.",
+    expected: 'a list with the program and its arguments, such as ["gemini", "--acp"]',
+    least: 1
+  }),
+  ...program,
+  mode: Schema.optionalKey(
+    Setting.text({ meaning: "The mode that its sessions run in, by id or name; the agent's own unless set." })
+  ),
+  model: Schema.optionalKey(
+    Setting.text({ meaning: "The model, by id or name, unless a person chose one; the agent's own unless set." })
+  ),
+  permissions: Schema.optionalKey(
+    Setting.choice(["ask", "allow", "deny"], {
+      meaning: "Who decides when it asks for permission: a person (`ask`, unless set), or always the same way."
+    })
+  ),
+  initTimeout: Schema.optionalKey(
+    Setting.duration("1 second", "10 minutes", {
+      meaning: "How long it may take until its session is open, 60 seconds unless set."
+    })
+  ),
+  mcpServers: Schema.optionalKey(Schema.Record(Schema.String, McpServer)),
+  resume: Schema.optionalKey(
+    Setting.choice(policies, { meaning: "What happens to a turn that was cut off: `resume` unless set." })
+  ),
+  ...common
+})
+
+const isAddress = (value: string): boolean => {
+  if (!URL.canParse(value)) return false
+  const { password, protocol, search, username } = new URL(value)
+  return /^https?:$/.test(protocol) && username === "" && password === "" && search === ""
+}
+
+/** A chat model over HTTP: history from the journal, one call for each turn. */
+const Model = Schema.Struct({
+  kind: Setting.tag("model", { meaning: "A chat model over HTTP, on this machine or at a provider." }),
+  api: Schema.optionalKey(
+    Setting.choice(["openai", "anthropic"], {
+      meaning:
+        "How it is spoken with: OpenAI's chat completions (Ollama, llama.cpp, vLLM and most others), or Anthropic's messages. `openai` unless set."
+    })
+  ),
+  url: Setting.text({
+    meaning: "Address of its server.",
+    expected: 'an address without a key in it, such as "http://localhost:11434" or "https://api.openai.com/v1"',
+    test: isAddress
+  }),
+  model: Setting.text({ meaning: "Its name at the server." }),
+  keyFile: Schema.optionalKey(
+    Setting.path({
+      meaning:
+        "File with the key, which others must not be able to read. Read again on a reload. Not every server wants one."
+    })
+  ),
+  keyVariable: Schema.optionalKey(
+    Setting.text({
+      meaning: "Name of the variable that holds the key, where it is not in a file.",
+      expected: 'the name of a variable, such as "OPENAI_API_KEY"',
+      test: (name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
+    })
+  ),
+  systemPrompt: Schema.optionalKey(
+    Setting.text({ meaning: "What it is told about itself when its persona says nothing.", most: 65_536 })
+  ),
+  maxTokens: Schema.optionalKey(
+    Setting.integer(1, 1_000_000, {
+      meaning: "The longest answer in tokens, reasoning included; 4096 unless set. There it is cut and says so."
+    })
+  ),
+  contextTokens: Schema.optionalKey(
+    Setting.integer(512, 10_000_000, {
+      meaning:
+        "How many tokens a prompt and its answer may have together: 16384 for `openai`, 100000 for `anthropic` unless set. At most what the server was started with."
+    })
+  ),
+  overflow: Schema.optionalKey(
+    Setting.choice(["cut", "summarize"], {
+      meaning:
+        "What happens to the oldest turns when they no longer fit: left out (`cut`, unless set), or summed up by the model."
+    })
+  ),
+  temperature: Schema.optionalKey(Setting.number(0, 2, { meaning: "Left to the server unless set." })),
+  images: Schema.optionalKey(
+    Setting.flag({ meaning: "Whether images are sent: they are unless set, until the model refuses one." })
+  ),
+  requestTimeout: Schema.optionalKey(
+    Setting.duration("1 second", "24 hours", { meaning: "A call that takes longer has failed: 15 minutes unless set." })
+  ),
+  retries: Schema.optionalKey(
+    Setting.integer(0, 10, {
+      meaning: "How often a call is repeated at once that failed before its first word: 2 unless set."
+    })
+  ),
+  stallTimeout: Schema.optionalKey(
+    Setting.duration("1 second", "24 hours", {
+      meaning:
+        "A server that says nothing for this long has failed: 60 seconds unless set. A large model on a small machine needs more."
+    })
+  ),
+  turnTimeout: common.turnTimeout
+})
+
 /** An agent, by its kind. */
-export const Agent = Schema.Union([Demo, Command])
+export const Agent = Schema.Union([Demo, Command, Acp, Model])
 /** An agent, by its kind. */
 export type Agent = typeof Agent.Type
-

@@ -38,6 +38,7 @@ export const which = (program: string, folder: string, path: string): string | u
 export const look = ({ configuration, folder }: Loaded): ReadonlyArray<Program> =>
   Object.entries(configuration.agents).map(([name, agent]): Program => {
     if (agent.kind === "demo") return { agent: name, found: "built in" }
+    if (agent.kind === "model") return { agent: name, found: agent.url }
     const [program = ""] = agent.argv
     const cwd = agent.cwd ?? folder
     if (!exists(cwd)) {

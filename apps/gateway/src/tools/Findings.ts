@@ -11,7 +11,8 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { accessSync, constants, statfsSync, statSync } from "node:fs"
 import { createServer } from "node:net"
-import { input, make } from "../Agents.ts"
+import { input, make, type ModelAgent, modelOptions } from "../Agents.ts"
+import { isLoopback } from "../ConfigurationChecks.ts"
 import type { Loaded, Place } from "../ConfigurationSources.ts"
 import { shown } from "../Problem.ts"
 import * as Programs from "../Programs.ts"
@@ -143,18 +144,44 @@ export const tokens = (place: Place, loaded: Loaded): Effect.Effect<ReadonlyArra
   )
 }
 
-/** The programs, folders and secrets of the agents. */
+/** The server of a model: whether it answers, takes the key and knows the model. */
+const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
+  const options = yield* modelOptions(name, agent, loaded)
+  const { reach } = yield* Effect.promise(() => import("../ModelAgent.ts"))
+  const found = yield* Effect.result(reach(options))
+  const row = `agent ${name}`
+  if (found._tag === "Failure") {
+    const remedy = "start it or correct url, model and key; turns fail until it answers"
+    return { name: row, state: "fail", detail: found.failure, remedy } satisfies Finding
+  }
+  const { hostname, protocol } = new URL(agent.url)
+  if (options.key !== undefined && protocol === "http:" && !isLoopback(hostname)) {
+    const detail = `${found.success}, over a connection that anybody on the way can read, the key included`
+    return { name: row, state: "warn", detail, remedy: "use https" } satisfies Finding
+  }
+  return { name: row, state: "ok", detail: found.success } satisfies Finding
+})
+
+/** The programs, folders, servers and secrets of the agents. */
 export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
   const made = yield* Effect.result(make(loaded))
   const secrets: ReadonlyArray<Finding> =
     made._tag === "Success" ? [] : [{ name: "agents", state: "fail", detail: made.failure.message }]
+  const servers: Array<Finding> = []
+  for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
+    if (agent.kind !== "model") continue
+    // Without its key there is a line already.
+    const found = yield* Effect.result(model(name, agent, loaded))
+    if (found._tag === "Success") servers.push(found.success)
+  }
+  const models = new Set(servers.map(({ name }) => name))
   const programs = Programs.look(loaded).map(({ agent, found, problem, remedy }): Finding => {
     const name = `agent ${agent}`
     return problem === undefined
       ? { name, state: "ok", detail: found }
       : { name, state: "fail", detail: problem, remedy }
   })
-  return [...secrets, ...programs]
+  return [...secrets, ...programs.filter(({ name }) => !models.has(name)), ...servers]
 })
 
 /** How each channel delivers: an ambiguous one may show a reply twice or not at all after a crash. */

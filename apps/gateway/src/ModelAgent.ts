@@ -1,0 +1,47 @@
+/**
+ * A model as an agent of this program: over node:http, which follows no redirection
+ * with a key and has no time limit of its own that a slow model would run into. All
+ * models share one client; its sockets belong to the calls and end with them.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Model from "@sluice/agents/Model"
+import type * as Agent from "@sluice/runtime/Agent"
+import type { Turn } from "@sluice/runtime/Message"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+/** As Node's own client does it: a proxy of the environment only where that is switched on. */
+const proxy = () => (process.env["NODE_USE_ENV_PROXY"] === "1" ? { proxyEnv: process.env } : {})
+
+let shared: Context.Context<HttpClient.HttpClient> | undefined
+
+const client = Effect.gen(function* () {
+  // For as long as the process lives: without keep-alive it holds nothing between two calls.
+  shared ??= yield* Layer.buildWithScope(NodeHttpClient.layerNodeHttpOptions(proxy()), Scope.makeUnsafe())
+  return shared
+})
+
+/** Makes the agent. */
+export const make = Effect.fnUntraced(function* (options: Model.Options) {
+  const context = yield* client
+  const agent = Model.make(options)
+  const provided: Agent.Agent = {
+    ...agent,
+    open: (session) =>
+      agent.open(session).pipe(
+        Effect.map(({ answer }) => ({ answer: (turn: Turn) => Stream.provideContext(answer(turn), context) })),
+        Effect.provideContext(context)
+      ),
+    orphans: () => Effect.succeed([])
+  }
+  return provided
+})
+
+/** Whether its server is there and knows it: a sentence, or what is wrong. */
+export const reach = (options: Model.Options, within?: Duration.Input) =>
+  Effect.flatMap(client, (context) => Effect.provideContext(Model.reach(options, within), context))
