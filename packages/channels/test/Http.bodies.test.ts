@@ -150,6 +150,51 @@ describe("bodies", () => {
     })
   )
 
+  it.live("C1: a body that comes in pieces, or in chunks without a length, is the same message", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const body = JSON.stringify({ text: "grüß dich, 世界" })
+      const bytes = Buffer.from(body)
+      const pieces = yield* connect(server)
+      const length = String(bytes.byteLength)
+      yield* pieces.write(head("POST", path, { "content-type": "application/json", "content-length": length }))
+      // one byte after the other: a piece ends inside of a character, too
+      for (const byte of bytes) yield* pieces.write(Uint8Array.of(byte))
+      assert.include(yield* pieces.until("}"), "202")
+      const chunks = yield* connect(server)
+      yield* chunks.write(head("POST", path, { "content-type": "application/json", "transfer-encoding": "chunked" }))
+      yield* chunks.write(`${bytes.byteLength.toString(16)}\r\n${body}\r\n0\r\n\r\n`)
+      assert.include(yield* chunks.until("}"), "202")
+      const texts = (yield* server.memory.messages).map(({ text }) => text)
+      assert.deepStrictEqual(texts, ["grüß dich, 世界", "grüß dich, 世界"])
+    })
+  )
+
+  it.live("C1: a client that leaves inside of its body leaves nothing, and the next one is heard", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const wire = yield* connect(server)
+      yield* wire.write(head("POST", path, { "content-type": "application/json", "content-length": "50" }) + '{"te')
+      yield* othersPass(server)
+      yield* wire.destroy
+      yield* othersPass(server)
+      assert.strictEqual((yield* server.memory.messages).length, 2)
+    })
+  )
+
+  it.live("a client that waits for a go-ahead before its body gets it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const wire = yield* connect(server)
+      const length = String(hello.length)
+      const headers = { "content-type": "application/json", "content-length": length, expect: "100-continue" }
+      yield* wire.write(head("POST", path, headers))
+      assert.include(yield* wire.until("\r\n"), "100 Continue")
+      yield* wire.write(hello)
+      assert.include(yield* wire.until("}"), "202")
+    })
+  )
+
   it.live("W4: a text beyond its limit is too large, and the limit is named", () =>
     Effect.gen(function* () {
       const server = yield* serve()

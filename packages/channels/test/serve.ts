@@ -190,7 +190,7 @@ export const exactly = (
 
 /** A connection on which a test writes what it likes. */
 export interface Wire {
-  readonly write: (text: string) => Effect.Effect<void>
+  readonly write: (data: string | Uint8Array) => Effect.Effect<void>
   /** What has arrived, as soon as it contains this. */
   readonly until: (text: string) => Effect.Effect<string>
   /** What has arrived, as soon as it contains this so many times. */
