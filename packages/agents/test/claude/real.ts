@@ -71,3 +71,5 @@ export const reading = Effect.fnUntraced(function* (answer: Stream.Stream<Agent.
   })
   return { next, until, stop: Fiber.interrupt(fiber) }
 })
+
+export { answerText as answerOf } from "@sluice/runtime/testing/agentConformance"
