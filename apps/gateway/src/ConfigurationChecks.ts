@@ -59,6 +59,18 @@ const personas = ({ agents, personas }: Configuration, origin: Origin): Readonly
       remedy: `there is no such agent${didYouMean(persona.agent, Object.keys(agents))}; agents: ${Object.keys(agents).join(", ")}`
     }))
 
+const servers = ({ agents }: Configuration, origin: Origin): ReadonlyArray<Problem> =>
+  Object.entries(agents).flatMap(([name, agent]) =>
+    Object.entries(agent.kind === "acp" ? (agent.mcpServers ?? {}) : {})
+      .filter(([, { argv, url }]) => (argv === undefined) === (url === undefined))
+      .map(([server, value]) => ({
+        field: `agents.${name}.mcpServers.${server}`,
+        value: shown(value),
+        origin: origin(["agents", name, "mcpServers", server]),
+        remedy: "give it either argv, for a program that the agent starts, or url, for a server that runs already"
+      }))
+  )
+
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas].flatMap((check) => check(configuration, origin))
+  [exposure, cap, personas, servers].flatMap((check) => check(configuration, origin))

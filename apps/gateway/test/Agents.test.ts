@@ -51,6 +51,41 @@ describe("agents over a reload", () => {
   )
 })
 
+describe("an agent of kind acp", () => {
+  it.effect("is made from its configuration, and stays the same one over a reload", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "key"), "the-key", { mode: 0o600 })
+      const text = `  main:
+    kind: acp
+    argv: [some-agent, --acp]
+    mode: plan
+    model: large
+    permissions: deny
+    initTimeout: 30s
+    secrets: { KEY: key }
+    mcpServers: { files: { argv: [npx, files], variables: { ROOT: / } }, search: { url: "http://localhost:1/mcp" } }
+`
+      const before = yield* Agents.make(yield* loaded(folder, text))
+      assert.strictEqual(before.agents["main"]?.resume, "resume")
+      assert.deepStrictEqual(before.secrets.map(Redacted.value), ["the-key"])
+      const again = yield* Agents.make(yield* loaded(folder, text), { made: before })
+      assert.strictEqual(again.agents["main"], before.agents["main"])
+    })
+  )
+
+  it.effect("with a server that is neither a program nor an address is refused with the remedy", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      for (const server of ["{}", '{ argv: [npx], url: "http://localhost:1" }']) {
+        const text = `  main: { kind: acp, argv: [some-agent], mcpServers: { files: ${server} } }\n`
+        const error = yield* Effect.flip(loaded(folder, text))
+        assert.match(error.message, /^agents\.main\.mcpServers\.files = .*give it either argv, .* or url,/)
+      }
+    })
+  )
+})
+
 describe("what a command is given", () => {
   it.live("its secrets, its variables and where this gateway is; not the token, and nothing that was not named", () =>
     Effect.gen(function* () {

@@ -258,6 +258,8 @@ const directives = (client, sessionId, conversation) => {
       await say("Done.")
     },
     deploy: async () => {
+      const { texts } = conversation
+      if (texts.at(-1)?.startsWith("[An earlier attempt") === true) return say(JSON.stringify(texts))
       const end = cancelled()
       await tell({
         sessionUpdate: "tool_call",

@@ -1,0 +1,101 @@
+// The real program with an agent that speaks ACP: a chat, a stop and a crash in mid-turn, and the next boot goes on in the
+// same conversation, told what was cut off; a question that a person answers; an agent that can't be started.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { reportIn, type Running, start, temporaryFolder, until } from "../harness.ts"
+
+const agent = fileURLToPath(new URL("../../../../packages/agents/test/acp/programs/agent.mjs", import.meta.url))
+
+/** A gateway whose agent keeps its conversations in the gateway's folder. */
+const boot = (folder: string) => {
+  const sessions = join(folder, "conversations")
+  mkdirSync(sessions, { recursive: true })
+  return start({
+    folder,
+    configuration: `agents:
+  main:
+    kind: acp
+    argv: ${JSON.stringify([process.execPath, agent, "--resume", "--close"])}
+    variables: { ACP_SESSIONS: ${JSON.stringify(sessions)} }
+turns: { backoff: [50 millis, 50 millis] }
+`,
+    environment: { SLUICE_DRAIN_TIMEOUT: "2s" }
+  })
+}
+
+/** Waits until the only session shows this state. */
+const showing = (gateway: Running, state: string) =>
+  until(
+    `the session is ${state}`,
+    Effect.map(Effect.orDie(gateway.client.call("/v1/sessions")), ({ body }) => JSON.stringify(body)),
+    (text) => text.includes(`"${state}"`)
+  )
+
+const resumed = (tool: string, by: string) =>
+  JSON.stringify([
+    "first",
+    tool,
+    `[An earlier attempt at this was cut off (${by}) while "deploy" was running, and nobody knows how that ended. ` +
+      `Find out before you do it again.]\n${tool}`
+  ])
+
+describe("an agent of kind acp", () => {
+  it.live("D5, D18: is told after a stop in mid-turn what was cut off, in the conversation that it had", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const gateway = yield* boot(folder)
+      assert.deepStrictEqual(gateway.facts.agents, ["main"])
+      yield* gateway.client.send("kim", "first")
+      const [first] = yield* gateway.client.repliesUntil("kim", 1)
+      assert.strictEqual(first?.text, "first")
+      yield* gateway.client.send("kim", "deploy")
+      yield* showing(gateway, "deploy")
+      yield* gateway.signal("SIGTERM")
+      const { code } = yield* gateway.exited
+      assert.strictEqual(code, 80)
+      // It stopped when it was told to: nothing had to be killed.
+      assert.deepStrictEqual(
+        reportIn(gateway).sessions.map(({ key, outcome }) => `${key} ${outcome}`),
+        ["http/kim interrupted"]
+      )
+      const again = yield* boot(folder)
+      const replies = yield* again.client.repliesUntil("kim", 1, first?.number)
+      assert.strictEqual(replies.at(-1)?.text, resumed("deploy", "stop"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("D3, Q16: is ended with its crashed gateway, and the next one goes on in the same conversation", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const gateway = yield* boot(folder)
+      yield* gateway.client.send("kim", "first")
+      yield* gateway.client.repliesUntil("kim", 1)
+      yield* gateway.client.send("kim", "deploy")
+      yield* showing(gateway, "deploy")
+      yield* gateway.signal("SIGKILL")
+      yield* gateway.exited
+      const again = yield* boot(folder)
+      const replies = yield* again.client.repliesUntil("kim", 1, 1)
+      assert.strictEqual(replies.at(-1)?.text, resumed("deploy", "crash"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("Q19: asks a person, and does what was chosen", () =>
+    Effect.gen(function* () {
+      const gateway = yield* boot(yield* temporaryFolder)
+      yield* gateway.client.send("kim", "may rm -rf build")
+      const [question] = yield* gateway.client.repliesUntil("kim", 1)
+      assert.match(question?.text ?? "", /rm -rf build.*1\. Allow.*3\. Reject/s)
+      yield* gateway.client.send("kim", "reject")
+      const replies = yield* until(
+        "the choice is carried out",
+        Effect.orDie(gateway.client.replies("kim", 1)),
+        (found) => found.some(({ text }) => text === "chosen: no")
+      )
+      assert.isAbove(replies.length, 0)
+    }).pipe(Effect.scoped)
+  )
+})
