@@ -93,6 +93,8 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const forget = (lane: ConversationLane) => {
     deadlines.disarm(lane.alarm)
+    // A turn that lets go late looks at the lane that it began with; the conversation may have another one by now.
+    if (lanes.get(lane.key) !== lane) return
     lanes.delete(lane.key)
     lane.port.members.delete(lane.key)
   }
