@@ -1,0 +1,79 @@
+// A model in the configuration: what is wrong with it is told before anything is started, its key comes from where it was
+// put and is kept out of the log, and a reload leaves it alone while nothing changes.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Agents from "../src/Agents.ts"
+import * as Sources from "../src/ConfigurationSources.ts"
+import { problems, yaml } from "./configurations.ts"
+import { temporaryFolder } from "./harness.ts"
+
+const loaded = (folder: string, agent: string) =>
+  Effect.suspend(() => {
+    writeFileSync(join(folder, "sluice.yaml"), `agents:\n  m: { kind: model, ${agent} }\n`)
+    return Sources.load({ environment: {}, folder })
+  })
+
+const model = "url: http://localhost:11434, model: llama"
+
+describe("a model in the configuration", () => {
+  const address = 'use an address without a key in it, such as "http://localhost:11434" or "https://api.openai.com/v1"'
+  const cases: ReadonlyArray<readonly [name: string, agent: string, expected: string]> = [
+    ["without its address", "model: llama", `agents.m.url (sluice.yaml:2): is missing; ${address}`],
+    [
+      "with an address that is none",
+      "url: localhost:11434, model: llama",
+      `agents.m.url = "localhost:11434" (sluice.yaml:2): ${address}`
+    ],
+    [
+      "with a password in its address",
+      "url: 'https://me:secret@example.org', model: llama",
+      `agents.m.url = "https://me:secret@example.org" (sluice.yaml:2): ${address}`
+    ],
+    [
+      "with a temperature that is too high",
+      `${model}, temperature: 3`,
+      "agents.m.temperature = 3 (sluice.yaml:2): use a number from 0 to 2"
+    ],
+    [
+      "with an interface that there is not",
+      `${model}, api: opnai`,
+      'agents.m.api = "opnai" (sluice.yaml:2): use one of openai, anthropic; did you mean "openai"?'
+    ]
+  ]
+  for (const [name, agent, expected] of cases) {
+    it.effect(`${name} is refused`, () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* problems(yaml(`agents:\n  m: { kind: model, ${agent} }\n`)), [expected])
+      })
+    )
+  }
+
+  it.effect("needs its variable when it names one", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const error = yield* Effect.flip(Agents.make(yield* loaded(folder, `${model}, keyVariable: SURELY_NOT_SET`)))
+      assert.strictEqual(
+        error.message,
+        'agents.m.keyVariable = "SURELY_NOT_SET" (sluice.yaml:2): this variable is not set; set it, or use keyFile'
+      )
+    })
+  )
+
+  it.effect("stays the same one over a reload until its key is another; its key is known to the log", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "key"), "first-key\n", { mode: 0o600 })
+      const text = `${model}, keyFile: key, overflow: summarize, stallTimeout: 5 minutes`
+      const before = yield* Agents.make(yield* loaded(folder, text))
+      assert.deepStrictEqual(before.secrets.map(Redacted.value), ["first-key"])
+      const again = yield* Agents.make(yield* loaded(folder, text), { made: before })
+      assert.strictEqual(again.agents["m"], before.agents["m"])
+      writeFileSync(join(folder, "key"), "second-key\n")
+      const rotated = yield* Agents.make(yield* loaded(folder, text), { made: again })
+      assert.notStrictEqual(rotated.agents["m"], before.agents["m"])
+    })
+  )
+})
