@@ -6,6 +6,7 @@ import type { Import, Module } from "./Repository.ts"
 
 const order = [
   ["Message"],
+  ["SessionData"],
   ["Channel", "Agent", "Notices", "Attachments"],
   ["Journal"],
   ["Outbox"],

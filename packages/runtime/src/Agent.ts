@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Turn, TurnMessage } from "./Message.ts"
+import type { SessionDataError, SessionValues } from "./SessionData.ts"
 
 /**
  * Why a turn has no answer. `Failed` counts an error and is tried again with
@@ -67,8 +68,8 @@ export interface PastTurn {
 /** The longest text that an agent can keep with a session, in bytes of UTF-8. */
 export const maxKept = 16_384
 
-/** A session as its agent sees it. */
-export interface AgentSession {
+/** A session as its agent sees it, with the typed values that a host gave it. */
+export interface AgentSession extends SessionValues {
   /** Number of the session in the journal. */
   readonly id: number
   /** Text form, for example `http/kim#work`. */
@@ -201,13 +202,16 @@ export type AnyAgent = Agent<unknown>
 /** What an agent still needs. */
 export type Needs<A> = A extends Agent<infer R> ? R : never
 
-/** Makes an agent; cut-off turns run again (`restart`) and orphans are reaped unless said otherwise. */
+/**
+ * Makes an agent; cut-off turns run again (`restart`) and orphans are reaped unless said otherwise. A value of the
+ * session that can't be read while it is opened fails the turn.
+ */
 export const make = <R1 = never, R2 = never, R3 = never>(options: {
   readonly resume?: ResumePolicy
   readonly orphan?: Agent["orphan"]
   readonly stallTimeout?: Duration.Input
   readonly turnTimeout?: Duration.Input
-  readonly open: (session: AgentSession) => Effect.Effect<OpenAgent<R1>, AgentError, R2>
+  readonly open: (session: AgentSession) => Effect.Effect<OpenAgent<R1>, AgentError | SessionDataError, R2>
   readonly orphans?: (boot: {
     readonly instance: string
     readonly epoch: number
@@ -217,7 +221,10 @@ export const make = <R1 = never, R2 = never, R3 = never>(options: {
   return {
     resume: options.resume ?? "restart",
     orphan: options.orphan ?? "reap",
-    open: options.open as Made["open"],
+    open: ((session) =>
+      Effect.catchTag(options.open(session), "SessionDataError", (cause) =>
+        Effect.fail(new AgentError({ reason: "Failed", cause }))
+      )) as Made["open"],
     ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
     ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
     ...(options.orphans === undefined ? {} : { orphans: options.orphans })

@@ -32,6 +32,7 @@ import type {
 import type { Accepted, AcceptError, Inbound, Progress, Reply, Transient } from "./Message.ts"
 import { Outbox } from "./Outbox.ts"
 import { Recovery } from "./Recovery.ts"
+import type { SessionValues } from "./SessionData.ts"
 import { type LiveSession, Sessions } from "./Sessions.ts"
 import { drainBefore, type Report, type StopRequest } from "./Shutdown.ts"
 
@@ -59,6 +60,11 @@ export class Gateway extends Context.Service<
     readonly replies: (conversation: string, after?: number) => Stream.Stream<Reply, Transient>
     /** What happens in the conversation's running turns from now on. */
     readonly progress: (conversation: string) => Stream.Stream<Progress>
+    /**
+     * The typed values of a conversation's session, by its name (`main`). A conversation begins with the first value that
+     * it is given; a named session has to be there.
+     */
+    readonly data: (conversation: string, session?: string) => SessionValues
     /** Sessions as the journal has them, by last activity. */
     readonly sessions: Effect.Effect<
       ReadonlyArray<SessionSummary & { readonly live: LiveSession | undefined }>,

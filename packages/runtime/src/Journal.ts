@@ -31,7 +31,8 @@ import type {
   RowKey,
   SessionRow,
   Settle,
-  Spent
+  Spent,
+  ValuePlace
 } from "./internal/journal/records.ts"
 import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reports.ts"
 import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
@@ -90,15 +91,16 @@ export class Journal extends Context.Service<
     /**
      * Replaces a value of a session by what `change` makes of it, in one transaction: nobody else changes it in between.
      * `undefined` = no value. `change` may run more than once, of which the last time counts; what it throws is a defect
-     * of the caller and changes nothing.
+     * of the caller and changes nothing. A conversation that has not begun begins with this. `false` when there is no
+     * such session, or when it was forgotten.
      */
     readonly keep: (
-      session: number,
+      place: ValuePlace,
       key: string,
       change: (stored: string | undefined) => string | undefined
-    ) => Effect.Effect<void, JournalError>
+    ) => Effect.Effect<boolean, JournalError>
     /** A value of a session. */
-    readonly value: (session: number, key: string) => Effect.Effect<string | undefined, JournalError>
+    readonly value: (place: ValuePlace, key: string) => Effect.Effect<string | undefined, JournalError>
     /**
      * Ended turns of a session that have an answer, newest first, of those before the turn `before`; at most 100. Empty
      * only where the history ends: at the session's beginning, or where retention has let the texts go.

@@ -23,6 +23,7 @@ import {
   type PastTurn,
   StopBudget
 } from "../Agent.ts"
+import { sessionValues } from "../internal/session/values.ts"
 import { type Interrupted, maxTextLength, type Turn } from "../Message.ts"
 
 /** The agent did something else than a case asks for. */
@@ -97,6 +98,23 @@ const keepIn = (keeping: Keeping): Pick<AgentSession, "kept" | "keep"> => ({
     })
 })
 
+/** Typed values in memory. */
+const valuesIn = (values: Map<string, string>, name: string) =>
+  sessionValues(
+    {
+      value: (_, key) => Effect.sync(() => values.get(key)),
+      keep: (_, key, change) =>
+        Effect.sync(() => {
+          const next = change(values.get(key))
+          if (next === undefined) values.delete(key)
+          else values.set(key, next)
+          return true
+        })
+    },
+    1,
+    name
+  )
+
 /** Past turns given oldest first, paged as the journal pages them. */
 const historyOf =
   (past: ReadonlyArray<PastTurn>): AgentSession["history"] =>
@@ -128,6 +146,7 @@ export const sessionOf = (options: {
   ...(options.systemPrompt === undefined ? {} : { systemPrompt: options.systemPrompt }),
   ...(options.model === undefined ? {} : { model: options.model }),
   ...keepIn(options.keeping ?? {}),
+  ...valuesIn(new Map(), `test/kim${options.id ?? 1}`),
   history: historyOf(options.past ?? []),
   killed: (child) => Effect.sync(() => void options.killed?.push(child))
 })

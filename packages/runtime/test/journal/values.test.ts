@@ -12,7 +12,8 @@ describe("values of a session", () => {
       const first = yield* bootFile(file)
       yield* first.journal.admit(message("one"))
       assert.strictEqual(yield* first.journal.value(1, "kept/main"), undefined)
-      yield* first.journal.keep(1, "kept/main", () => "conversation 7")
+      assert.isTrue(yield* first.journal.keep(1, "kept/main", () => "conversation 7"))
+      assert.isFalse(yield* first.journal.keep(2, "kept/main", () => "of nobody"))
       yield* first.end
       const next = yield* bootFile(file)
       assert.strictEqual(yield* next.journal.value(1, "kept/main"), "conversation 7")
@@ -25,6 +26,7 @@ describe("values of a session", () => {
   it.effect("a hundred changes at the same time are one after the other: none is lost", () =>
     Effect.gen(function* () {
       const { journal } = yield* bootMemory()
+      yield* journal.admit(message("one"))
       const more = journal.keep(1, "data/count", (stored) => String(Number(stored ?? 0) + 1))
       yield* Effect.all(
         Array.from({ length: 100 }, () => more),
@@ -37,6 +39,7 @@ describe("values of a session", () => {
   it.effect("a change that throws fails alone: it changes nothing, and those beside it are stored", () =>
     Effect.gen(function* () {
       const { journal } = yield* bootMemory()
+      yield* journal.admit(message("one"))
       yield* journal.keep(1, "data/a", () => "before")
       const [bad, good] = yield* Effect.all(
         [
@@ -60,6 +63,7 @@ describe("values of a session", () => {
     Effect.gen(function* () {
       const file = yield* storeFile
       const { journal } = yield* bootFile(file)
+      yield* journal.admit(message("one"))
       yield* journal.keep(1, "kept/main", () => "ours")
       const other = yield* outside(file)
       other.exec(`insert into sluice_boots select epoch + 1, version, opened_at, chain, rounds, counters, uptime, healthy,

@@ -13,7 +13,7 @@ import { GatewayError, type GatewayOptions, type Readiness, type Registry } from
 import type { Gateway } from "../../Gateway.ts"
 import { Intake } from "../../Intake.ts"
 import { Journal } from "../../Journal.ts"
-import { type Conversation, conversationKey, parseConversationKey } from "../../Message.ts"
+import { type Conversation, conversationKey, mainSession, parseConversationKey, sessionKey } from "../../Message.ts"
 import { Outbox } from "../../Outbox.ts"
 import { Recovery } from "../../Recovery.ts"
 import { Sessions } from "../../Sessions.ts"
@@ -23,6 +23,7 @@ import { transient } from "../channels/handle.ts"
 import { Running } from "../channels/Running.ts"
 import { type Entries, Registered } from "../registry.ts"
 import { holdText } from "../session/Spending.ts"
+import { sessionValues } from "../session/values.ts"
 import { within } from "../shutdown/Course.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { entriesOf, hostChannel } from "./registry.ts"
@@ -242,6 +243,10 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     post: (conversation, post) => intake.post(addressOf(conversation, isChannel), post),
     replies: (conversation, after = 0) => Stream.mapError(outbox.replies(keyOf(conversation), after), transient),
     progress: (conversation) => sessions.watch(keyOf(conversation)),
+    data: (conversation, name = mainSession) => {
+      const address = addressOf(conversation, isChannel)
+      return sessionValues(journal, { address, name }, sessionKey(conversationKey(address), name))
+    },
     ...view,
     readiness: readiness(state, running),
     // In a fiber of its own: it may end the very server whose request asked for it.

@@ -14,6 +14,7 @@ import { draftReplies, loadNumbers } from "./replies.ts"
 import type { Round } from "./round.ts"
 import { type InboundRecord, type PermissionRecord, permissionOf, type SessionRecord, sessionOf } from "./rows.ts"
 import { endMessages } from "./settle.ts"
+import { copyData } from "./values.ts"
 
 type Effects = Omit<CommandOutcome, "session"> & { readonly session: number }
 
@@ -90,6 +91,8 @@ const startOver = Effect.fnUntraced(function* (
     session.id
   ])
   const fresh = yield* makeSession(round, session, session.name, persona ?? session.persona)
+  // What the host knows of it is not the conversation's past.
+  yield* copyData(round.query, session.id, fresh)
   yield* makeCurrent(round, session.conversation, fresh)
   return { ...nothing(fresh), ...cancelled, created: true }
 })

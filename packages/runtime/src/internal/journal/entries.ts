@@ -21,7 +21,8 @@ import type {
   Route,
   Row,
   Settle,
-  Spent
+  Spent,
+  ValuePlace
 } from "./records.ts"
 import type { Piece, Place } from "./retention.ts"
 
@@ -52,7 +53,7 @@ export interface AskedBefore {
 
 /** A value of a session, read and replaced in one transaction. */
 export interface ValueEntry {
-  readonly session: number
+  readonly place: ValuePlace
   readonly key: string
   /**
    * What is stored instead of what it is given; `undefined` = nothing. It may run more than once, of which the last time
@@ -78,7 +79,7 @@ export interface Kinds {
     ReadonlyArray<Row>,
     JournalError
   ]
-  readonly keep: [ValueEntry, void, JournalError]
+  readonly keep: [ValueEntry, boolean, JournalError]
   readonly ask: [
     { readonly turn: number; readonly question: string; readonly options: ReadonlyArray<string> },
     PermissionRow | undefined,

@@ -146,6 +146,9 @@ export interface ReplyRow {
   readonly cut: boolean
 }
 
+/** Whose value: of a session by its number, or of the one that has this name in a conversation now. */
+export type ValuePlace = number | { readonly address: Conversation; readonly name: string }
+
 // ---------------------------------------------------------------- writes
 
 /** A message to be stored. */

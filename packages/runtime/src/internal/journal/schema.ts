@@ -257,6 +257,8 @@ export const migrations: ReadonlyArray<Migration> = [
       usage,
       `alter table sluice_sessions add column model text`,
       `alter table sluice_sessions add column output_mode text`,
+      // When its conversation was forgotten: nothing is kept with it any more.
+      `alter table sluice_sessions add column forgotten bigint`,
       // What a session's agent is given of its past.
       `create index sluice_turns_answered on sluice_turns (session, id) where replies is not null`
     ]

@@ -18,7 +18,7 @@ import type { JournalReads, Opening } from "./reports.ts"
 import { firstPlace, type Place } from "./retention.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
 import { usage } from "./usage.ts"
-import { valueOf } from "./values.ts"
+import { valueAt } from "./values.ts"
 import type { Writer } from "./writer.ts"
 
 /** What an interface is made of. */
@@ -108,7 +108,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
           (rows) => rows.map(permissionOf)
         )
       ),
-    value: (session, key) => ask(valueOf(query, session, key)),
+    value: (place, key) => ask(valueAt(query, place, key)),
     history: (session, { before, limit }) => ask(history(query, session, before, limit)),
     backlog: ask(Reads.backlog(query, opening.epoch)),
     waiting: (session, limit) => ask(Reads.waiting(query, opening.epoch, session, limit)),
@@ -153,7 +153,7 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   drop: (session, seqs, policy) => (seqs.length === 0 ? Effect.void : writer.submit("drop", { session, seqs, policy })),
   tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
   steer: (turn, attempt, seqs) => writer.submit("steer", { turn, attempt, seqs }),
-  keep: (session, key, change) => writer.submit("keep", { session, key, change }),
+  keep: (place, key, change) => writer.submit("keep", { place, key, change }),
   command: (seq, action, route, render, placeholder) =>
     writer.submit("command", { seq, action, route, render, placeholder }),
   ask: (turn, question, options) => writer.submit("ask", { turn, question, options }),

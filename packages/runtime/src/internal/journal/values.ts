@@ -7,8 +7,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { SqlError } from "effect/sql/SqlError"
+import { conversationKey } from "../../Message.ts"
+import { resolve } from "./addresses.ts"
 import type { Query } from "./database.ts"
 import { type Entry, succeed } from "./entries.ts"
+import type { ValuePlace } from "./records.ts"
 import type { Round } from "./round.ts"
 
 /** Key of what an agent keeps. */
@@ -24,6 +27,46 @@ export const valueOf = (query: Query, session: number, key: string): Effect.Effe
     ([row]) => row?.value
   )
 
+/** A value by its place. */
+export const valueAt = (query: Query, place: ValuePlace, key: string): Effect.Effect<string | undefined, SqlError> =>
+  typeof place === "number"
+    ? valueOf(query, place, key)
+    : Effect.map(
+        query<{ readonly value: string }>(
+          `select v.value from sluice_conversations c join sluice_sessions s on s.conversation = c.id and s.name = ?
+           join sluice_values v on v.session = s.id and v.key = ? where c.key = ?`,
+          [place.name, key, conversationKey(place.address)]
+        ),
+        ([row]) => row?.value
+      )
+
+/** Gives a session the host's data of another one. */
+export const copyData = (query: Query, from: number, to: number) =>
+  query.change(
+    `insert into sluice_values (session, key, value)
+     select ?, key, value from sluice_values where session = ? and key >= 'data/' and key < 'data0'`,
+    [to, from]
+  )
+
+/** The session of a place; a conversation that has not begun begins. */
+const sessionAt = Effect.fnUntraced(function* (
+  round: Round,
+  { input: { place }, at }: Entry<"keep">
+): Effect.fn.Return<number | undefined, SqlError> {
+  if (typeof place !== "number") {
+    const key = conversationKey(place.address)
+    if (round.memory.conversations.use(key) === undefined) yield* resolve(round, new Map([[key, place.address]]), at)
+  }
+  const [found] = yield* typeof place === "number"
+    ? round.query<{ readonly id: number }>(`select id from sluice_sessions where id = ? and forgotten is null`, [place])
+    : round.query<{ readonly id: number }>(
+        `select s.id from sluice_conversations c join sluice_sessions s on s.conversation = c.id and s.name = ?
+         where c.key = ? and s.forgotten is null`,
+        [place.name, conversationKey(place.address)]
+      )
+  return found?.id
+})
+
 const changed = ({ input }: Entry<"keep">, stored: string | undefined): Exit.Exit<string | undefined> => {
   try {
     return Exit.succeed(input.change(stored))
@@ -34,15 +77,21 @@ const changed = ({ input }: Entry<"keep">, stored: string | undefined): Exit.Exi
 
 /** Writes a round's values, one after the other: each sees what the one before left. */
 export const writeValues = Effect.fnUntraced(function* (
-  { query }: Round,
+  round: Round,
   entries: ReadonlyArray<Entry<"keep">>
 ): Effect.fn.Return<void, SqlError> {
+  const { query } = round
   for (const entry of entries) {
-    const { key, session } = entry.input
+    const { key } = entry.input
+    const session = yield* sessionAt(round, entry)
+    if (session === undefined) {
+      succeed(entry, false)
+      continue
+    }
     const stored = yield* valueOf(query, session, key)
     const next = changed(entry, stored)
     if (Exit.isFailure(next)) {
-      entry.outcome = next
+      entry.outcome = Exit.failCause(next.cause)
       continue
     }
     const { value } = next
@@ -57,6 +106,6 @@ export const writeValues = Effect.fnUntraced(function* (
         [session, key, value]
       )
     }
-    succeed(entry, undefined)
+    succeed(entry, true)
   }
 })

@@ -19,6 +19,7 @@ import { AskingTurn } from "../shutdown/AskingTurn.ts"
 import type { Outcome } from "./attempt.ts"
 import { message } from "./claiming.ts"
 import { showLine } from "./events.ts"
+import { sessionValues } from "./values.ts"
 
 /** An agent that is open for a session. */
 export interface Kept {
@@ -44,10 +45,14 @@ const remembering = ({ env, id }: Session, agent: string): Pick<AgentSession, "k
     const bytes = value === undefined ? 0 : utf8.encode(value).length
     return bytes > maxKept
       ? Effect.fail(asAgentError(new Error(`${bytes} bytes can't be kept: at most ${maxKept}`)))
-      : Effect.mapError(
-          env.journal.keep(id, keptKey(agent), () => value),
-          asAgentError
-        )
+      : env.journal
+          .keep(id, keptKey(agent), () => value)
+          .pipe(
+            Effect.mapError(asAgentError),
+            Effect.flatMap((kept) =>
+              kept ? Effect.void : Effect.fail(asAgentError(new Error("the session was forgotten")))
+            )
+          )
   },
   history: ({ before, limit }) =>
     env.journal.history(id, { ...(before === undefined ? {} : { before: Number(before) }), limit }).pipe(
@@ -74,6 +79,7 @@ const describe = (
   ...(systemPrompt === undefined ? {} : { systemPrompt }),
   ...(row.model === undefined ? {} : { model: row.model }),
   ...remembering(session, agent),
+  ...sessionValues(session.env.journal, row.id, sessionKey(row.conversationKey, row.name)),
   killed: (child) =>
     Effect.suspend(() => {
       session.env.stop.roll?.killed({ id: session.id, key: session.key }, child)
