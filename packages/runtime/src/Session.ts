@@ -7,12 +7,10 @@
  *
  *   resting --ring--> [ permit -> claim -> answer -> settle ]* --> idle --> closing --> resting
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FollowupQueue from "./FollowupQueue.ts"
 import { around, bound, closeAgent, type Kept, openAgent } from "./internal/session/agents.ts"
-import { attempt, type Cut, type Outcome, type Pulse } from "./internal/session/attempt.ts"
+import { attempt, type Cut, CutSignal, type Outcome, type Pulse } from "./internal/session/attempt.ts"
 import { claimNext, toTurn } from "./internal/session/claiming.ts"
 import { Alarm, type Environment } from "./internal/session/Environment.ts"
 import { endPermissions, onEvent } from "./internal/session/events.ts"
@@ -43,7 +41,7 @@ export interface Running {
   /** How long the session had rested, milliseconds; absent at its first turn. */
   readonly idleFor: number | undefined
   readonly pulse: Pulse
-  readonly cut: Deferred.Deferred<Cut>
+  readonly cut: CutSignal
   /** Its text is shown in a placeholder. */
   readonly places: boolean
   /** What it has used so far. */
@@ -157,7 +155,7 @@ export class Session {
 
   /** Tells the running attempt to let go; the first reason counts. `false` when none runs or it was told before. */
   cutOff(cut: Cut): boolean {
-    return this.running !== undefined && Deferred.doneUnsafe(this.running.cut, Exit.succeed(cut))
+    return this.running !== undefined && this.running.cut.give(cut)
   }
 
   /** Takes over the stored settings. */
@@ -314,7 +312,7 @@ export class Session {
       startedAt: now,
       idleFor: this.#idleFor(claimed),
       pulse: { at: now, shownAt: now, waiting: false },
-      cut: Deferred.makeUnsafe(),
+      cut: new CutSignal(),
       places: this.env.outbox.route(claimed.session.address).places,
       tally: new Tally(),
       tools: new Map(),
@@ -332,7 +330,7 @@ export class Session {
     this.endedEarly = undefined
     this.env.started(this)
     this.tellState()
-    const outcome = yield* Effect.scoped(this.#answer(running))
+    const outcome = yield* this.#attempt(running)
     if (outcome._tag === "Failed") yield* closeAgent(this)
     yield* finish(this, running, outcome)
     yield* endPermissions(this)
@@ -352,33 +350,38 @@ export class Session {
     if (this.row?.agent === "") this.row = { ...this.row, agent: session.agent }
   }
 
+  /** Where people are written to they see that it is worked on; whoever pulls needs nothing, not even a scope. */
+  #attempt(running: Running): Effect.Effect<Outcome, JournalError> {
+    const { cut } = running.cut
+    if (cut !== undefined) return Effect.succeed({ _tag: "Cut", cut })
+    const { session, turn } = running.claimed
+    const { outbox } = this.env
+    if (outbox.route(session.address).pull) return this.#answer(running)
+    const shown = Effect.andThen(
+      running.places ? outbox.begin(turn.id, session) : Effect.void,
+      Effect.forkScoped(stillAtIt(this, running))
+    )
+    return Effect.scoped(Effect.andThen(shown, this.#answer(running)))
+  }
+
   #answer(running: Running) {
     return Effect.gen({ self: this }, function* () {
       const { claimed } = running
-      if (Deferred.isDoneUnsafe(running.cut)) {
-        return { _tag: "Cut", cut: yield* Deferred.await(running.cut) } satisfies Outcome
-      }
-      if (running.places) yield* this.env.outbox.begin(claimed.turn.id, claimed.session)
-      if (!this.env.outbox.route(claimed.session.address).pull) yield* Effect.forkScoped(stillAtIt(this, running))
       const opened = yield* openAgent(this, running)
       if (opened._tag !== "Opened") return opened
       const { agent, open: bare } = opened.kept
       const open = this.steers ? steered(this, running, bare) : bare
-      const outcome: Outcome = yield* around(
-        this,
-        claimed,
-        attempt({
-          open,
-          turn: toTurn(claimed),
-          stall: bound(agent.stallTimeout),
-          timeout: bound(agent.turnTimeout),
-          pulse: running.pulse,
-          now: this.env.now,
-          cut: running.cut,
-          onEvent: (event) => onEvent(this, running, event)
-        })
-      )
-      return outcome
+      return yield* attempt({
+        open,
+        turn: toTurn(claimed),
+        stall: bound(agent.stallTimeout),
+        timeout: bound(agent.turnTimeout),
+        pulse: running.pulse,
+        now: this.env.now,
+        cut: running.cut,
+        more: around(this, claimed),
+        onEvent: (event) => onEvent(this, running, event)
+      })
     })
   }
 }

@@ -68,10 +68,11 @@ export class Live {
     else this.#idle.add(session)
   }
 
-  /** No turn runs but the one that asked for the stop, and none can start. */
-  onlyAsking(isAsking: (turn: number) => boolean) {
+  /** No turn runs but those that asked for the stop, and none can start. */
+  onlyAsking(asking: ReadonlySet<number>) {
+    if (this.#fibers.size > asking.size) return false
     for (const { running } of this.#fibers.keys()) {
-      if (running === undefined || !isAsking(running.claimed.turn.id)) return false
+      if (running === undefined || !asking.has(running.claimed.turn.id)) return false
     }
     return true
   }

@@ -4,7 +4,7 @@
  * scope is closed before the new one is opened, so there are never two.
  */
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,7 +16,7 @@ import type { Running, Session } from "../../Session.ts"
 import { keptKey } from "../journal/values.ts"
 import { resolveAgent } from "../registry.ts"
 import { AskingTurn } from "../shutdown/AskingTurn.ts"
-import type { Outcome } from "./attempt.ts"
+import { type Outcome, untilCut } from "./attempt.ts"
 import { message } from "./claiming.ts"
 import { showLine } from "./events.ts"
 import { sessionValues } from "./values.ts"
@@ -89,19 +89,15 @@ const describe = (
     })
 })
 
-/** Runs something of the agent's with what it may ask about its turn and the time that is left. */
-export const around = <A, E, R>(
-  session: Session,
-  claimed: Claimed,
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  effect.pipe(
-    Effect.provideService(AskingTurn, { turn: claimed.turn.id, attempt: claimed.turn.attempt }),
-    Effect.provideService(
+/** Adds what an agent may ask about its turn and the time that is left. */
+export const around =
+  ({ env }: Session, { turn }: Claimed) =>
+  (services: Context.Context<never>): Context.Context<never> =>
+    Context.add(
+      Context.add(services, AskingTurn, { turn: turn.id, attempt: turn.attempt }),
       StopBudget,
-      Effect.sync(() => Math.max(0, session.env.stop.by - session.env.now()))
+      Effect.sync(() => Math.max(0, env.stop.by - env.now()))
     )
-  )
 
 /** The first line of progress when the agent comes back after a while: it may take longer than usual. */
 const resuming = (session: Session, running: Running): Effect.Effect<void> => {
@@ -134,10 +130,7 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
   const opening = Effect.suspend(() => agent.open(describe(session, running, name, systemPrompt))).pipe(
     Effect.provideService(Scope.Scope, scope)
   )
-  const opened = yield* Effect.raceFirst(
-    Effect.exit(around(session, claimed, opening)),
-    Effect.map(Deferred.await(running.cut), (cut): Outcome => ({ _tag: "Cut", cut }))
-  )
+  const opened = yield* untilCut(Effect.exit(opening), running.cut, around(session, claimed))
   if (opened._tag === "Success") {
     session.agent = { agent, model, open: opened.value, scope }
     return { _tag: "Opened", kept: session.agent } as const

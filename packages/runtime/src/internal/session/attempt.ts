@@ -4,8 +4,9 @@
  * has let go, so that no second attempt can run beside it.
  */
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { AgentError, AgentEvent, OpenAgent } from "../../Agent.ts"
 import type { JournalError } from "../../Journal.ts"
@@ -15,6 +16,26 @@ import type { Turn } from "../../Message.ts"
 export type Cut =
   | { readonly _tag: "Cancelled"; readonly by: string }
   | { readonly _tag: "Interrupted"; readonly reason: string }
+
+/** Whether one attempt is to let go. Every turn has one and hardly any is cut: nothing stands and waits for it. */
+export class CutSignal {
+  /** Why, once it was given. */
+  cut: Cut | undefined = undefined
+  #told: (() => void) | undefined = undefined
+
+  /** Tells the attempt to let go; the first reason counts. `false` when it was told before. */
+  give(cut: Cut): boolean {
+    if (this.cut !== undefined) return false
+    this.cut = cut
+    this.#told?.()
+    return true
+  }
+
+  /** Whom to tell when it is given; one at a time. */
+  tell(told: (() => void) | undefined): void {
+    this.#told = told
+  }
+}
 
 /** How an attempt ended. */
 export type Outcome =
@@ -47,7 +68,9 @@ export interface Options {
   readonly timeout: number
   readonly pulse: Pulse
   readonly now: () => number
-  readonly cut: Deferred.Deferred<Cut>
+  readonly cut: CutSignal
+  /** Adds what the agent may ask for to the session's services. */
+  readonly more: (services: Context.Context<never>) => Context.Context<never>
   /** Events other than Text are handled before the next one is taken. */
   readonly onEvent: (event: AgentEvent) => Effect.Effect<void, JournalError>
 }
@@ -92,10 +115,7 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
     return options.onEvent(event)
   }
   // Suspended: an agent that throws instead of answering fails its turn, not the session.
-  return Stream.runForEach(
-    Stream.suspend(() => options.open.answer(options.turn)),
-    take
-  ).pipe(
+  return Effect.suspend(() => Stream.runForEach(options.open.answer(options.turn), take)).pipe(
     Effect.matchCauseEffect({
       onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text }),
       onFailure: (cause) => {
@@ -122,15 +142,42 @@ const stalled = (options: Options): Effect.Effect<Outcome> =>
       : Effect.andThen(Effect.sleep(left), stalled(options))
   })
 
+/**
+ * Runs the work in a fiber of its own until it ends or the signal is given, and completes when the fiber has let go. A
+ * race against somebody who waits for the signal would be a second fiber for every turn. The fiber has the services of
+ * the caller and what `more` adds to them.
+ */
+export const untilCut = <A>(
+  work: Effect.Effect<A>,
+  signal: CutSignal,
+  more: (services: Context.Context<never>) => Context.Context<never>
+): Effect.Effect<A | Extract<Outcome, { _tag: "Cut" }>> =>
+  Effect.withFiber((parent) =>
+    Effect.callback((resume) => {
+      if (signal.cut !== undefined) return resume(Effect.succeed({ _tag: "Cut", cut: signal.cut }))
+      const fiber = Effect.runForkWith(more(parent.context))(work)
+      signal.tell(() => fiber.interruptUnsafe())
+      fiber.addObserver((exit) => {
+        signal.tell(undefined)
+        resume(signal.cut === undefined ? exit : Effect.succeed({ _tag: "Cut", cut: signal.cut }))
+      })
+      // The work itself may have asked for it, before anybody was told.
+      if (signal.cut !== undefined) fiber.interruptUnsafe()
+      return Fiber.interrupt(fiber)
+    })
+  )
+
 /** Runs the attempt; completes when the agent has let go. */
 export const attempt = (options: Options): Effect.Effect<Outcome> => {
-  const racers: Array<Effect.Effect<Outcome>> = [
-    answer(options),
-    Effect.map(Deferred.await(options.cut), (cut): Outcome => ({ _tag: "Cut", cut }))
-  ]
+  const racers: Array<Effect.Effect<Outcome>> = []
   if (options.stall > 0) racers.push(stalled(options))
   if (options.timeout > 0) {
     racers.push(Effect.as(Effect.sleep(options.timeout), failed("Timeout", `took longer than ${options.timeout} ms`)))
   }
-  return Effect.raceAllFirst(racers)
+  const answered = answer(options)
+  return untilCut(
+    racers.length === 0 ? answered : Effect.raceAllFirst([answered, ...racers]),
+    options.cut,
+    options.more
+  )
 }

@@ -69,7 +69,7 @@ export const stopping = (roster: Roster) => {
       }),
     lastCall: (limit: { readonly seq: number; readonly at: number }) => lastCall(roster, limit),
     narrowUnsafe: (lastSeq: number) => env.gate.narrow(lastSeq),
-    drained: roster.until(() => env.gate.draining && live.onlyAsking((turn) => excused.has(turn))),
+    drained: roster.until(() => env.gate.draining && live.onlyAsking(excused)),
     excuse: (turn: number) =>
       Effect.sync(() => {
         excused.add(turn)
