@@ -9,6 +9,21 @@ import * as Stream from "effect/Stream"
 import type { Agent, OpenAgent } from "../Agent.ts"
 import type { Channel, Delivery } from "../Channel.ts"
 
+/**
+ * Puts services under those of whoever runs something. A stream asks for them at each of its pulls: the answer for the
+ * one who asked last is kept.
+ */
+const below = <R>(context: Context.Context<R>) => {
+  let asked: Context.Context<never> | undefined
+  let answer = context
+  return (current: Context.Context<never>): Context.Context<R> => {
+    if (current === asked) return answer
+    asked = current
+    answer = Context.merge<R, never>(context, current)
+    return answer
+  }
+}
+
 const under =
   <R>(context: Context.Context<R>) =>
   <A, E, R2>(effect: Effect.Effect<A, E, R | R2>): Effect.Effect<A, E, Exclude<R2, R>> =>
@@ -22,10 +37,7 @@ export const provideAgent = <R>(agent: Agent<R>, context: Context.Context<R>): A
   const provide = under(context)
   const { orphans } = agent
   const opened = ({ answer, steer }: OpenAgent<R>): OpenAgent => ({
-    answer: (turn) =>
-      Stream.updateContext(answer(turn), (current: Context.Context<never>) =>
-        Context.merge<R, never>(context, current)
-      ),
+    answer: (turn) => Stream.updateContext(answer(turn), below(context)),
     ...(steer === undefined ? {} : { steer: (messages) => provide(steer(messages)) })
   })
   return {
