@@ -130,19 +130,18 @@ export class Roll {
 
   #row(line: Line): SessionRow {
     const { running, child } = line
-    return {
+    const outcome = line.outcome ?? this.#named(line, "interrupted")
+    const state = line.outcome === undefined && running !== undefined ? running.state() : line.state
+    if (running === undefined) return { session: line.session, key: line.key, state, outcome, ...child }
+    const row = {
       session: line.session,
       key: line.key,
-      ...(running === undefined
-        ? {}
-        : {
-            turn: running.turn,
-            attempt: running.attempt,
-            age: tenths(Math.max(0, (line.endedAt ?? this.#now()) - running.since))
-          }),
-      state: line.outcome === undefined && running !== undefined ? running.state() : line.state,
-      outcome: line.outcome ?? this.#named(line, "interrupted"),
-      ...(child === undefined ? {} : child)
+      turn: running.turn,
+      attempt: running.attempt,
+      age: tenths(Math.max(0, (line.endedAt ?? this.#now()) - running.since)),
+      state,
+      outcome
     }
+    return child === undefined ? row : { ...row, ...child }
   }
 }

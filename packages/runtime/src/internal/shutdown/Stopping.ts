@@ -43,6 +43,10 @@ const maxWishes = 16
 
 const encode = Schema.encodeSync(Report)
 
+// Its parts are ours, and it is checked when it is stored: to check 1,000 lines at each look costs more than the rest.
+const made = (parts: ConstructorParameters<typeof Report>[0]): Report =>
+  Object.assign(Object.create(Report.prototype), parts)
+
 export class Stopping {
   readonly course: Course
   readonly roll: Roll
@@ -154,7 +158,7 @@ export class Stopping {
       ...(course.current?.name === "close" ? this.#closing.map((exit) => reasonOf("close", endingOf(exit))) : [])
     ])
     const { deadline, source, startedAt } = course.timetable
-    return new Report({
+    return made({
       reason: this.reason,
       by: [...this.#by],
       epoch: this.#parts.epoch,
