@@ -100,7 +100,7 @@ const mcpServersOf = (agent: AcpAgent) =>
 
 const acp = Effect.fnUntraced(function* (name: string, agent: AcpAgent, loaded: Loaded) {
   const { options, secrets } = yield* programOf(name, agent, loaded)
-  const { initTimeout, mode, model, permissions } = agent
+  const { authMethod, initTimeout, mode, model, permissions } = agent
   const Acp = yield* Effect.promise(() => import("@sluice/agents/Acp"))
   const made = Acp.make({
     ...options,
@@ -108,6 +108,7 @@ const acp = Effect.fnUntraced(function* (name: string, agent: AcpAgent, loaded: 
     ...(mode === undefined ? {} : { mode }),
     ...(model === undefined ? {} : { model }),
     ...(permissions === undefined ? {} : { permissions }),
+    ...(authMethod === undefined ? {} : { authMethod }),
     ...(initTimeout === undefined ? {} : { initTimeout: input(initTimeout) })
   })
   return { made, secrets }
@@ -118,18 +119,21 @@ export type ModelAgent = Extract<Configuration.Agent, { readonly kind: "model" }
 
 /** The key of a model: from its file, from its variable, or none. */
 const keyOf = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
-  const { keyFile, keyVariable } = agent
-  if (keyFile !== undefined) {
-    const text = yield* readSecret(keyFile, `agents.${name}.keyFile`, loaded.origin(["agents", name, "keyFile"]))
-    return Redacted.make(text.trim())
-  }
-  if (keyVariable === undefined) return undefined
-  const key = process.env[keyVariable]?.trim() ?? ""
-  if (key !== "") return Redacted.make(key)
-  const origin = loaded.origin(["agents", name, "keyVariable"])
-  const field = `agents.${name}.keyVariable`
-  const remedy = "this variable is not set; set it, or use keyFile"
-  return yield* new ConfigurationError({ problems: [{ field, value: shown(keyVariable), origin, remedy }] })
+  const place = agent.keyFile === undefined ? "keyVariable" : "keyFile"
+  const from = agent[place]
+  if (from === undefined) return undefined
+  const field = `agents.${name}.${place}`
+  const origin = loaded.origin(["agents", name, place])
+  const text = place === "keyFile" ? yield* readSecret(from, field, origin) : (process.env[from] ?? "")
+  const key = text.trim()
+  if (/^[!-~]+$/.test(key)) return Redacted.make(key)
+  const remedy =
+    key !== ""
+      ? "it holds spaces or characters that no header takes; put the key alone there"
+      : place === "keyFile"
+        ? "it is empty; write the key into it"
+        : "this variable is not set; set it, or use keyFile"
+  return yield* new ConfigurationError({ problems: [{ field, value: shown(from), origin, remedy }] })
 })
 
 /** How a model is spoken with. */

@@ -106,6 +106,11 @@ const Acp = Schema.Struct({
       meaning: "Who decides when it asks for permission: a person (`ask`, unless set), or always the same way."
     })
   ),
+  authMethod: Schema.optionalKey(
+    Setting.text({
+      meaning: "The login that it is asked to use, by its id; most agents are logged in by hand or by a variable."
+    })
+  ),
   initTimeout: Schema.optionalKey(
     Setting.duration("1 second", "10 minutes", {
       meaning: "How long it may take until its session is open, 60 seconds unless set."

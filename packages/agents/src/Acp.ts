@@ -8,8 +8,9 @@
 import type { McpServer } from "@agentclientprotocol/sdk/unstable"
 import * as Agent from "@sluice/runtime/Agent"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -43,6 +44,8 @@ export interface Options {
   readonly model?: string
   /** How long it may take until a session is open, 60 s by default. Some need 10 s. */
   readonly initTimeout?: Duration.Input
+  /** The login that it is asked to use, by its id in the protocol; most agents are logged in by hand or by a variable. */
+  readonly authMethod?: string
   /** Servers of the Model Context Protocol that it is told to use. */
   readonly mcpServers?: ReadonlyArray<McpServer>
   /** Who decides when it asks for permission; a person by default. */
@@ -94,12 +97,16 @@ const connect = Effect.fnUntraced(function* (
   const { argv, env, stderrTail, mode } = options
   const model = session.model ?? options.model
   const scope = yield* Scope.fork(place.scope)
+  const initTimeout = options.initTimeout ?? defaultInitTimeout
+  const clock = yield* Clock.Clock
+  const began = clock.monotonicTimeNanosUnsafe()
   const end = yield* Effect.cached(Effect.uninterruptible(Scope.close(scope, Exit.void)))
   const opening = Effect.gen(function* () {
     const connection = yield* Connection.start({
       room: place.room,
       readers: place.readers,
-      initTimeout: options.initTimeout ?? defaultInitTimeout,
+      initTimeout,
+      authMethod: options.authMethod,
       program: {
         argv,
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -109,11 +116,11 @@ const connect = Effect.fnUntraced(function* (
       }
     })
     const settings = { cwd: absolute(options.cwd), mode, model, mcpServers: options.mcpServers ?? [] }
-    const conversation = yield* Connection.within(
-      connection,
-      Session.open(connection, session, settings),
-      options.initTimeout ?? defaultInitTimeout
-    )
+    const took = Number(clock.monotonicTimeNanosUnsafe() - began) / 1e6
+    const conversation = yield* Connection.within(connection, Session.open(connection, session, settings), {
+      of: initTimeout,
+      left: Math.max(0, Duration.toMillis(initTimeout) - took)
+    })
     yield* Effect.addFinalizer(() => connection.close)
     return { connection, conversation, scope, end }
   })

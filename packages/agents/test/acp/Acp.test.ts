@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { file, folder } from "../processes.ts"
 import { answerOf, errorOf, eventsOf, open, scripted } from "./scripted.ts"
@@ -69,7 +70,7 @@ describe("what an agent says", () => {
       for (let turn = 1; turn <= 2; turn++) {
         assert.deepStrictEqual(heard(yield* eventsOf(agent, "usage")), [
           { _tag: "Usage", usage: { cost: 0.25 }, model: "small-1" },
-          { _tag: "Usage", usage: { inputTokens: 11, outputTokens: 22, cacheReadTokens: 5 }, model: "small-1" }
+          { _tag: "Usage", usage: { inputTokens: 11, outputTokens: 26, cacheReadTokens: 5 }, model: "small-1" }
         ])
       }
     }).pipe(Effect.scoped)
@@ -146,7 +147,10 @@ describe("what an agent is told", () => {
     Effect.gen(function* () {
       const cwd = yield* folder
       const agent = yield* open(scripted(["--modes", "--options"], { cwd, mode: "do it", model: "large-1" }))
-      assert.deepStrictEqual(JSON.parse(yield* answerOf(agent, "whoami")), { mode: "yolo", model: "large-1", cwd })
+      const told = JSON.parse(yield* answerOf(agent, "whoami"))
+      assert.deepInclude(told, { mode: "yolo", model: "large-1", cwd })
+      const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"))
+      assert.deepStrictEqual(told.asker, { name: "sluice", version })
     }).pipe(Effect.scoped)
   )
 

@@ -40,7 +40,7 @@ const never: ReadonlyArray<readonly [what: string, kind: Acp.AcpError["kind"], p
   [
     "is not logged in",
     "LoginRequired",
-    /needs a login, start it by hand once and log in: .*run `scripted login`/,
+    /needs a login, start it by hand once and log in or set authMethod to one of by-key: .*run `scripted login`/,
     "--login"
   ]
 ]
@@ -99,6 +99,21 @@ describe("an agent that misbehaves", () => {
       assert.strictEqual(cause.kind, "Garbled")
       assert.match(cause.message, /sent a message of more than 33554432 bytes/)
       assert.strictEqual(yield* answerOf(agent, "and now?"), "and now?")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("S11: and prints on and on what is no message is ended, and answers the next turn", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(scripted())
+      assert.strictEqual(causeOf(yield* errorOf(agent, "rattle")).kind, "Garbled")
+      assert.strictEqual(yield* answerOf(agent, "and now?"), "and now?")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("and wants a login that is configured is given it", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(scripted(["--login"], { authMethod: "by-key" }))
+      assert.strictEqual(yield* answerOf(agent, "hello"), "hello")
     }).pipe(Effect.scoped)
   )
 

@@ -116,9 +116,13 @@ describe("cut off", () => {
 
   it.live("an open question is withdrawn when its turn is stopped", () =>
     Effect.gen(function* () {
-      const agent = yield* open(scripted())
+      const instance = unique("acp")
+      const agent = yield* open(scripted(), { instance })
+      const before = yield* Children.running(instance)
       yield* Fiber.interrupt(yield* until(agent, "may I", "Permission"))
-      assert.strictEqual(yield* answerOf(agent, "and now?"), "and now?")
+      assert.strictEqual(yield* answerOf(agent, "history"), '["may I"]')
+      // It heard of it, so it did not have to be ended.
+      assert.deepStrictEqual(yield* Children.running(instance), before)
     }).pipe(Effect.scoped)
   )
 })

@@ -76,6 +76,8 @@ export interface Options {
   readonly room: Children.Room
   readonly program: Children.Program
   readonly initTimeout: Duration.Input
+  /** How it logs in, where it has to be told. */
+  readonly authMethod: string | undefined
   /** Where reading goes on while the process ends: a pipe that nobody reads would hold it. */
   readonly readers: Scope.Scope
 }
@@ -102,7 +104,16 @@ const tooStray = (name: string, stray: Wire.Stray) =>
   })
 
 /** Makes requests that end with the process. */
-const requester = (name: string, context: ClientContext, gone: Deferred.Deferred<never, AcpError>) => {
+const requester = (
+  name: string,
+  context: ClientContext,
+  gone: Deferred.Deferred<never, AcpError>,
+  logins: () => ReadonlyArray<string>
+) => {
+  const toLogIn = () => {
+    const methods = logins()
+    return methods.length === 0 ? "" : ` or set authMethod to one of ${methods.join(", ")}`
+  }
   const problemOf = (method: string, cause: unknown): AcpError => {
     const error = answered(cause)
     if (error === undefined) {
@@ -114,7 +125,7 @@ const requester = (name: string, context: ClientContext, gone: Deferred.Deferred
       program: name,
       problem:
         error.code === loginRequired
-          ? `needs a login, start it by hand once and log in: ${toldOf(error)}`
+          ? `needs a login, start it by hand once and log in${toLogIn()}: ${toldOf(error)}`
           : `answered ${method} with an error: ${toldOf(error)}`,
       code: Math.trunc(error.code)
     })
@@ -152,8 +163,9 @@ const attach = Effect.fnUntraced(function* (child: Children.Child, name: string,
     alive: () => listener?.alive(),
     stray: (stray) => {
       listener?.alive()
-      if (!initialised && stray.bytes > Wire.maxStray) Deferred.doneUnsafe(gone, Effect.fail(tooStray(name, stray)))
-      if (stray.bytes !== stray.first.length) return
+      const most = initialised ? Wire.maxStray.after : Wire.maxStray.before
+      if (stray.bytes > most) Deferred.doneUnsafe(gone, Effect.fail(tooStray(name, stray)))
+      if (!stray.isFirst) return
       Effect.runForkWith(context)(Effect.logDebug(`agent "${name}" prints what is no message`, stray.first))
     }
   })
@@ -178,12 +190,39 @@ const attach = Effect.fnUntraced(function* (child: Children.Child, name: string,
 export const within = <A>(
   connection: Connection,
   effect: Effect.Effect<A, Agent.AgentError>,
-  duration: Duration.Input
+  bound: { readonly of: Duration.Input; readonly left: number }
 ): Effect.Effect<A, Agent.AgentError> =>
   Effect.timeoutOrElse(effect, {
-    duration,
-    orElse: () => Effect.flatMap(connection.silent("open a session", duration), Effect.fail)
+    duration: bound.left,
+    orElse: () => Effect.flatMap(connection.silent("open a session", bound.of), Effect.fail)
   })
+
+/** The first exchange, within its bound. */
+const initialised = Effect.fnUntraced(function* (
+  request: ReturnType<typeof requester>,
+  initTimeout: Duration.Input,
+  silent: Connection["silent"],
+  protocolVersion: number,
+  name: string
+) {
+  const response = yield* request<InitializeResponse>("initialize", {
+    protocolVersion,
+    clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+    clientInfo: { name: "sluice", version }
+  }).pipe(
+    Effect.mapError(failed),
+    Effect.timeoutOrElse({
+      duration: initTimeout,
+      orElse: () => Effect.flatMap(silent('answer "initialize"', initTimeout), Effect.fail)
+    })
+  )
+  if (response.protocolVersion === protocolVersion) return response
+  const problem = `speaks version ${response.protocolVersion} of the protocol, this gateway speaks ${protocolVersion}: use another version of one of them`
+  return yield* failed(new AcpError({ kind: "NotInitialised", program: name, problem }))
+})
+
+/** What the agent is told of who asks. Held equal to package.json by a test. */
+export const version = "0.1.0"
 
 /** Starts the program and brings it to the point where sessions can be opened. Its scope is the process's life. */
 export const start = Effect.fnUntraced(function* (
@@ -208,24 +247,17 @@ export const start = Effect.fnUntraced(function* (
     .connect(wire.stream)
   // Nobody waits for a connection that is let go of: what it would still say is said by `gone`.
   yield* Effect.addFinalizer(() => Effect.sync(wire.close))
-  const request = requester(name, connection.agent, gone)
+  let logins: ReadonlyArray<string> = []
+  const request = requester(name, connection.agent, gone, () => logins)
   const silent = (what: string, duration: Duration.Input) => notInTime(what, duration, child, wire, name)
-  const response = yield* request<InitializeResponse>(sdk.methods.agent.initialize, {
-    protocolVersion: sdk.PROTOCOL_VERSION,
-    clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
-    clientInfo: { name: "sluice", version: "0.1.0" }
-  }).pipe(
-    Effect.mapError(failed),
-    Effect.timeoutOrElse({
-      duration: options.initTimeout,
-      orElse: () => Effect.flatMap(silent('answer "initialize"', options.initTimeout), Effect.fail)
-    })
-  )
-  if (response.protocolVersion !== sdk.PROTOCOL_VERSION) {
-    const problem = `speaks version ${response.protocolVersion} of the protocol, this gateway speaks ${sdk.PROTOCOL_VERSION}: use another version of one of them`
-    return yield* failed(new AcpError({ kind: "NotInitialised", program: name, problem }))
-  }
+  const response = yield* initialised(request, options.initTimeout, silent, sdk.PROTOCOL_VERSION, name)
   attached.isInitialised()
+  logins = (response.authMethods ?? []).map(({ id }) => id)
+  const { authMethod } = options
+  if (authMethod !== undefined) {
+    const login = request(sdk.methods.agent.authenticate, { methodId: authMethod })
+    yield* Effect.mapError(login, failed)
+  }
   const can = capabilitiesOf(response)
   let session: string | undefined
   return {

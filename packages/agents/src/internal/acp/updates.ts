@@ -60,6 +60,8 @@ export const learn = (facts: Facts, update: Fields, inTurn: boolean): void => {
   if (update["sessionUpdate"] === "config_option_update") {
     facts.model = modelIn(update["configOptions"]) ?? facts.model
   }
+  // The adapter of Claude Code says here which model it was; its option may only say "default".
+  facts.model = textOf(fieldsOf(update["_meta"])["_claude/model"]) ?? facts.model
   // Outside of a turn: what the conversation had cost before.
   if (update["sessionUpdate"] === "usage_update" && !inTurn) {
     facts.spent = costOf(update["cost"])?.amount ?? facts.spent
@@ -91,14 +93,17 @@ export const usageOf = (response: unknown): Readonly<Record<string, number>> | u
   const names = {
     inputTokens: "inputTokens",
     outputTokens: "outputTokens",
+    // Thoughts are told apart from the output, and paid like it.
+    thoughtTokens: "outputTokens",
     cachedReadTokens: "cacheReadTokens",
     cachedWriteTokens: "cacheWriteTokens"
   }
-  const found = Object.entries(names).flatMap(([from, to]) => {
+  const found: Record<string, number> = {}
+  for (const [from, to] of Object.entries(names)) {
     const value = usage[from]
-    return typeof value === "number" && Number.isFinite(value) ? [[to, value] as const] : []
-  })
-  return found.length === 0 ? undefined : Object.fromEntries(found)
+    if (typeof value === "number" && Number.isFinite(value)) found[to] = (found[to] ?? 0) + value
+  }
+  return Object.keys(found).length === 0 ? undefined : found
 }
 
 /** Turns the updates of one turn into its events. */

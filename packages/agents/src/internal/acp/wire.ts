@@ -13,14 +13,17 @@ import type { Child } from "../../Children.ts"
 /** The longest message in bytes. Agents send whole files in them. */
 export const maxMessage = 32 * 1024 * 1024
 
-/** How much that is no message is put up with before the agent has initialised, in bytes. */
-export const maxStray = 64 * 1024
+/** How much that is no message is put up with between two messages, in bytes: before the agent has initialised, and after. */
+export const maxStray = { before: 64 * 1024, after: 16 * 1024 * 1024 }
 
 /** What was written where only messages belong. */
 export interface Stray {
   /** The first line of it, shortened. */
   readonly first: string
+  /** How much of it there was since the last message. */
   readonly bytes: number
+  /** Whether there was none before. */
+  readonly isFirst: boolean
 }
 
 /** Both directions of one child. */
@@ -93,7 +96,11 @@ export const make = (
   })
 
   const isStray = (line: string): void => {
-    stray = { first: stray?.first ?? shortened(line), bytes: (stray?.bytes ?? 0) + line.length }
+    stray = {
+      first: stray?.first ?? shortened(line),
+      bytes: (stray?.bytes ?? 0) + line.length,
+      isFirst: stray === undefined
+    }
     on.stray(stray)
   }
 
@@ -107,9 +114,13 @@ export const make = (
       return isStray(line)
     }
     if (!isRecord(message) || message["jsonrpc"] !== "2.0") return isStray(line)
-    if (message["method"] === "session/update" && !("id" in message)) return on.update(message["params"])
+    if (message["method"] === "session/update" && !("id" in message)) {
+      if (stray !== undefined) stray = { ...stray, bytes: 0 }
+      return on.update(message["params"])
+    }
     // An answer to nothing: the connection would complain about it on standard error.
     if (!("method" in message) && !awaited.delete(message["id"])) return isStray(line)
+    if (stray !== undefined) stray = { ...stray, bytes: 0 }
     on.alive()
     if (!closed) incoming?.enqueue(message as AnyMessage)
   }

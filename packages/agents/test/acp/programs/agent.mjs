@@ -88,22 +88,39 @@ const offered = ({ mode, model }) => ({
 
 const app = agent({ name: "scripted" })
 
-app.onRequest(methods.agent.initialize, () => ({
-  protocolVersion: flags.has("--version-99") ? 99 : PROTOCOL_VERSION,
-  agentCapabilities: {
-    loadSession: flags.has("--load"),
-    promptCapabilities: { image: flags.has("--images") },
-    sessionCapabilities: {
-      ...(flags.has("--resume") ? { resume: {} } : {}),
-      ...(flags.has("--close") ? { close: {} } : {}),
-      ...(flags.has("--system") ? { systemPrompt: {} } : {})
+/** @type {string | undefined} */
+let loggedIn
+/** @type {unknown} */
+let asker
+
+app.onRequest(methods.agent.authenticate, ({ params }) => {
+  loggedIn = params.methodId
+  return {}
+})
+
+app.onRequest(
+  methods.agent.initialize,
+  ({ params }) => (
+    (asker = params.clientInfo),
+    {
+      ...(flags.has("--login") ? { authMethods: [{ id: "by-key", name: "By key" }] } : {}),
+      protocolVersion: flags.has("--version-99") ? 99 : PROTOCOL_VERSION,
+      agentCapabilities: {
+        loadSession: flags.has("--load"),
+        promptCapabilities: { image: flags.has("--images") },
+        sessionCapabilities: {
+          ...(flags.has("--resume") ? { resume: {} } : {}),
+          ...(flags.has("--close") ? { close: {} } : {}),
+          ...(flags.has("--system") ? { systemPrompt: {} } : {})
+        }
+      },
+      ...(flags.has("--steer") ? { _meta: { steering: { supported: true } } } : {})
     }
-  },
-  ...(flags.has("--steer") ? { _meta: { steering: { supported: true } } } : {})
-}))
+  )
+)
 
 app.onRequest(methods.agent.session.new, ({ params }) => {
-  if (flags.has("--login")) throw RequestError.authRequired(undefined, "run `scripted login`")
+  if (flags.has("--login") && loggedIn !== "by-key") throw RequestError.authRequired(undefined, "run `scripted login`")
   if (flags.has("--stuck")) return new Promise(() => {})
   const id = `conversation-${process.pid}-${open.size + 1}`
   const [system] = params.systemPrompt?.content ?? []
@@ -219,6 +236,11 @@ const directives = (client, sessionId, conversation) => {
       process.stdout.write("x".repeat(33 * 1024 * 1024))
       await new Promise(() => {})
     },
+    rattle: async () => {
+      const line = `${"this is no message ".repeat(50)}\n`
+      for (let n = 0; n < 20_000; n++) process.stdout.write(line)
+      await new Promise(() => {})
+    },
     noise: async () => {
       process.stdout.write('a line\n[1,2]\n{"jsonrpc":"2.0","id":77,"result":{}}\n')
       await client.notify(
@@ -294,7 +316,7 @@ const directives = (client, sessionId, conversation) => {
         size: 1000,
         cost: { amount: conversation.cost, currency: "USD" }
       })
-      return { totalTokens: 33, inputTokens: 11, outputTokens: 22, cachedReadTokens: 5 }
+      return { totalTokens: 33, inputTokens: 11, outputTokens: 22, cachedReadTokens: 5, thoughtTokens: 4 }
     },
     may: async (rest) => {
       const response = await client.request(methods.client.session.requestPermission, {
@@ -322,7 +344,7 @@ const directives = (client, sessionId, conversation) => {
     },
     whoami: async () => {
       const { mode, model, system } = conversation
-      await say(JSON.stringify({ mode, model, system, cwd: process.cwd() }))
+      await say(JSON.stringify({ mode, model, system, cwd: process.cwd(), asker }))
     },
     history: async () => say(JSON.stringify(conversation.texts.slice(0, -1)))
   }
