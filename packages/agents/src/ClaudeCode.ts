@@ -18,16 +18,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Children from "./Children.ts"
 import * as Connection from "./internal/claude/connection.ts"
-import { ClaudeError, told } from "./internal/claude/failure.ts"
-import * as Kept from "./internal/claude/kept.ts"
-import type { Message } from "./internal/claude/lines.ts"
+import * as Conversation from "./internal/claude/conversation.ts"
 import type { Policy } from "./internal/claude/permission.ts"
-import { content, continuation } from "./internal/claude/prompt.ts"
-import { type Found, find, hasConversation } from "./internal/claude/transcript.ts"
 import * as Running from "./internal/claude/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
 import { inherited } from "./internal/node/host.ts"
-import * as Transcripts from "./internal/node/transcripts.ts"
 
 export { ClaudeError } from "./internal/claude/failure.ts"
 export type { Policy } from "./internal/claude/permission.ts"
@@ -112,7 +107,7 @@ const environmentFor = (options: Options): Children.Environment => ({
 const argvFor = (
   session: Agent.AgentSession,
   options: Options,
-  conversation: readonly ["--resume" | "--session-id", string]
+  conversation: Conversation.Name
 ): readonly [string, ...ReadonlyArray<string>] => {
   const [program, ...before] = options.argv ?? defaultProgram
   const model = session.model ?? options.model
@@ -138,6 +133,8 @@ const argvFor = (
   ]
 }
 
+type Sending = Extract<Conversation.Plan, { readonly _tag: "Send" }>
+
 /** A process with its conversation. */
 interface Live {
   readonly connection: Connection.Connection
@@ -147,43 +144,19 @@ interface Live {
   readonly end: Effect.Effect<void>
 }
 
-/** What a turn is answered with: what the transcript has, or a message to the CLI. */
-type Plan =
-  | { readonly _tag: "Adopt"; readonly events: ReadonlyArray<Agent.AgentEvent> }
-  | { readonly _tag: "Send"; readonly uuid: string; readonly content: ReadonlyArray<Message> }
-
 /** A CLI that is open for a session: its process, started again when it has ended, and the turn that runs. */
 const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options: Options) {
   const scope = yield* Effect.scope
   const program = (options.argv ?? defaultProgram)[0]
-  const folder = configFolderOf(options)
+  const conversation = yield* Conversation.open(session, { program, folder: configFolderOf(options) })
   const room = yield* Children.room(session, { grace: { ask: "2 seconds", ...options.grace } })
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
-  let kept = yield* Kept.read(session, program)
   let live: Live | undefined
   let busy = false
 
-  const lost = (problem: string) => told(new ClaudeError({ kind: "HistoryGone", program, problem }))
-
-  /** How the conversation is named to a new process: begun under its id, or found again by it. */
-  const naming = Effect.gen(function* () {
-    const path = yield* Transcripts.locate(folder, kept.conversation)
-    if (path === undefined && kept.answered) {
-      return yield* lost(`has no transcript of the conversation "${kept.conversation}" below ${folder} any more`)
-    }
-    if (path === undefined) return ["--session-id", kept.conversation] as const
-    if (kept.answered || hasConversation(yield* Transcripts.lines(path)))
-      return ["--resume", kept.conversation] as const
-    // Begun and cut off before anything was said: its id is taken, and there is nothing to find.
-    kept = { ...kept, conversation: crypto.randomUUID() }
-    return ["--session-id", kept.conversation] as const
-  })
-
   const connect = Effect.gen(function* () {
-    const name = yield* naming
-    // From here on a crash finds what this process leaves: nothing is begun under an id that is not committed.
-    kept = yield* Kept.write(session, kept)
+    const name = yield* conversation.name
     const own = yield* Scope.fork(scope)
     const end = yield* Effect.cached(Effect.uninterruptible(Scope.close(own, Exit.void)))
     const { stderrTail } = options
@@ -227,55 +200,18 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     return one
   })
 
-  /** What became of an earlier attempt at the turn. */
-  const earlier = Effect.fnUntraced(function* (sent: ReadonlyArray<string>): Effect.fn.Return<Found> {
-    const path = yield* Transcripts.locate(folder, kept.conversation)
-    const found: Found = path === undefined ? { _tag: "Unknown" } : find(yield* Transcripts.lines(path), sent)
-    // A process writes its transcript a moment later than it knows.
-    const known = sent.some((uuid) => live?.sent.has(uuid) === true)
-    return found._tag === "Unknown" && known ? { _tag: "Asked" } : found
-  })
-
-  const planFor = Effect.fnUntraced(function* (turn: Turn): Effect.fn.Return<Plan> {
-    const sent = turn.attempt > 1 ? Kept.sentBefore(kept, turn.id) : []
-    const found: Found = sent.length === 0 ? { _tag: "Unknown" } : yield* earlier(sent)
-    switch (found._tag) {
-      case "Answered":
-        yield* Effect.logInfo("The answer of an attempt that was cut off was found and is delivered").pipe(
-          Effect.annotateLogs({ session: session.key, turn: turn.id })
-        )
-        return { _tag: "Adopt", events: found.events }
-      case "Asked":
-        return {
-          _tag: "Send",
-          uuid: crypto.randomUUID(),
-          content: yield* continuation(turn, kept.turn?.messages ?? 0)
-        }
-      case "Unknown":
-        // Never arrived: under the id that it had, so that it can't be there twice.
-        return { _tag: "Send", uuid: sent.at(-1) ?? crypto.randomUUID(), content: yield* content(turn) }
-    }
-  })
-
-  const remember = Effect.suspend(() =>
-    kept.answered
-      ? Effect.void
-      : Effect.map(Kept.write(session, { ...kept, answered: true }), (next) => void (kept = next))
-  )
-
-  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, plan: Extract<Plan, { _tag: "Send" }>) {
-    const { uuid } = plan
-    kept = yield* Kept.write(session, Kept.withSent(kept, { id: turn.id, messages: turn.messages.length }, uuid))
+  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, { content, uuid }: Sending) {
+    yield* conversation.sending(turn, uuid)
     yield* Effect.addFinalizer(() => Effect.sync(() => (busy = false)))
     busy = true
     one.sent.add(uuid)
     return yield* Running.run({
       connection: one.connection,
       uuid,
-      content: plan.content,
+      content,
       permissions: options.permissions ?? "ask",
       interruptWithin: options.interruptWithin ?? "2 seconds",
-      answered: remember,
+      answered: conversation.answered,
       end: Effect.suspend(() => {
         if (live === one) live = undefined
         return one.end
@@ -284,7 +220,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   })
 
   /** Signs of life until the process is ready, then the turn. */
-  const asking = (turn: Turn, plan: Extract<Plan, { _tag: "Send" }>) =>
+  const asking = (turn: Turn, sending: Sending) =>
     Effect.map(Effect.forkScoped(ready), (starting) =>
       Stream.concat(
         Stream.unfold(undefined, () =>
@@ -292,14 +228,18 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
             Option.isSome(one) ? undefined : ([alive, undefined] as const)
           )
         ),
-        Stream.unwrap(Effect.flatMap(Fiber.join(starting), (one) => answering(turn, one, plan)))
+        Stream.unwrap(Effect.flatMap(Fiber.join(starting), (one) => answering(turn, one, sending)))
       )
     )
 
   const answer = (turn: Turn) =>
     Stream.unwrap(
-      Effect.flatMap(planFor(turn), (plan) =>
-        plan._tag === "Adopt" ? Effect.as(remember, Stream.fromIterable(plan.events)) : asking(turn, plan)
+      Effect.flatMap(
+        conversation.plan(turn, (uuid) => live?.sent.has(uuid) === true),
+        (plan) =>
+          plan._tag === "Adopt"
+            ? Effect.as(conversation.answered, Stream.fromIterable(plan.events))
+            : asking(turn, plan)
       )
     )
   return { answer }

@@ -30,7 +30,7 @@ const gateway = (order: Order) =>
             for (;;) {
               const { done, value } = await lines.next()
               assert.isFalse(done, `the gateway ended before it said ${words}`)
-              if (String(value).includes(words)) return
+              if (value.includes(words)) return
             }
           }),
         over: Effect.promise(() => over),

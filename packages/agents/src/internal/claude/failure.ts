@@ -52,6 +52,9 @@ const remedies: Readonly<Record<string, string>> = {
   server_error: "the provider has a problem"
 }
 
+/** The CLI counts it among a provider's problems. */
+const overloadedStatus = 529
+
 /**
  * The model's API refused. `kind` is the CLI's word for it, if it has one. Only a
  * request that is wrong in itself is final.
@@ -63,7 +66,7 @@ export const refused = (options: {
   readonly said: string
 }): Agent.AgentError => {
   const { kind, program, said, status } = options
-  const remedy = kind === undefined ? undefined : remedies[kind]
+  const remedy = remedies[status === overloadedStatus ? "overloaded" : (kind ?? "")]
   const error = new ClaudeError({
     kind: "Provider",
     program,
