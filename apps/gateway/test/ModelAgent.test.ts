@@ -62,6 +62,20 @@ describe("a model in the configuration", () => {
     })
   )
 
+  it.effect("needs a key that can be sent, and does not show a bad one", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      for (const [key, remedy] of [
+        ["", "it is empty; write the key into it"],
+        ["two keys", "it holds spaces or characters that no header takes; put the key alone there"]
+      ] as const) {
+        writeFileSync(join(folder, "key"), key, { mode: 0o600 })
+        const error = yield* Effect.flip(Agents.make(yield* loaded(folder, `${model}, keyFile: key`)))
+        assert.strictEqual(error.message, `agents.m.keyFile = "${join(folder, "key")}" (sluice.yaml:2): ${remedy}`)
+      }
+    })
+  )
+
   it.effect("stays the same one over a reload until its key is another; its key is known to the log", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder

@@ -10,7 +10,7 @@ import type { Turn } from "@sluice/runtime/Message"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import type * as Stream from "effect/Stream"
 import { anthropic } from "./internal/model/anthropic.ts"
 import type { Line } from "./internal/model/call.ts"
@@ -61,6 +61,9 @@ export const words: Words = {
 /** Tokens of the context by API, unless said otherwise: small enough for a model on one's own machine. */
 export const contextTokens = { openai: 16_384, anthropic: 100_000 } as const
 
+/** What is wrong with a key that no header takes. */
+export const badKey = "is empty or holds spaces or characters that no header takes; give the key alone"
+
 const isPositive = (value: number | undefined): boolean =>
   value === undefined || (Number.isSafeInteger(value) && value > 0)
 
@@ -77,7 +80,9 @@ export const invalid = (options: Options): string | undefined => {
     if (!isPositive(options[name]))
       return `${name} ${options[name]}: is no number of tokens; give a whole number above 0`
   }
-  const { retries, temperature } = options
+  const { key, retries, temperature } = options
+  // Not shown: it is a secret, also a bad one.
+  if (key !== undefined && !/^[!-~]+$/.test(Redacted.value(key))) return `key: ${badKey}`
   if (retries !== undefined && (!Number.isSafeInteger(retries) || retries < 0)) {
     return `retries ${retries}: is no count; give a whole number from 0`
   }

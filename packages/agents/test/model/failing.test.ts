@@ -298,7 +298,8 @@ describe("options", () => {
       [{ maxTokens: 0 }, /^maxTokens 0: is no number of tokens/],
       [{ contextTokens: 1.5 }, /^contextTokens 1\.5/],
       [{ retries: -1 }, /^retries -1/],
-      [{ temperature: 3 }, /^temperature 3: is out of range/]
+      [{ temperature: 3 }, /^temperature 3: is out of range/],
+      [{ key: Redacted.make("two keys") }, /^key: is empty or holds spaces/]
     ] as const) {
       assert.match(Model.invalid({ ...options, ...wrong }) ?? "", said)
       assert.throws(() => Model.make({ ...options, ...wrong }), said)

@@ -54,7 +54,7 @@ const broke = (error: HttpClientError.HttpClientError) =>
 
 const seconds = (duration: Duration.Duration): string => `${Math.round(Duration.toMillis(duration) / 100) / 10} s`
 
-const stalled = (line: Line) => failure("Late", `the server said nothing for ${seconds(line.stall)}`)
+const stalled = (line: Line) => failure("Later", `the server said nothing for ${seconds(line.stall)}`)
 
 /** Each pull for itself: what the reader does in between is not held against the server. */
 const withStall = <A>(line: Line, stream: Stream.Stream<A, Failure>): Stream.Stream<A, Failure> =>
@@ -179,7 +179,7 @@ export const call = (line: Line, request: ChatRequest, manners: Manners): Stream
   )
   const late = Effect.andThen(
     Effect.sleep(line.request),
-    Effect.fail(failure("Late", `the call took longer than ${seconds(line.request)}`))
+    Effect.fail(failure("Later", `the call took longer than ${seconds(line.request)}`))
   )
   return Stream.unwrap(answered).pipe(
     Stream.mapEffect((piece) => (piece._tag === "Error" ? Effect.fail(piece.failure) : Effect.succeed(piece))),

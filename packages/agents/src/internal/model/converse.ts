@@ -135,9 +135,10 @@ class Conversation {
 /** The server counts in its own way: from here on guesses are corrected by it. */
 const learn = (conversation: Conversation, guessed: number, { tokens }: Heard) => {
   const { cacheReadTokens = 0, cacheWriteTokens = 0, inputTokens = 0 } = tokens
-  const ratio = ratioOf(inputTokens + cacheReadTokens + cacheWriteTokens, guessed)
+  const counted = inputTokens + cacheReadTokens + cacheWriteTokens
+  const ratio = ratioOf(counted, guessed)
   const off = Math.abs(ratio / conversation.ratio - 1)
-  if (inputTokens === 0 || off < 0.15) return Effect.void
+  if (counted === 0 || off < 0.15) return Effect.void
   const kept = { ...conversation.learned.kept, ratio: Math.round(ratio * 100) / 100 }
   // The answer is there: that a correction is not kept must not cost it.
   return Effect.catch(conversation.keep(kept), (error) =>

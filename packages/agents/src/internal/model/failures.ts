@@ -9,9 +9,9 @@ import * as Agent from "@sluice/runtime/Agent"
 /**
  * `Transient` may work in a moment; `Operator` needs somebody (key, model, quota);
  * `Input` can never be answered; `TooLong`, `Images` and `Parameter` can be asked
- * in another way; `Late` took too long and would again.
+ * in another way; `Later` may work in a while, but hardly at once.
  */
-export type Kind = "Transient" | "Operator" | "Input" | "TooLong" | "Images" | "Parameter" | "Late"
+export type Kind = "Transient" | "Operator" | "Input" | "TooLong" | "Images" | "Parameter" | "Later"
 
 /** A call that failed. `message` is for the log. */
 export interface Failure {

@@ -43,9 +43,9 @@ const nothingSaid = (finish: Finish | undefined): Failure => {
     case "filter":
       return failure("Input", "a filter of the provider kept the whole answer back")
     case "tools":
-      return failure("Transient", "the model asked for a tool although it was offered none")
+      return failure("Later", "the model asked for a tool although it was offered none")
     default:
-      return failure("Transient", "the model ended its answer without saying anything")
+      return failure("Later", "the model ended its answer without saying anything")
   }
 }
 
