@@ -66,6 +66,17 @@ const addressOf = (text: string, isChannel: (name: string) => boolean): Conversa
     : { channel: hostChannel, account: "", peer: text, thread: "" }
 }
 
+/** Names that mean a channel, also while a reload has taken it away: what is said to it is held, and is not the host's. */
+const namesOf = (registered: Registered["Service"]) => {
+  const known = new Set(registered.entries.channels.keys())
+  return {
+    isChannel: (name: string) => known.has(name) || registered.entries.channels.has(name),
+    remember: () => {
+      for (const name of registered.entries.channels.keys()) known.add(name)
+    }
+  }
+}
+
 /** Starts all channels beside each other; a server that can't start fails the gateway. */
 const startChannels = (running: Running, registered: Registered["Service"]) =>
   Effect.forEach(
@@ -233,7 +244,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   yield* cross("boot:ready")
   yield* Effect.logDebug("Recovered").pipe(Effect.annotateLogs({ ...recovered }))
 
-  const isChannel = (name: string) => registered.entries.channels.has(name)
+  const { isChannel, remember } = namesOf(registered)
   const keyOf = (text: string) => conversationKey(addressOf(text, isChannel))
 
   const exchange = exchanger(options, { registered, running, outbox, sessions }, () => state.stopping)
@@ -250,7 +261,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     ...view,
     readiness: readiness(state, running),
     // In a fiber of its own: it may end the very server whose request asked for it.
-    reload: (next) => Effect.suspend(() => Fiber.join(fork(exchange(next)))),
+    reload: (next) => Effect.suspend(() => Fiber.join(fork(Effect.ensuring(exchange(next), Effect.sync(remember))))),
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,
