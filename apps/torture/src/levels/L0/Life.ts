@@ -19,6 +19,7 @@ import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import { Boundary, type Label } from "../../../../../packages/runtime/src/internal/boundary.ts"
+import type { DeliveryClass } from "../../history/Operation.ts"
 import type { History } from "./history.ts"
 import type { Plan } from "./plan.ts"
 import { type Mishap, resultCodes, type Store } from "./store.ts"
@@ -67,6 +68,8 @@ export class Life implements Owner {
   readonly boot: number
   readonly pid: number
   readonly handles = new Map<string, Channel.Handle>()
+  /** Channels that it was configured with at some time. */
+  readonly channels = new Set<string>()
   readonly #around: Surroundings
   readonly #context: Context.Context<never>
   #gateway: Gateway["Service"] | undefined
@@ -263,9 +266,9 @@ export class Life implements Owner {
     })
   }
 
-  /** Hands a post of the host's to the gateway, if it takes any. */
-  post(conversation: string, post: { readonly id: string; readonly text: string }) {
-    return this.#gateway?.post(conversation, post)
+  /** Hands a post of the host's to the gateway, if that knows the channel: it may be missing just now, but has been there. */
+  post(channel: DeliveryClass, peer: string, post: { readonly id: string; readonly text: string }) {
+    return this.channels.has(channel) ? this.#gateway?.post(`${channel}/${peer}`, post) : undefined
   }
 
   /** The gateway's own ledger, once it says that nothing is open and nothing more is to be shown. */

@@ -130,7 +130,7 @@ class Client {
   /** How it is handed in; nothing when this process takes nothing yet. */
   #request(life: Life, { id, post, text }: Message): Effect.Effect<Accepted, AcceptError> | undefined {
     const handle = life.handles.get(this.#channel)
-    if (post) return life.post(`${this.#channel}/${this.#peer}`, { id, text })
+    if (post) return life.post(this.#channel, this.#peer, { id, text })
     return handle?.accept({ conversation: this.#peer, sender: this.#name, id, text })
   }
 

@@ -71,7 +71,8 @@ export type Step =
       readonly next: boolean
     }
   | { readonly do: "stop"; readonly reason: "stop" | "restart"; readonly force: boolean }
-  | { readonly do: "reload" }
+  /** The configuration is read again: it has every channel, or one is missing until it is read once more. */
+  | { readonly do: "reload"; readonly without?: DeliveryClass }
   | { readonly do: "fates"; readonly channel: DeliveryClass; readonly fates: ReadonlyArray<Fate> }
   | { readonly do: "jump"; readonly by: number }
 
@@ -296,6 +297,10 @@ const widen = (plan: Plan): Plan => {
   const extra = (): TimedStep => {
     const after = random.weighted(gaps)
     const talk = random.int(0, plan.talks.length - 1)
+    if (random.chance(0.15)) {
+      const without = random.chance(0.6) ? plan.talks[talk]?.channel : undefined
+      return { do: "reload", after, ...(without === undefined ? {} : { without }) }
+    }
     if (random.chance(0.4)) return { do: "post", talk, parts: random.pick([1, 1, 3]), after }
     const cancels = plan.talks[talk]?.loose === true && random.chance(0.2)
     return { do: "command", talk, text: cancels ? "/new" : random.pick(sessionCommands), after }

@@ -5,6 +5,7 @@
  */
 import * as Channel from "@sluice/runtime/Channel"
 import * as Effect from "effect/Effect"
+import type { DeliveryClass } from "../../history/Operation.ts"
 import { FarSides } from "./far.ts"
 import { History } from "./history.ts"
 import { Life } from "./Life.ts"
@@ -57,6 +58,8 @@ class World {
   #messages = 0
   #decisions = 0
   #posts = 0
+  /** The channel that the configuration does not have. */
+  #without: DeliveryClass | undefined
   /** Names of messages that are run again. */
   readonly #copies = new Map<string, string>()
   /** What will happen to the next process. */
@@ -132,22 +135,28 @@ class World {
   #channels(life: Life): { readonly [name: string]: Channel.Channel } {
     const { plan } = this
     return Object.fromEntries(
-      [...new Set(plan.talks.map(({ channel }) => channel))].map((channel) => [
-        channel,
-        Channel.make({
-          kind: plan.pollers && channel !== "pull" ? "poller" : "server",
-          delivery: this.far.delivery(life, channel),
-          receive: (handle) =>
-            Effect.suspend(() => {
-              if (life.dead) return Effect.never
-              life.handles.set(channel, handle)
-              this.time.task(life, () => this.people.connected())
-              return Effect.andThen(handle.ready, Effect.never)
-            }),
-          split: splitOf(plan.short),
-          ...(channel === "pull" ? { quiet: 0 } : {})
-        })
-      ])
+      [...new Set(plan.talks.map(({ channel }) => channel))].flatMap((channel) => {
+        if (channel === this.#without) return []
+        life.channels.add(channel)
+        return [
+          [
+            channel,
+            Channel.make({
+              kind: plan.pollers && channel !== "pull" ? "poller" : "server",
+              delivery: this.far.delivery(life, channel),
+              receive: (handle) =>
+                Effect.suspend(() => {
+                  if (life.dead) return Effect.never
+                  life.handles.set(channel, handle)
+                  this.time.task(life, () => this.people.connected())
+                  return Effect.andThen(handle.ready, Effect.never)
+                }),
+              split: splitOf(plan.short),
+              ...(channel === "pull" ? { quiet: 0 } : {})
+            })
+          ]
+        ]
+      })
     )
   }
 
@@ -186,13 +195,26 @@ class World {
       case "stop":
         return life?.stop(step.reason, step.force)
       case "reload":
-        return life?.reload(() => this.people.connected())
+        return this.reload(step.without)
       case "fates":
         return this.far.plan(step.channel, step.fates)
       case "jump":
         this.history.tell({ op: "fault", phase: "invoke", by: "clock", what: `the clock jumps by ${step.by} ms` })
         this.wall.offset += step.by
     }
+  }
+
+  /** The configuration has all channels from now on, or all but one. */
+  reload(without: DeliveryClass | undefined): void {
+    this.#without = without
+    const { life } = this
+    if (without !== undefined) life?.handles.delete(without)
+    life?.reload(() => this.people.connected())
+  }
+
+  /** The configuration is whole again. */
+  restore(): void {
+    if (this.#without !== undefined) this.reload(undefined)
   }
 
   /** What will happen to a process. */
@@ -262,6 +284,7 @@ export const play = (plan: Plan, store: Store): Played => {
   world.calm = true
   world.far.mend()
   world.life?.mend()
+  world.restore()
   const end = () => {
     world.life?.stop("stop", false)
     time.run(time.now + 600_000, () => world.life === undefined)

@@ -32,8 +32,11 @@ const maybeTwice = "(You may have seen this before:"
 const answered = /\[(r\d+)(?: (\d+)\/(\d+))?\] ([^\n]*)$/
 const posted = /(?:^|\n)post (\w+)(?: (\d+)\/(\d+))?$/
 
-const partOf = (match: RegExpExecArray | null): Pick<Shown, "part" | "parts"> =>
-  match?.[2] === undefined ? {} : { part: Number(match[2]), parts: Number(match[3]) }
+const lastOf = (text: string): string => text.slice(text.lastIndexOf(cut) + 1)
+
+/** Nobody cut it where the channel was missing when it was written: then its last part says it all. */
+const partOf = (text: string, [, , part, parts]: RegExpExecArray): Pick<Shown, "part" | "parts"> =>
+  part === undefined || text.includes(cut) ? {} : { part: Number(part), parts: Number(parts) }
 
 /** Reads texts. It remembers which replies were announced as copies, for those that come without a mark of their own. */
 export class Texts {
@@ -62,13 +65,13 @@ export class Texts {
     }
     const told = { kind, remoteId, key: reply.id }
     const copy = this.#isCopy(text, reply) ? ("copy" as const) : undefined
-    const answer = reply.kind === "answer" ? answered.exec(text) : null
+    const answer = reply.kind === "answer" ? answered.exec(lastOf(text)) : null
     if (answer !== null) {
       const ids = (answer[4] ?? "").split(" ").filter((id) => id !== "")
-      return { ...told, what: copy ?? "answer", ids, run: answer[1] ?? "", ...partOf(answer) }
+      return { ...told, what: copy ?? "answer", ids, run: answer[1] ?? "", ...partOf(text, answer) }
     }
-    const post = reply.kind === "post" ? posted.exec(text) : null
-    if (post !== null) return { ...told, what: copy ?? "notice", ids: [post[1] ?? ""], ...partOf(post) }
+    const post = reply.kind === "post" ? posted.exec(lastOf(text)) : null
+    if (post !== null) return { ...told, what: copy ?? "notice", ids: [post[1] ?? ""], ...partOf(text, post) }
     const what = copy ?? (reply.kind === "command" ? "command" : "notice")
     const conversation = conversationKey(reply.conversation)
     return { ...told, what, ids: reply.inReplyTo.map((id) => this.#named(id, conversation)), ...asideOf(text) }
