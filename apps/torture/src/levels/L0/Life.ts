@@ -142,11 +142,20 @@ export class Life implements Owner {
     return fiber
   }
 
-  #options(): GatewayOptions {
-    const { agent, channels, plan } = this.#around
+  /** What the configuration says of agents and channels now. */
+  #registry() {
+    const { agent, channels } = this.#around
+    return { agents: { main: agent(this) }, channels: channels(this) }
+  }
+
+  #knows({ channels }: { readonly channels: object }): void {
+    for (const name of Object.keys(channels)) this.channels.add(name)
+  }
+
+  #options(registry: Pick<GatewayOptions, "agents" | "channels">): GatewayOptions {
+    const { plan } = this.#around
     return {
-      agents: { main: agent(this) },
-      channels: channels(this),
+      ...registry,
       debounce: { quiet: plan.quiet },
       queue: { mode: plan.mode, cap: plan.cap, drop: plan.drop },
       turns: { limit: plan.turnLimit },
@@ -168,7 +177,10 @@ export class Life implements Owner {
       },
       die: () => this.kill("statement")
     })
-    const layer = Gateway.layer(this.#options()).pipe(Layer.provide(Journal.layer(client, { lock: Layer.empty })))
+    const registry = this.#registry()
+    const layer = Gateway.layer(this.#options(registry)).pipe(
+      Layer.provide(Journal.layer(client, { lock: Layer.empty }))
+    )
     this.fork(Layer.buildWithScope(layer, Scope.makeUnsafe()), (exit) => {
       if (Exit.isFailure(exit)) {
         history.tell({ op: "boot", phase: "fail", by: "supervisor", boot: this.boot, pid: this.pid })
@@ -178,6 +190,7 @@ export class Life implements Owner {
       this.#gateway = gateway
       this.epoch = gateway.boot.epoch
       this.ready = true
+      this.#knows(registry)
       history.tell({ op: "boot", phase: "ok", by: "supervisor", boot: this.boot, pid: this.pid })
       this.fork(gateway.stopped, (stopped) => this.#stopped(stopped))
       connected(this)
@@ -257,10 +270,12 @@ export class Life implements Owner {
   }
 
   reload(then: () => void): void {
-    const { agent, channels, history } = this.#around
+    const { history } = this.#around
     if (this.#gateway === undefined) return
+    const registry = this.#registry()
     history.tell({ op: "reload", phase: "invoke", by: "supervisor", boot: this.boot })
-    this.fork(this.#gateway.reload({ agents: { main: agent(this) }, channels: channels(this) }), (exit) => {
+    this.fork(this.#gateway.reload(registry), (exit) => {
+      if (Exit.isSuccess(exit)) this.#knows(registry)
       history.tell({ op: "reload", phase: Exit.isSuccess(exit) ? "ok" : "fail", by: "supervisor", boot: this.boot })
       then()
     })

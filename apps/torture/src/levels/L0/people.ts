@@ -223,6 +223,11 @@ export class People {
     for (const { channel, peer } of this.#around.plan.talks) if (channel === "pull") this.#read(peer)
   }
 
+  /** Nobody can read any more; who reads comes back with the channel. */
+  unread(): void {
+    for (const fiber of this.#reading.values()) fiber.interruptUnsafe()
+  }
+
   gone(life: Life): void {
     this.#reading.clear()
     for (const client of this.#clients.values()) client.gone(life)

@@ -137,7 +137,6 @@ class World {
     return Object.fromEntries(
       [...new Set(plan.talks.map(({ channel }) => channel))].flatMap((channel) => {
         if (channel === this.#without) return []
-        life.channels.add(channel)
         return [
           [
             channel,
@@ -208,7 +207,10 @@ class World {
   reload(without: DeliveryClass | undefined): void {
     this.#without = without
     const { life } = this
-    if (without !== undefined) life?.handles.delete(without)
+    if (without !== undefined) {
+      life?.handles.delete(without)
+      if (without === "pull") this.people.unread()
+    }
     life?.reload(() => this.people.connected())
   }
 
