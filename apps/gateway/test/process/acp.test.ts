@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { reportIn, type Running, start, temporaryFolder, until } from "../harness.ts"
+import { program, reportIn, type Running, running, start, temporaryFolder, until } from "../harness.ts"
 
 const agent = fileURLToPath(new URL("../../../../packages/agents/test/acp/programs/agent.mjs", import.meta.url))
 
@@ -80,6 +80,23 @@ describe("an agent of kind acp", () => {
       const again = yield* boot(folder)
       const replies = yield* again.client.repliesUntil("kim", 1, 1)
       assert.strictEqual(replies.at(-1)?.text, resumed("deploy", "crash"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("S10: restarts the gateway from its own turn, which goes on after it, without a deadlock or a loop", () =>
+    Effect.gen(function* () {
+      const gateway = yield* boot(yield* temporaryFolder)
+      yield* gateway.client.send("kim", `run ${JSON.stringify([process.execPath, program, "restart"])}`)
+      const next = yield* running(gateway, gateway.facts.epoch)
+      assert.deepStrictEqual(
+        reportIn(next).sessions.map(({ key, outcome }) => `${key} ${outcome}`),
+        ["http/kim asked"]
+      )
+      const replies = yield* until("the turn is answered", Effect.orDie(next.client.replies("kim")), (found) =>
+        found.some(({ text }) => text.includes("it said"))
+      )
+      assert.match(replies.at(-1)?.text ?? "", /it said 0 .*restart/)
+      assert.strictEqual(next.facts.epoch, gateway.facts.epoch + 1)
     }).pipe(Effect.scoped)
   )
 

@@ -117,15 +117,18 @@ describe("an agent that misbehaves", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("and answers after it was cancelled is not heard", () =>
+  it.live("and answers and asks after it was cancelled is not heard, and told that nobody decides", () =>
     Effect.gen(function* () {
-      const agent = yield* open(scripted(["--late"]))
+      const instance = unique("acp")
+      const agent = yield* open(scripted(["--late"]), { instance })
+      const before = yield* Children.running(instance)
       yield* Stream.runDrain(Stream.takeUntil(agent.answer(turnOf(["hang"])), ({ _tag }) => _tag === "Text"))
       const events = yield* eventsOf(agent, "next")
       assert.deepStrictEqual(
         events.filter(({ _tag }) => _tag === "Text"),
         [{ _tag: "Text", delta: "next" }]
       )
+      assert.deepStrictEqual(yield* Children.running(instance), before)
     }).pipe(Effect.scoped)
   )
 

@@ -1,7 +1,7 @@
 // An agent that speaks the protocol, on the SDK's own agent side. What it is told decides what it does, so that a test
 // can make it behave in any way that agents do; its conversations are files, so that another process finds them.
 import { agent, methods, ndJsonStream, PROTOCOL_VERSION, RequestError } from "@agentclientprotocol/sdk/unstable"
-import { spawn } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Readable, Writable } from "node:stream"
@@ -213,6 +213,7 @@ const directives = (client, sessionId, conversation) => {
       await say("working")
       await end
       if (flags.has("--late")) await say("this comes too late")
+      if (flags.has("--late")) await known["may"]?.("go on")
       return "cancelled"
     },
     work: async () => {
@@ -292,6 +293,21 @@ const directives = (client, sessionId, conversation) => {
       })
       await end
       return "cancelled"
+    },
+    run: async (rest) => {
+      const [program, ...args] = JSON.parse(rest)
+      const end = cancelled()
+      await tell({ sessionUpdate: "tool_call", toolCallId: "r", title: "run", kind: "execute", status: "in_progress" })
+      /** @type {Promise<string>} */
+      const said = new Promise((resolve) => {
+        execFile(program, args, (error, stdout, stderr) =>
+          resolve(`${error?.code ?? 0} ${stdout.split("\n")[0]}${stderr}`)
+        )
+      })
+      const result = await Promise.race([said, end])
+      if (typeof result !== "string") return "cancelled"
+      await tell({ sessionUpdate: "tool_call_update", toolCallId: "r", status: "completed" })
+      await say(`it said ${result}`)
     },
     plan: async () => {
       /** @param {"pending" | "in_progress" | "completed"} first @param {"pending" | "in_progress" | "completed"} second */
