@@ -122,8 +122,10 @@ export const make: <K, A, R = never>(
 
   const over = (burst: Burst<K, A>, now: number) => burst.items.length > 0 && burst.due <= now
 
-  const arm = (burst: Burst<K, A>, now: number) => {
-    const due = burst.holds > 0 ? burst.capAt : Math.min(burst.quietAt, burst.capAt)
+  const arm = (burst: Burst<K, A>, quietAt: number, now: number) => {
+    const due = burst.holds === 0 && quietAt < burst.capAt ? quietAt : burst.capAt
+    // A number of its own is one more line of memory for each message: it is written only for who needs it.
+    if (burst.holds > 0) burst.quietAt = quietAt
     if (due > now) deadlines.arm(burst, due)
     else close(burst)
   }
@@ -151,9 +153,8 @@ export const make: <K, A, R = never>(
       burst.items.push(item)
     }
     held++
-    burst.quietAt = now + quietFor
     if (closes) close(burst)
-    else arm(burst, now)
+    else arm(burst, now + quietFor, now)
   }
 
   const hold = (key: K) =>
@@ -164,8 +165,9 @@ export const make: <K, A, R = never>(
         if (open !== undefined && over(open, now)) close(open)
         const burst = bursts.get(key) ?? (draining || bursts.size >= maxKeys ? undefined : track(key))
         if (burst === undefined) return undefined
+        const quietAt = burst.holds === 0 ? burst.due : burst.quietAt
         burst.holds++
-        if (burst.items.length > 0) arm(burst, now)
+        if (burst.items.length > 0) arm(burst, quietAt, now)
         return burst
       }),
       (burst) =>
@@ -173,7 +175,7 @@ export const make: <K, A, R = never>(
           if (burst === undefined) return
           burst.holds--
           if (burst.items.length === 0) leave(burst)
-          else arm(burst, deadlines.now())
+          else arm(burst, burst.quietAt, deadlines.now())
         })
     )
 
@@ -232,6 +234,7 @@ export const make: <K, A, R = never>(
 class Burst<K, A> extends Deadlines.Deadline {
   readonly key: K
   items: Array<A> = []
+  /** When it is quiet enough; only kept while somebody holds it. */
   quietAt = Infinity
   capAt = Infinity
   holds = 0

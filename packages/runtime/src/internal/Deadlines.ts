@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { monotonic } from "./clock.ts"
 import * as Doorbell from "./Doorbell.ts"
 
 /** What can have a deadline: extend it with what belongs to it. One entry has at most one deadline. */
@@ -54,7 +55,7 @@ export const make = Effect.fnUntraced(function* <E extends Deadline>(
   let wakesAt = Infinity
   let firing = false
 
-  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const now = monotonic(clock)
 
   const stop = () => {
     const running = timer
