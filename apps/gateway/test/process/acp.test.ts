@@ -2,7 +2,7 @@
 // same conversation, told what was cut off; a question that a person answers; an agent that can't be started.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { mkdirSync } from "node:fs"
+import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { program, reportIn, type Running, running, start, temporaryFolder, until } from "../harness.ts"
@@ -80,6 +80,34 @@ describe("an agent of kind acp", () => {
       const again = yield* boot(folder)
       const replies = yield* again.client.repliesUntil("kim", 1, 1)
       assert.strictEqual(replies.at(-1)?.text, resumed("deploy", "crash"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("Q12: whose conversation is gone tells its person, who starts fresh", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const gateway = yield* boot(folder)
+      yield* gateway.client.send("kim", "first")
+      yield* gateway.client.repliesUntil("kim", 1)
+      yield* gateway.signal("SIGTERM")
+      yield* gateway.exited
+      rmSync(join(folder, "conversations"), { recursive: true })
+      const again = yield* boot(folder)
+      yield* again.client.send("kim", "second")
+      const [told] = yield* again.client.repliesUntil("kim", 1, 1)
+      assert.match(told?.text ?? "", /^I can't find our earlier conversation\..*\/new/s)
+      // The cause is the operator's.
+      yield* again.event("the cause", ({ annotations }) =>
+        String(annotations?.["error"]).includes("does not know the conversation")
+      )
+      yield* again.client.send("kim", "/new")
+      yield* again.client.send("kim", "history")
+      const replies = yield* until(
+        "the fresh conversation answers",
+        Effect.orDie(again.client.replies("kim", 2)),
+        (found) => found.some(({ text }) => text === "[]")
+      )
+      assert.isAbove(replies.length, 0)
     }).pipe(Effect.scoped)
   )
 
