@@ -11,6 +11,7 @@ import type { Persona } from "@sluice/runtime/Gateway"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { join } from "node:path"
 import type * as Configuration from "./ConfigurationAgents.ts"
 import type { Loaded } from "./ConfigurationSources.ts"
 import { ConfigurationError, shown } from "./Problem.ts"
@@ -58,10 +59,15 @@ const secretsOf = Effect.fnUntraced(function* (
 
 type CommandAgent = Extract<Configuration.Agent, { readonly kind: "command" }>
 type AcpAgent = Extract<Configuration.Agent, { readonly kind: "acp" }>
+type ClaudeCodeAgent = Extract<Configuration.Agent, { readonly kind: "claude-code" }>
 
 /** What a program is started with, and the secrets among it. */
-const programOf = Effect.fnUntraced(function* (name: string, agent: CommandAgent | AcpAgent, loaded: Loaded) {
-  const [program, ...rest] = agent.argv
+const programOf = Effect.fnUntraced(function* (
+  name: string,
+  agent: CommandAgent | AcpAgent | ClaudeCodeAgent,
+  loaded: Loaded
+) {
+  const [program, ...rest] = agent.argv ?? ["claude"]
   if (program === undefined) {
     const origin = loaded.origin(["agents", name, "argv"])
     return yield* new ConfigurationError({
@@ -110,6 +116,27 @@ const acp = Effect.fnUntraced(function* (name: string, agent: AcpAgent, loaded: 
     ...(permissions === undefined ? {} : { permissions }),
     ...(authMethod === undefined ? {} : { authMethod }),
     ...(initTimeout === undefined ? {} : { initTimeout: input(initTimeout) })
+  })
+  return { made, secrets }
+})
+
+const claudeCode = Effect.fnUntraced(function* (name: string, agent: ClaudeCodeAgent, loaded: Loaded) {
+  const { options, secrets } = yield* programOf(name, agent, loaded)
+  const { allowedTools, awaitOrphan, configFolder, disallowedTools, extraArguments } = agent
+  const { initTimeout, model, permissionMode, permissions, retries } = agent
+  const ClaudeCode = yield* Effect.promise(() => import("@sluice/agents/ClaudeCode"))
+  const made = ClaudeCode.make({
+    ...options,
+    configFolder: configFolder ?? join(loaded.configuration.stateDirectory, "claude"),
+    ...(model === undefined ? {} : { model }),
+    ...(permissionMode === undefined ? {} : { permissionMode }),
+    ...(permissions === undefined ? {} : { permissions }),
+    ...(allowedTools === undefined ? {} : { allowedTools }),
+    ...(disallowedTools === undefined ? {} : { disallowedTools }),
+    ...(extraArguments === undefined ? {} : { extraArguments }),
+    ...(retries === undefined ? {} : { retries }),
+    ...(initTimeout === undefined ? {} : { initTimeout: input(initTimeout) }),
+    ...(awaitOrphan === undefined ? {} : { awaitOrphan: input(awaitOrphan) })
   })
   return { made, secrets }
 })
@@ -180,6 +207,8 @@ const one = (name: string, agent: Configuration.Agent, loaded: Loaded) => {
       return command(name, agent, loaded)
     case "acp":
       return acp(name, agent, loaded)
+    case "claude-code":
+      return claudeCode(name, agent, loaded)
     case "model":
       return model(name, agent, loaded)
   }

@@ -123,6 +123,73 @@ const Acp = Schema.Struct({
   ...common
 })
 
+const tools = 'such as "Read" or "Bash(git *)"'
+
+/** The Claude Code CLI: one process for each live session. */
+const ClaudeCode = Schema.Struct({
+  kind: Setting.tag("claude-code", { meaning: "The Claude Code CLI, kept warm between turns." }),
+  argv: Schema.optionalKey(
+    Setting.list({
+      meaning: "The program, and arguments that come before all others; `claude` on PATH unless set.",
+      expected: 'a list with the program and its arguments, such as ["/opt/claude/bin/claude"]',
+      least: 1
+    })
+  ),
+  ...program,
+  configFolder: Schema.optionalKey(
+    Setting.path({
+      meaning:
+        "Where it keeps its settings, its login and its conversations: `claude` in the state directory unless set, so that a person's own settings stay out of it."
+    })
+  ),
+  model: Schema.optionalKey(
+    Setting.text({ meaning: "The model, unless a person chose one; the CLI's own unless set." })
+  ),
+  permissionMode: Schema.optionalKey(
+    Setting.text({ meaning: "Its permission mode, such as `acceptEdits` or `plan`; the CLI's own unless set." })
+  ),
+  permissions: Schema.optionalKey(
+    Setting.choice(["ask", "allow", "deny"], {
+      meaning: "Who decides when it asks for permission: a person (`ask`, unless set), or always the same way."
+    })
+  ),
+  allowedTools: Schema.optionalKey(
+    Setting.list({ meaning: "Rules of tools that need no permission.", expected: `a list of rules ${tools}` })
+  ),
+  disallowedTools: Schema.optionalKey(
+    Setting.list({
+      meaning: "Rules of tools that it does not have, beside those that reach into other sessions.",
+      expected: `a list of rules ${tools}`
+    })
+  ),
+  extraArguments: Schema.optionalKey(
+    Setting.list({
+      meaning: "Further arguments for the CLI.",
+      expected: 'a list of arguments, such as ["--mcp-config", "mcp.json"]'
+    })
+  ),
+  retries: Schema.optionalKey(
+    Setting.integer(0, 20, {
+      meaning: "How often it asks the model again before a turn has failed: 3 times unless set."
+    })
+  ),
+  initTimeout: Schema.optionalKey(
+    Setting.duration("1 second", "10 minutes", {
+      meaning: "How long it may take until it is ready, 60 seconds unless set."
+    })
+  ),
+  awaitOrphan: Schema.optionalKey(
+    Setting.duration("0 millis", "24 hours", {
+      meaning:
+        "How long a process that outlived a crash of the gateway may take to finish its turn, 5 minutes unless set. Its answer is then delivered, not asked for again."
+    })
+  ),
+  resume: Schema.optionalKey(
+    Setting.choice(policies, { meaning: "What happens to a turn that was cut off: `resume` unless set." })
+  ),
+  ...common
+})
+
 const isAddress = (value: string): boolean => {
   if (!URL.canParse(value)) return false
   const { password, protocol, search, username } = new URL(value)
@@ -199,6 +266,6 @@ const Model = Schema.Struct({
 })
 
 /** An agent, by its kind. */
-export const Agent = Schema.Union([Demo, Command, Acp, Model])
+export const Agent = Schema.Union([Demo, Command, Acp, ClaudeCode, Model])
 /** An agent, by its kind. */
 export type Agent = typeof Agent.Type

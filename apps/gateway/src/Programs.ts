@@ -39,7 +39,7 @@ export const look = ({ configuration, folder }: Loaded): ReadonlyArray<Program> 
   Object.entries(configuration.agents).map(([name, agent]): Program => {
     if (agent.kind === "demo") return { agent: name, found: "built in" }
     if (agent.kind === "model") return { agent: name, found: agent.url }
-    const [program = ""] = agent.argv
+    const [program = ""] = agent.argv ?? ["claude"]
     const cwd = agent.cwd ?? folder
     if (!exists(cwd)) {
       return { agent: name, problem: `its folder ${cwd} does not exist`, remedy: "create it or correct cwd" }

@@ -86,6 +86,33 @@ describe("an agent of kind acp", () => {
   )
 })
 
+describe("an agent of kind claude-code", () => {
+  it.effect("is made from its configuration, and stays the same one over a reload", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "key"), "the-key", { mode: 0o600 })
+      const text = `  main:
+    kind: claude-code
+    model: sonnet
+    permissionMode: plan
+    permissions: deny
+    allowedTools: [Read, "Bash(git *)"]
+    retries: 1
+    initTimeout: 30s
+    awaitOrphan: 1 minute
+    resume: ask
+    secrets: { ANTHROPIC_API_KEY: key }
+`
+      const before = yield* Agents.make(yield* loaded(folder, text))
+      assert.strictEqual(before.agents["main"]?.resume, "ask")
+      assert.deepStrictEqual(before.agents["main"]?.orphan, { await: "1 minute" })
+      assert.deepStrictEqual(before.secrets.map(Redacted.value), ["the-key"])
+      const again = yield* Agents.make(yield* loaded(folder, text), { made: before })
+      assert.strictEqual(again.agents["main"], before.agents["main"])
+    })
+  )
+})
+
 describe("what a command is given", () => {
   it.live("its secrets, its variables and where this gateway is; not the token, and nothing that was not named", () =>
     Effect.gen(function* () {

@@ -124,6 +124,35 @@ describe("the doctor looks at", () => {
     })
   )
 
+  it.live("the Claude Code CLI: whether it is there, what it is, and how old", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const program = (name: string, says: string) =>
+        writeFileSync(join(folder, name), `#!/bin/sh\n[ "$1" = --version ] && ${says}\n`, { mode: 0o755 })
+      program("new", 'echo "2.1.329 (Claude Code)"')
+      program("old", 'echo "1.0.3 (Claude Code)"')
+      program("other", 'echo "frobnicate 7"')
+      program("broken", "exit 3")
+      const configuration = yield* loaded(
+        folder,
+        `agents:
+${["new", "old", "other", "broken", "missing"].map((name) => `  ${name}: { kind: claude-code, argv: [./${name}] }`).join("\n")}
+`
+      )
+      const found = yield* Findings.agents(configuration)
+      assert.deepStrictEqual(states(found), [
+        "agent new ok",
+        "agent old warn",
+        "agent other fail",
+        "agent broken fail",
+        "agent missing fail"
+      ])
+      assert.include(found[0]?.detail, "2.1.329 (Claude Code)")
+      assert.match(found[1]?.remedy ?? "", /update it: version 2 or newer/)
+      assert.match(found[2]?.remedy ?? "", /is it the Claude Code CLI\?/)
+    })
+  )
+
   it.effect("the store: whole, damaged, or in use", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder

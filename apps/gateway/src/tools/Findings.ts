@@ -21,6 +21,7 @@ import { surroundings } from "../Supervisor.ts"
 import * as SupervisorBudget from "../SupervisorBudget.ts"
 import * as Tokens from "../Tokens.ts"
 import { ask } from "./Ask.ts"
+import { version } from "./ProgramVersion.ts"
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -162,6 +163,26 @@ const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, load
   return { name: row, state: "ok", detail: found.success } satisfies Finding
 })
 
+/** The oldest Claude Code CLI that has what an agent of it needs. */
+const oldestClaude = 2
+
+/** The Claude Code CLI: whether it starts, and is new enough. */
+const claude = Effect.fnUntraced(function* (
+  { agent, found }: { readonly agent: string; readonly found: string },
+  loaded: Loaded
+): Effect.fn.Return<Finding> {
+  const name = `agent ${agent}`
+  const configured = loaded.configuration.agents[agent]
+  const { argv = [], cwd = loaded.folder } = configured?.kind === "claude-code" ? configured : {}
+  const said = yield* version(found, { args: argv.slice(1), cwd })
+  const detail = `${found}, ${said ?? "which says no version"}`
+  const major = Number(/^(\d+)\.\d+\.\d+ \(Claude Code\)/.exec(said ?? "")?.[1] ?? Number.NaN)
+  if (major >= oldestClaude) return { name, state: "ok", detail }
+  return Number.isNaN(major)
+    ? { name, state: "fail", detail, remedy: "is it the Claude Code CLI? install it, or correct argv" }
+    : { name, state: "warn", detail, remedy: `update it: version ${oldestClaude} or newer is needed` }
+})
+
 /** The programs, folders, servers and secrets of the agents. */
 export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
   const made = yield* Effect.result(make(loaded))
@@ -175,11 +196,12 @@ export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Re
     if (found._tag === "Success") servers.push(found.success)
   }
   const models = new Set(servers.map(({ name }) => name))
-  const programs = Programs.look(loaded).map(({ agent, found, problem, remedy }): Finding => {
+  const programs = yield* Effect.forEach(Programs.look(loaded), ({ agent, found, problem, remedy }) => {
     const name = `agent ${agent}`
-    return problem === undefined
-      ? { name, state: "ok", detail: found }
-      : { name, state: "fail", detail: problem, remedy }
+    if (problem !== undefined) return Effect.succeed<Finding>({ name, state: "fail", detail: problem, remedy })
+    return loaded.configuration.agents[agent]?.kind === "claude-code"
+      ? claude({ agent, found }, loaded)
+      : Effect.succeed<Finding>({ name, state: "ok", detail: found })
   })
   return [...secrets, ...programs.filter(({ name }) => !models.has(name)), ...servers]
 })

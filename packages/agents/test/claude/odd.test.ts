@@ -65,7 +65,8 @@ describe("ClaudeCode, when the CLI", () => {
     ["prints garbage without end", "garbage", "Failed", /Welcome to something else.*is it the Claude Code CLI\?/],
     ["prints a line without end", "one line", "Failed", /a line of more than \d+ bytes/],
     ["is another program", "another program", "Failed", /usage: claude.*is it the Claude Code CLI\?/],
-    ["dies in the middle of a turn", "dies", "Failed", /ended with code 139; .*Segmentation fault/]
+    ["dies in the middle of a turn", "dies", "Failed", /ended with code 139; .*Segmentation fault/],
+    ["goes on with noise", "noise", "Failed", /prints what is no message: "noise/]
   ]
   for (const [what, mode, reason, words] of wrong) {
     it.live(`${what}, the error says so`, () =>

@@ -39,21 +39,30 @@ export interface Connection {
   readonly gone: Deferred.Deferred<never, ClaudeError>
 }
 
-/** How much that is no message is put up with before the CLI is ready, in bytes. */
-const maxStray = 64 * 1024
+/** How much that is no message is put up with, in bytes: before the first message, and between two. */
+const maxStray = { first: 64 * 1024, later: 16 * 1024 * 1024 }
 
 const shortened = (line: string): string => (line.length > 200 ? `${line.slice(0, 200)}...` : line)
 
+/** What of a process's output tells why it ended. */
+interface Heard {
+  /** A line that did not end. */
+  tooLong: boolean
+  /** More than can be put up with that is no message. */
+  noise: boolean
+  /** The first line since the last message that was none. */
+  stray: string | undefined
+  readonly spoken: () => boolean
+  /** Why the last turn failed. */
+  errors: ReadonlyArray<string>
+}
+
 /** Why the process ended, in words that say what to do where that is known. */
-const ending = Effect.fnUntraced(function* (
-  child: Children.Child,
-  name: string,
-  heard: { readonly tooLong: boolean; readonly stray: string | undefined; readonly errors: ReadonlyArray<string> }
-) {
+const ending = Effect.fnUntraced(function* (child: Children.Child, name: string, heard: Heard) {
   if (heard.tooLong) {
     return new ClaudeError({ kind: "Garbled", program: name, problem: `sent a line of more than ${maxMessage} bytes` })
   }
-  const status = yield* Effect.timeoutOption(child.exited, "500 millis")
+  const status = heard.noise ? Option.none() : yield* Effect.timeoutOption(child.exited, "500 millis")
   const stderr = (yield* child.errors).trim()
   const said = [stderr, ...heard.errors].join("\n")
   const error = (kind: ClaudeError["kind"], problem: string) =>
@@ -63,7 +72,10 @@ const ending = Effect.fnUntraced(function* (
   if (option !== undefined) {
     return error("Outdated", `does not know the option ${option}: it is older than what is needed here, update it`)
   }
-  if (heard.stray !== undefined) {
+  if (heard.noise) {
+    return error("Garbled", `prints what is no message: ${JSON.stringify(heard.stray)}: is it the Claude Code CLI?`)
+  }
+  if (heard.stray !== undefined && !heard.spoken()) {
     return error("Garbled", `ended after it had printed ${JSON.stringify(heard.stray)}: is it the Claude Code CLI?`)
   }
   if (Option.isNone(status)) return error("Exited", "closed its output")
@@ -107,11 +119,7 @@ const attach = (child: Children.Child, name: string) => {
   const flow = Latch.makeUnsafe(true)
   const waiting: Waiting = new Map()
   const split = splitter()
-  const heard: { tooLong: boolean; stray: string | undefined; errors: ReadonlyArray<string> } = {
-    tooLong: false,
-    stray: undefined,
-    errors: []
-  }
+  const heard: Heard = { tooLong: false, noise: false, stray: undefined, spoken: () => spoken, errors: [] }
   let strayBytes = 0
   let spoken = false
   let listener: Listener | undefined
@@ -133,10 +141,11 @@ const attach = (child: Children.Child, name: string) => {
     if (message === undefined) {
       const first = strayBytes === 0
       strayBytes += line.length
-      if (!spoken) heard.stray ??= shortened(line)
+      heard.stray ??= shortened(line)
       return first ? Effect.logDebug(`agent "${name}" prints what is no message`, shortened(line)) : Effect.void
     }
     spoken = true
+    strayBytes = 0
     heard.stray = undefined
     switch (text(message, "type")) {
       case "control_response":
@@ -165,10 +174,11 @@ const attach = (child: Children.Child, name: string) => {
       if (piece._tag === "Alive") continue
       if (piece._tag !== "Bytes") break
       const lines = split(piece.bytes)
-      heard.tooLong = lines === undefined || (!spoken && strayBytes > maxStray)
+      heard.tooLong = lines === undefined
       if (lines === undefined) break
       for (const line of lines) yield* onLine(line)
-      if (!spoken && strayBytes > maxStray) break
+      heard.noise = strayBytes > (spoken ? maxStray.later : maxStray.first)
+      if (heard.noise) break
     }
     const error = yield* ending(child, name, heard)
     yield* Deferred.fail(gone, error)

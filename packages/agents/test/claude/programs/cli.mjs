@@ -110,6 +110,7 @@ const answer = (uuid, text) => {
     process.exit(139)
   }
   if (mode === "strange") strange()
+  if (mode === "noise") for (;;) writeSync(1, `noise ${"x".repeat(4096)}\n`)
   if (mode === "older") {
     say({ type: "assistant", message: { id: "m1", content: [{ type: "text", text }] }, session_id })
   } else if (mode === "only the result") {
