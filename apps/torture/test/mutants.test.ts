@@ -30,6 +30,7 @@ describe("mutants", () => {
       assert.isAtLeast(mutant.invariants.length, 1, mutant.name)
       for (const invariant of mutant.invariants) assert.match(invariant, /^I([1-9]|10)$/, mutant.name)
       assert.isAtLeast(mutant.breaks.length, 40, mutant.name)
+      assert.match(mutant.breaks, /^[A-Z].*\.$/, mutant.name)
       assert.isAtLeast(mutant.levels.length, 1, mutant.name)
       for (const level of mutant.levels) assert.match(level, /^L[0-4]$/, mutant.name)
     }

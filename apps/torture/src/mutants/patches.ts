@@ -37,7 +37,7 @@ export const describe = (file: string, text: string): Mutant => {
   const [head = ""] = text.split(/^diff --git /m, 1)
   const breaks =
     head
-      .split(/^\w+: /m, 1)[0]
+      .split(/^(?:invariants|levels): /m, 1)[0]
       ?.replaceAll(/\s+/g, " ")
       .trim() ?? ""
   if (breaks === "") throw new Error(`${file} does not say what it breaks: begin it with a sentence`)
