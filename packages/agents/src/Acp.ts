@@ -20,6 +20,7 @@ import * as Stream from "effect/Stream"
 import * as Children from "./Children.ts"
 import * as Connection from "./internal/acp/connection.ts"
 import type { Policy } from "./internal/acp/permission.ts"
+import { failed } from "./internal/acp/failure.ts"
 import { messageBlocks, promptOf } from "./internal/acp/prompt.ts"
 import * as Session from "./internal/acp/session.ts"
 import * as Running from "./internal/acp/turn.ts"
@@ -88,13 +89,24 @@ const beating = <A, E>(effect: Effect.Effect<A, E>) =>
     )
   )
 
+const programOf = ({ argv, cwd, env, stderrTail }: Options): Children.Program => ({
+  argv,
+  ...(cwd === undefined ? {} : { cwd }),
+  ...(env === undefined ? {} : { env }),
+  ...(stderrTail === undefined ? {} : { stderrTail }),
+  ask: (child) => child.endInput
+})
+
+/** The waits of the ladder; an agent may take a while to end after the end of its input. */
+const graceOf = ({ grace }: Options): Partial<Children.Grace> => ({ ask: "2 seconds", ...grace })
+
 /** Starts the process and opens the conversation. */
 const connect = Effect.fnUntraced(function* (
   session: Agent.AgentSession,
   options: Options,
   place: { readonly room: Children.Room; readonly scope: Scope.Scope; readonly readers: Scope.Scope }
 ): Effect.fn.Return<Live, Agent.AgentError> {
-  const { argv, env, stderrTail, mode } = options
+  const { mode } = options
   const model = session.model ?? options.model
   const scope = yield* Scope.fork(place.scope)
   const initTimeout = options.initTimeout ?? defaultInitTimeout
@@ -107,13 +119,7 @@ const connect = Effect.fnUntraced(function* (
       readers: place.readers,
       initTimeout,
       authMethod: options.authMethod,
-      program: {
-        argv,
-        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-        ...(env === undefined ? {} : { env }),
-        ...(stderrTail === undefined ? {} : { stderrTail }),
-        ask: (child) => child.endInput
-      }
+      program: programOf(options)
     })
     const settings = { cwd: absolute(options.cwd), mode, model, mcpServers: options.mcpServers ?? [] }
     const took = Number(clock.monotonicTimeNanosUnsafe() - began) / 1e6
@@ -136,8 +142,7 @@ const defaultInitTimeout: Duration.Input = "60 seconds"
 /** An agent that is open for a session: its process, started again when it has ended, and the turn that runs. */
 const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options: Options) {
   const scope = yield* Effect.scope
-  const grace = { ask: "2 seconds" as const, ...options.grace }
-  const room = yield* Children.room(session, { grace })
+  const room = yield* Children.room(session, { grace: graceOf(options) })
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
   let live: Live | undefined
@@ -218,6 +223,29 @@ const steering = (
     Effect.catch((error) => Effect.as(Effect.logWarning("Messages could not be handed to the running turn", error), []))
   )
 
+/** Has the agent delete a conversation, where it can. One that it does not know any more is deleted. */
+const forgetting = Effect.fnUntraced(function* (
+  session: Agent.ForgottenSession,
+  kept: string | undefined,
+  options: Options
+) {
+  const sessionId = Session.keptId(kept)
+  if (sessionId === undefined) return
+  const killed: Agent.AgentSession["killed"] = (child) => Effect.logInfo("killed a program that was to forget", child)
+  const room = yield* Children.room({ ...session, killed }, { grace: graceOf(options) })
+  const connection = yield* Connection.start({
+    room,
+    readers: yield* Scope.fork(yield* Effect.scope),
+    initTimeout: options.initTimeout ?? defaultInitTimeout,
+    authMethod: options.authMethod,
+    program: programOf(options)
+  })
+  if (!connection.can.delete) {
+    return yield* Effect.logWarning(`agent "${connection.program}" can't delete conversations: what it stored stays`)
+  }
+  yield* Effect.mapError(connection.request("session/delete", { sessionId }), failed)
+}, Effect.scoped)
+
 /** What is wrong with the options, with its remedy; `undefined` when nothing is. Looks at nothing outside of them. */
 export const invalid = (options: Options): string | undefined => {
   const [program] = options.argv
@@ -245,6 +273,7 @@ export const make = (options: Options): Agent.Agent => {
     // Nobody can take over the pipes of an earlier boot, and two processes of one conversation would write over each other.
     orphan: "reap",
     orphans: Children.orphans,
-    open: (session) => opened(session, options)
+    open: (session) => opened(session, options),
+    forget: (session, kept) => forgetting(session, kept, options)
   })
 }

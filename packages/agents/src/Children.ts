@@ -122,7 +122,7 @@ const childOf = (spawned: Spawned, stop: Effect.Effect<void>): Child => ({
 
 /** Opens the room of a session. When its scope closes, whatever is left of the session's programs is stopped. */
 export const room = Effect.fnUntraced(function* (
-  session: Agent.AgentSession,
+  session: Pick<Agent.AgentSession, "id" | "instance" | "epoch" | "killed">,
   options?: { readonly grace?: Partial<Grace> }
 ): Effect.fn.Return<Room, never, Scope.Scope> {
   const grace = { ...defaultGrace, ...options?.grace }

@@ -7,14 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { mkdirSync, rmSync } from "node:fs"
+import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import * as Acp from "../../src/Acp.ts"
 import * as Children from "../../src/Children.ts"
 import { acpExample, claudeAcp, missing } from "../installed.ts"
 import { folder, lives, node, unique } from "../processes.ts"
 import { type StandIn, standIn } from "../standIn/anthropic.ts"
-import { answerOf, open } from "./scripted.ts"
+import { answerOf, keptId, open } from "./scripted.ts"
 
 const longest = 120_000
 
@@ -209,6 +209,27 @@ describe.skipIf(claudeAcp === undefined)(
           yield* agent.steer(turnOf(["rather this"]).messages)
           assert.deepStrictEqual((yield* next("Steered")).ids, ["message-1"])
           assert.match(answerText(yield* Fiber.join(fiber)), /^I begin.*rather this$/s)
+        }).pipe(Effect.scoped),
+      longest
+    )
+
+    it.live(
+      "Q27: forgets a conversation: its transcript is gone",
+      () =>
+        Effect.gen(function* () {
+          const { home, make } = yield* place
+          const keeping: Keeping = {}
+          const instance = unique("acp")
+          yield* Effect.scoped(Effect.flatMap(open(make(), { keeping, instance }), (agent) => answerOf(agent, "first")))
+          const transcripts = () =>
+            readdirSync(join(home, ".claude", "projects"), { recursive: true, encoding: "utf8" }).filter((name) =>
+              name.includes(keptId(keeping))
+            )
+          assert.isNotEmpty(transcripts())
+          const { forget } = make()
+          assert.isDefined(forget)
+          yield* forget({ id: 1, conversation: "test/kim", instance, epoch: 2 }, keeping.value)
+          assert.deepStrictEqual(transcripts(), [])
         }).pipe(Effect.scoped),
       longest
     )

@@ -176,6 +176,38 @@ describe("a history that is lost", () => {
   )
 })
 
+describe("Q27: forgotten", () => {
+  it.live("a conversation is deleted by its agent, once or again, by a process that is gone afterwards", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      const keeping: Keeping = {}
+      const instance = unique("acp")
+      const agent = remembering(place, ["--resume", "--delete"])
+      yield* life(agent, { keeping, instance }, (one) => answerOf(one, "first"))
+      const path = join(place, `${keptId(keeping)}.json`)
+      assert.isTrue(existsSync(path))
+      const session = { id: 1, conversation: "test/kim", instance, epoch: 1 }
+      const { forget } = agent
+      assert.isDefined(forget)
+      yield* forget(session, keeping.value)
+      assert.isFalse(existsSync(path))
+      yield* forget(session, keeping.value)
+      yield* forget(session, undefined)
+      assert.deepStrictEqual(yield* Children.running(instance), [])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("an agent that can't be asked fails, so that it is asked again", () =>
+    Effect.gen(function* () {
+      const { forget } = scripted(["--exit"])
+      assert.isDefined(forget)
+      const session = { id: 1, conversation: "test/kim", instance: unique("acp"), epoch: 1 }
+      const error = yield* Effect.flip(forget(session, '{"session":"x","answered":true}'))
+      assert.strictEqual(error.reason, "Failed")
+    })
+  )
+})
+
 describe("steering", () => {
   it.live("Q6: a running turn takes messages over and says which; one that has ended takes none", () =>
     Effect.gen(function* () {

@@ -51,6 +51,7 @@ export interface Capabilities {
   readonly load: boolean
   readonly resume: boolean
   readonly close: boolean
+  readonly delete: boolean
   readonly images: boolean
   /** A system prompt with the session rather than as its first text. */
   readonly systemPrompt: boolean
@@ -65,6 +66,7 @@ const capabilitiesOf = ({ agentCapabilities, _meta }: InitializeResponse): Capab
     load: agentCapabilities?.loadSession === true,
     resume: has(session?.resume),
     close: has(session?.close),
+    delete: has(session?.delete),
     images: agentCapabilities?.promptCapabilities?.image === true,
     systemPrompt: has(session?.systemPrompt),
     steering: steering?.supported === true

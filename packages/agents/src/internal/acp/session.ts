@@ -23,6 +23,10 @@ const Kept = Schema.fromJsonString(Schema.Struct({ session: Schema.String, answe
 const encode = Schema.encodeSync(Kept)
 const decode = Schema.decodeUnknownOption(Kept)
 
+/** The id of the conversation that was kept; `undefined` when there is none that can be read. */
+export const keptId = (kept: string | undefined): string | undefined =>
+  kept === undefined ? undefined : Option.getOrUndefined(decode(kept))?.session
+
 /** What a conversation is begun with. */
 export interface Options {
   /** Absolute. */

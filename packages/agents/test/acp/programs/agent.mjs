@@ -2,7 +2,7 @@
 // can make it behave in any way that agents do; its conversations are files, so that another process finds them.
 import { agent, methods, ndJsonStream, PROTOCOL_VERSION, RequestError } from "@agentclientprotocol/sdk/unstable"
 import { execFile, spawn } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Readable, Writable } from "node:stream"
 
@@ -111,6 +111,7 @@ app.onRequest(
         sessionCapabilities: {
           ...(flags.has("--resume") ? { resume: {} } : {}),
           ...(flags.has("--close") ? { close: {} } : {}),
+          ...(flags.has("--delete") ? { delete: {} } : {}),
           ...(flags.has("--system") ? { systemPrompt: {} } : {})
         }
       },
@@ -151,6 +152,12 @@ app.onRequest(methods.agent.session.resume, ({ params }) => offered(found(params
 
 app.onRequest(methods.agent.session.close, ({ params }) => {
   if (folder !== undefined) writeFileSync(join(folder, `${params.sessionId}.closed`), "")
+  return {}
+})
+
+app.onRequest(methods.agent.session.delete, ({ params }) => {
+  found(params.sessionId)
+  rmSync(pathOf(params.sessionId))
   return {}
 })
 
@@ -282,7 +289,10 @@ const directives = (client, sessionId, conversation) => {
     },
     deploy: async () => {
       const { texts } = conversation
-      if (texts.at(-1)?.startsWith("[An earlier attempt") === true) return say(JSON.stringify(texts))
+      if (texts.at(-1)?.startsWith("[An earlier attempt") === true) {
+        await say(JSON.stringify(texts))
+        return "end_turn"
+      }
       const end = cancelled()
       await tell({
         sessionUpdate: "tool_call",
@@ -308,6 +318,7 @@ const directives = (client, sessionId, conversation) => {
       if (typeof result !== "string") return "cancelled"
       await tell({ sessionUpdate: "tool_call_update", toolCallId: "r", status: "completed" })
       await say(`it said ${result}`)
+      return "end_turn"
     },
     plan: async () => {
       /** @param {"pending" | "in_progress" | "completed"} first @param {"pending" | "in_progress" | "completed"} second */
