@@ -91,6 +91,23 @@ describe("a model", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is reached through a proxy where Node is told to use one, and is in the ledger by its name", () =>
+    Effect.gen(function* () {
+      const proxy = yield* standIn()
+      const folder = yield* folderWithKey
+      const gateway = yield* start({
+        folder,
+        configuration: configuration("http://model.invalid:8080"),
+        environment: { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: proxy.url }
+      })
+      yield* gateway.client.send("kim", "hello")
+      assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1))[0]?.text, "hello")
+      assert.strictEqual((yield* proxy.ask(1)).path, "http://model.invalid:8080/v1/chat/completions")
+      const used = yield* tool(folder, ["usage", "--json"])
+      assert.include(used.out, "stand-in")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("whose server can't be had is shown by doctor, and its person is told without any detail", () =>
     Effect.gen(function* () {
       const server = yield* standIn()

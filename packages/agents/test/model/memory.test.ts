@@ -2,6 +2,7 @@
 // itself puts right.
 import { assert, describe, it } from "@effect/vitest"
 import type { PastTurn } from "@sluice/runtime/Agent"
+import { Attachment } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Model from "../../src/Model.ts"
 import { type Asked, type Plan, standIn, textOf } from "../standIn/openai.ts"
@@ -113,6 +114,20 @@ describe("a conversation that is too long", () => {
     }).pipe(Effect.provide(client))
   )
 
+  it.live("is cut when summaries fail again and again: they are not paid for at every turn", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn({
+        answer: (asked) => (isSummary(asked) ? { _tag: "Refuse", status: 500 } : undefined)
+      })
+      const session = sessionOf({ instance: "test", keeping: {}, past: turns(0, 30) })
+      const agent = yield* opened({ url: server.url, overflow: "summarize", ...context }, session)
+      const lines: Array<string> = []
+      for (let turn = 0; turn < 5; turn++) lines.push(...(yield* heard(agent.answer(turnOf([`${turn}`])))).lines)
+      assert.strictEqual(server.asked.filter(isSummary).length, 3)
+      assert.deepStrictEqual(lines, [Model.words.cut])
+    }).pipe(Effect.provide(client))
+  )
+
   it.live("a second summary takes the first one along", () =>
     Effect.gen(function* () {
       const server = yield* standIn({
@@ -127,6 +142,25 @@ describe("a conversation that is too long", () => {
       }
       assert.match((yield* server.ask(3)).text, /^What came before:\nSummary 1\./)
       assert.match((yield* server.ask(4)).said[0] ?? "", /in short:\nSummary 3\.\]/)
+    }).pipe(Effect.provide(client))
+  )
+})
+
+describe("images in the past", () => {
+  it.live("take their place in the context: fewer turns are told beside them", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn(counting(1))
+      const told = (attachments: ReadonlyArray<Attachment>) =>
+        Effect.gen(function* () {
+          const [first = past("0", "zero"), ...others] = turns(0, 20).toReversed()
+          const seen = { ...first, messages: first.messages.map((message) => ({ ...message, attachments })) }
+          const session = sessionOf({ instance: "test", past: [...others.reverse(), seen] })
+          yield* heard((yield* opened({ url: server.url, contextTokens: 6000 }, session)).answer(turnOf(["?"])))
+          return (yield* server.ask(server.asked.length)).said.length
+        })
+      const image = new Attachment({ hash: "a", size: 9, type: "image/png", path: import.meta.filename })
+      const without = yield* told([])
+      assert.isBelow(yield* told([image]), without - 5)
     }).pipe(Effect.provide(client))
   )
 })

@@ -226,6 +226,30 @@ describe("how an answer ends", () => {
     })
   )
 
+  it.live("never, with a server that does not stop: it is cut, says so, and the connection is closed", () =>
+    Effect.gen(function* () {
+      const flood = Array.from({ length: 40 }, () => chunk("word ".repeat(10_000)))
+      const server = yield* standIn({ answer: () => ({ _tag: "Raw", chunks: flood, after: "hang" }) })
+      const agent = yield* opened({ url: server.url })
+      const { error, text } = yield* heard(agent.answer(turnOf(["hello"])))
+      assert.isUndefined(error)
+      assert.strictEqual(text.length, 1_048_576 + Model.words.length.length)
+      assert.isTrue(text.endsWith(Model.words.length))
+      assert.strictEqual(yield* (yield* server.ask(1)).over, "left")
+    }).pipe(Effect.scoped, Effect.provide(client))
+  )
+
+  it.live("in an event without an end: it is let go of", () =>
+    Effect.gen(function* () {
+      const flood = Array.from({ length: 12 }, () => "data: ".padEnd(1024 * 1024, "x"))
+      const server = yield* standIn({ answer: () => ({ _tag: "Raw", chunks: flood, after: "hang" }) })
+      const agent = yield* opened({ url: server.url, retries: 0 })
+      const { error } = yield* heard(agent.answer(turnOf(["hello"])))
+      assert.match(causeOf(error), /exceeded the maximum size/)
+      assert.strictEqual(yield* (yield* server.ask(1)).over, "left")
+    }).pipe(Effect.scoped, Effect.provide(client))
+  )
+
   it.live("with words, and then a server that never hangs up", () =>
     Effect.gen(function* () {
       const server = yield* standIn({

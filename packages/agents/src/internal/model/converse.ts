@@ -44,6 +44,8 @@ interface Learned {
   /** Tokens that fit, as far as is known. */
   limit: number
   images: boolean
+  /** Summaries in a row that failed: after some of them the oldest turns are cut. */
+  unsummed: number
   readonly manners: Manners
 }
 
@@ -94,6 +96,7 @@ class Conversation {
       kept,
       limit: person.contextTokens,
       images: person.images,
+      unsummed: 0,
       manners: { completionTokens: false, streamOptions: true, temperature: true }
     }
   }
@@ -146,18 +149,22 @@ const learn = (conversation: Conversation, guessed: number, { tokens }: Heard) =
   )
 }
 
+/** A model that fails to sum up so often in a row is not paid for trying at every turn. */
+const maxUnsummed = 3
+
 /** Asks the model to sum up what is put away. A summary that fails is tried again by the next turn. */
 const summarize = (conversation: Conversation, away: ReadonlyArray<Agent.PastTurn>): Events<Agent.AgentError> => {
-  const { kept, limit } = conversation.learned
+  const { learned } = conversation
+  const { kept, limit } = learned
   const upTo = away.at(-1)?.id
   if (upTo === undefined) return Stream.empty
-  const room = Math.floor(((limit - Memory.summaryTokens) * margin) / conversation.ratio / 1.2)
+  const room = Math.floor(((limit - conversation.reserved) * margin) / conversation.ratio / 1.2)
   const text = Memory.newest(away, room - estimate(kept.summary ?? ""))
   const question = Memory.summaryQuestion(kept.summary, text)
   const request: ChatRequest = {
     model: conversation.person.model,
     messages: [{ role: "user", parts: [{ _tag: "Text", text: question }] }],
-    maxTokens: Math.min(Memory.summaryTokens, conversation.reserved)
+    maxTokens: conversation.reserved
   }
   let summary = ""
   const listening = conversation.speak(request).events.pipe(
@@ -167,42 +174,39 @@ const summarize = (conversation: Conversation, away: ReadonlyArray<Agent.PastTur
       return alive
     }),
     Stream.concat(
-      Stream.suspend(() =>
-        Stream.fromEffectDrain(
-          conversation.keep({ ...conversation.learned.kept, upTo, summary: Memory.fitting(summary), told: true })
-        )
-      )
+      Stream.suspend(() => {
+        learned.unsummed = 0
+        return keptAway(conversation, { upTo, summary: Memory.fitting(summary) }, conversation.person.words.summarized)
+      })
     )
   )
-  return Stream.catch(listening, (error): Events<Agent.AgentError> =>
-    error._tag === "AgentError"
-      ? Stream.fail(error)
-      : Stream.fromEffectDrain(
-          Effect.logWarning(
-            `the oldest turns are left out of this prompt, they could not be summed up: ${error.message}`
-          )
-        )
-  )
+  return Stream.catch(listening, (error): Events<Agent.AgentError> => {
+    if (error._tag === "AgentError") return Stream.fail(error)
+    learned.unsummed++
+    return Stream.fromEffectDrain(
+      Effect.logWarning(`the oldest turns are left out of this prompt, they could not be summed up: ${error.message}`)
+    )
+  })
 }
 
-/** Puts away what no longer fits, and tells the person the first time. */
+/** Keeps what was put away, and tells the person the first time. */
+const keptAway = (conversation: Conversation, away: Memory.Kept, text: string): Events<Agent.AgentError> => {
+  const { kept } = conversation.learned
+  const keeping = Stream.fromEffectDrain(conversation.keep({ ...kept, ...away, told: true }))
+  return kept.told === true ? keeping : Stream.concat(keeping, Stream.succeed({ _tag: "Line", text }))
+}
+
+/** Puts away what no longer fits. */
 const putAway = (conversation: Conversation, away: ReadonlyArray<Agent.PastTurn>): Events<Agent.AgentError> => {
-  const { overflow, words } = conversation.person
+  const { learned, person } = conversation
   const upTo = away.at(-1)?.id
   if (upTo === undefined) return Stream.empty
-  const { kept } = conversation.learned
-  const line: Events<never> =
-    kept.told === true
-      ? Stream.succeed(alive)
-      : Stream.succeed({ _tag: "Line", text: words[overflow === "cut" ? "cut" : "summarized"] })
-  const put =
-    overflow === "cut"
-      ? Stream.fromEffectDrain(conversation.keep({ ...kept, upTo, told: true }))
-      : summarize(conversation, away)
-  return Stream.concat(line, put)
+  return person.overflow === "cut" || learned.unsummed >= maxUnsummed
+    ? keptAway(conversation, { upTo }, person.words.cut)
+    : summarize(conversation, away)
 }
 
-const isWorse = (failure: Failure, asked: number): number =>
+const smaller = (failure: Failure, asked: number): number =>
   Math.floor(Math.min(failure.limit ?? Number.POSITIVE_INFINITY, asked) * 0.7)
 
 /** Whether the same turn can be asked in another way, and what has to be done for it; `undefined` when it can't. */
@@ -228,7 +232,7 @@ const again = (
     case "TooLong":
       if (past === 0 || tries.shrinks >= maxShrinks) return undefined
       tries.shrinks++
-      learned.limit = isWorse(failure, learned.limit)
+      learned.limit = smaller(failure, learned.limit)
       return say(`with at most ${learned.limit} tokens`)
     case "Images":
       if (!tries.images) return undefined
@@ -250,9 +254,11 @@ const ask = (conversation: Conversation, turn: Turn, tries: Tries): Events<Agent
     Effect.gen(function* () {
       const { learned, person, ratio, reserved, session } = conversation
       const alone = Prompt.messagesOf({ past: [], turn, images: new Map() })
+      const pictures = (messages: Turn["messages"]) => (tries.images ? Prompt.imagesTokens(messages) : 0)
       const fixed = estimate(person.system ?? "") + estimate(learned.kept.summary ?? "") + Prompt.tokensOf(alone)
-      const budget = Math.max(0, (learned.limit - reserved) * margin - fixed * ratio)
-      const { away, past } = yield* Memory.recall(session, learned.kept, budget, ratio)
+      const budget = (learned.limit - reserved) * margin - fixed * ratio - pictures(turn.messages)
+      const cost = (past: Agent.PastTurn) => Prompt.turnTokens(past) * ratio + pictures(past.messages)
+      const { away, past } = yield* Memory.recall(session, learned.kept, Math.max(0, budget), cost)
       return Stream.concat(
         putAway(conversation, away),
         Stream.suspend(() => asked(conversation, turn, tries, past, away.length > 0))

@@ -8,7 +8,7 @@ import type { AgentSession, PastTurn } from "@sluice/runtime/Agent"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { transcript, turnTokens } from "./prompt.ts"
+import { transcript } from "./prompt.ts"
 import { estimate, firstTokens } from "./tokens.ts"
 
 /** What is kept with the session. */
@@ -43,8 +43,8 @@ const pageSize = 32
 /** How much of the budget stays filled when the rest is put away: what was put away is not touched again at every turn. */
 const stays = 0.6
 
-/** The most tokens of a summary; what is kept of a session has a limit. */
-export const summaryTokens = 1024
+/** The longest summary, in tokens and in bytes; what is kept of a session has a limit. */
+const summaryTokens = 2048
 const summaryBytes = 12_000
 
 interface Read {
@@ -88,9 +88,8 @@ export const recall = Effect.fnUntraced(function* (
   session: AgentSession,
   kept: Kept,
   budget: number,
-  ratio: number
+  cost: (turn: PastTurn) => number
 ): Effect.fn.Return<Recalled, Effect.Error<ReturnType<AgentSession["history"]>>> {
-  const cost = (turn: PastTurn) => turnTokens(turn) * ratio
   // Beyond the budget by half, so that a summary covers more than the one turn that was too many.
   const { tokens, turns } = yield* read(session, kept.upTo, budget * 1.5, cost)
   if (tokens <= budget) return { past: turns.toReversed(), away: [] }
@@ -109,7 +108,7 @@ export const before = ({ summary, upTo }: Kept): string | undefined =>
 
 /** A summary as it is kept: whatever the model wrote, it fits. */
 export const fitting = (summary: string): string => {
-  const text = firstTokens(summary.trim(), summaryTokens * 2)
+  const text = firstTokens(summary.trim(), summaryTokens)
   let end = text.length
   while (new TextEncoder().encode(JSON.stringify(text.slice(0, end))).length > summaryBytes) end = Math.floor(end * 0.9)
   return text.slice(0, end).toWellFormed()

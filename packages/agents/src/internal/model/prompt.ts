@@ -99,9 +99,10 @@ export const imagesOf = Effect.fnUntraced(function* (past: ReadonlyArray<PastTur
   const found = new Map<string, string>()
   const messages = [...past.flatMap((one) => one.messages), ...(turn.context ?? []), ...turn.messages]
   const newest = messages.flatMap(({ attachments }) => attachments).reverse()
-  for (const { hash, missing, path, size, type } of newest) {
+  for (const attachment of newest) {
+    const { hash, path } = attachment
     if (found.size === maxImages) break
-    if (found.has(hash) || missing === true || path === undefined || size > maxImage || !shown.has(type)) continue
+    if (found.has(hash) || path === undefined || !isShown(attachment)) continue
     const base64 = yield* imageFile(path)
     if (base64 !== undefined) found.set(hash, base64)
   }
@@ -161,7 +162,14 @@ export const tokensOf = (messages: ReadonlyArray<ChatMessage>): number =>
     0
   )
 
-/** The same for a past turn, without its images. */
+const isShown = ({ missing, path, size, type }: Attachment): boolean =>
+  missing !== true && path !== undefined && size <= maxImage && shown.has(type)
+
+/** What the images of messages cost, as far as one request takes them. */
+export const imagesTokens = (messages: ReadonlyArray<TurnMessage>): number =>
+  Math.min(maxImages, messages.flatMap(({ attachments }) => attachments.filter(isShown)).length) * imageTokens
+
+/** The same for a past turn. */
 export const turnTokens = ({ answer, messages }: PastTurn): number =>
   messages.reduce((sum, { text }) => sum + estimate(text) + messageTokens, estimate(answer) + messageTokens)
 

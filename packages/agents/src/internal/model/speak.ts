@@ -66,13 +66,18 @@ export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, mark
   const heard: Heard = { said: false, tokens: {}, finish: undefined, done: false }
   const thoughts = withoutThoughts()
   let room = maxAnswer
+  /** The piece at which the answer is longer than is passed on. */
+  let last: Agent.AgentEvent | undefined
   const show = (text: string): ReadonlyArray<Agent.AgentEvent> => {
-    if (text === "") return [alive]
-    const shown = text.slice(0, room)
+    if (text === "" || last !== undefined) return [alive]
+    const event = Agent.text(text.slice(0, room))
+    if (text.trim() !== "") heard.said = true
     room -= text.length
-    if (room < 0) heard.finish = "length"
-    if (shown.trim() !== "") heard.said = true
-    return [Agent.text(shown)]
+    if (room < 0) {
+      heard.finish = "length"
+      last = event
+    }
+    return [event]
   }
   const take = (piece: Piece): ReadonlyArray<Agent.AgentEvent> => {
     switch (piece._tag) {
@@ -95,7 +100,6 @@ export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, mark
     Stream.takeUntil(({ _tag }) => _tag === "Done"),
     // What a server does after it said how the answer ended (nothing, for ever) takes nothing from the answer.
     Stream.catch((failure) => (heard.finish === undefined ? Stream.fail(failure) : Stream.empty)),
-    Stream.takeUntil(() => room < 0),
     Stream.mapAccumArray(
       () => undefined,
       (state, chunk) => [state, chunk.flatMap(take)],
@@ -106,6 +110,7 @@ export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, mark
         }
       }
     ),
+    Stream.takeUntil((event) => event === last),
     Stream.concat(Stream.suspend(() => ending(heard, marks))),
     Stream.concat(Stream.suspend(() => usage(heard.tokens, model))),
     // An answer that broke off was paid for all the same.
