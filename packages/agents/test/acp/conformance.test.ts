@@ -33,6 +33,9 @@ describe("Acp with an agent that hears neither a cancellation nor a signal", () 
     cancelWithin: "50 millis",
     grace: { ask: "20 millis", term: "50 millis", kill: "1 second" }
   })
-  const cases = agentConformance({ ...subject, agent: deaf })
+  // What it answers is the same as above; how it is let go of is not.
+  const cases = agentConformance({ ...subject, agent: deaf }).filter(
+    ({ name }) => !/^(streams|answers|passes|takes|is told)/.test(name)
+  )
   for (const { name, run } of cases) it.live(name, () => run)
 })

@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Connection } from "./connection.ts"
-import { AcpError, failed, historyGone, loginRequired, saysUnknown } from "./failure.ts"
+import { AcpError, failed, historyGone, loginRequired, rejected, saysUnknown } from "./failure.ts"
 import { modelIn } from "./updates.ts"
 
 const Kept = Schema.fromJsonString(Schema.Struct({ session: Schema.String, answered: Schema.Boolean }))
@@ -105,13 +105,17 @@ const choose = Effect.fnUntraced(function* (
   return value
 })
 
-const settle = Effect.fnUntraced(function* (connection: Connection, id: string, options: Options, opened: Opened) {
-  connection.facts.model = modelIn(opened.configOptions) ?? opened.models?.currentModelId
-  if (options.model !== undefined) {
-    connection.facts.model = yield* choose(connection, id, "model", options.model, opened)
-  }
-  if (options.mode !== undefined) yield* choose(connection, id, "mode", options.mode, opened)
-})
+/** Sets what is configured. What the agent does not offer it will not offer at the next try. */
+const settle = Effect.fnUntraced(
+  function* (connection: Connection, id: string, options: Options, opened: Opened) {
+    connection.facts.model = modelIn(opened.configOptions) ?? opened.models?.currentModelId
+    if (options.model !== undefined) {
+      connection.facts.model = yield* choose(connection, id, "model", options.model, opened)
+    }
+    if (options.mode !== undefined) yield* choose(connection, id, "mode", options.mode, opened)
+  },
+  Effect.mapError((error) => (error.kind === "NotOffered" ? rejected(error) : failed(error)))
+)
 
 const lost = (connection: Connection, problem: string, code?: number) =>
   historyGone(
@@ -193,7 +197,7 @@ export const open = Effect.fnUntraced(function* (
   if (kept !== undefined && (can.resume || can.load)) {
     const found = yield* find(connection, kept.session, base)
     if (Option.isSome(found)) {
-      yield* Effect.mapError(settle(connection, kept.session, options, found.value), failed)
+      yield* settle(connection, kept.session, options, found.value)
       return conversation(kept.session, kept.answered)
     }
     if (kept.answered) return yield* lost(connection, `does not know the conversation "${kept.session}" any more`)
@@ -205,6 +209,6 @@ export const open = Effect.fnUntraced(function* (
     return yield* lost(connection, "can neither load nor resume a conversation, and its process has ended since")
   }
   const { id, opened } = yield* begin(connection, agent, base)
-  yield* Effect.mapError(settle(connection, id, options, opened), failed)
+  yield* settle(connection, id, options, opened)
   return conversation(id, false)
 })
