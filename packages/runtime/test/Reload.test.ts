@@ -270,31 +270,6 @@ describe("channels", () => {
     )
   })
 
-  it.effect(
-    "a post to a channel that is gone is held for it, whether that was there from the start or came by a reload",
-    () => {
-      const [far, other] = [chat(), chat()]
-      const agent = TestAgent.make()
-      const agents = agentsOf({ main: agent })
-      return running({ main: agent }, { chat: far.channel }, (gateway) =>
-        Effect.gen(function* () {
-          yield* gateway.reload({ agents, channels: { chat: far.channel, other: other.channel } })
-          yield* gateway.reload({ agents, channels: {} })
-          const post = { id: "p", text: "the alarm" }
-          for (const name of ["chat", "other"]) yield* gateway.post(`${name}/kim`, post)
-          assert.deepInclude((yield* gateway.audit).posts, { accepted: 2, open: 2 })
-          yield* gateway.reload({ agents, channels: { chat: far.channel, other: other.channel } })
-          for (const name of ["chat", "other"]) assert.isTrue((yield* gateway.post(`${name}/kim`, post)).duplicate)
-          yield* meanwhile(Effect.all([far.requested(1), other.requested(1)]), { step: 0 })
-          assert.deepStrictEqual([far.seen("kim"), other.seen("kim")], [["the alarm"], ["the alarm"]])
-          // A name that no channel ever had means the host.
-          yield* gateway.post("team/kim", post)
-          assert.deepInclude((yield* gateway.audit).posts, { accepted: 3, open: 0 })
-        })
-      )
-    }
-  )
-
   it.effect("whoever asks for a reload may go away: it is finished all the same", () => {
     const [before, after] = [chat(), chat()]
     const ending = Deferred.makeUnsafe<void>()
