@@ -29,7 +29,8 @@ const client = Effect.gen(function* () {
 /** Makes the agent. */
 export const make = Effect.fnUntraced(function* (options: Model.Options) {
   const context = yield* client
-  const agent = Model.make(options)
+  // What its server keeps is not in its hands, so it has nothing to forget.
+  const { forget: _, ...agent } = Model.make(options)
   const provided: Agent.Agent = {
     ...agent,
     open: (session) =>

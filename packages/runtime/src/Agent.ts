@@ -179,6 +179,9 @@ export interface Orphan {
 /** What is done with a turn that was cut off: run again with its history, run again from the start, ask, or tell and drop. */
 export type ResumePolicy = "resume" | "restart" | "ask" | "drop-with-notice"
 
+/** A session whose conversation was forgotten. Its name is gone; its number is the one that it had. */
+export type ForgottenSession = Pick<AgentSession, "id" | "conversation" | "instance" | "epoch">
+
 /** An agent, by its policies and how it is opened. */
 export interface Agent<out R = never> {
   readonly resume: ResumePolicy
@@ -194,6 +197,11 @@ export interface Agent<out R = never> {
     readonly instance: string
     readonly epoch: number
   }) => Effect.Effect<ReadonlyArray<Orphan>, never, R>
+  /**
+   * Deletes what the agent itself has stored of a session, found by what it kept with it. Called when the session is
+   * closed, and again until it succeeds, also by later boots; so deleting nothing is no failure. At most 30 s.
+   */
+  readonly forget?: (session: ForgottenSession, kept: string | undefined) => Effect.Effect<void, AgentError, R>
 }
 
 /** An agent whose needs are met. */
@@ -206,7 +214,7 @@ export type Needs<A> = A extends Agent<infer R> ? R : never
  * Makes an agent; cut-off turns run again (`restart`) and orphans are reaped unless said otherwise. A value of the
  * session that can't be read while it is opened fails the turn.
  */
-export const make = <R1 = never, R2 = never, R3 = never>(options: {
+export const make = <R1 = never, R2 = never, R3 = never, R4 = never>(options: {
   readonly resume?: ResumePolicy
   readonly orphan?: Agent["orphan"]
   readonly stallTimeout?: Duration.Input
@@ -216,8 +224,9 @@ export const make = <R1 = never, R2 = never, R3 = never>(options: {
     readonly instance: string
     readonly epoch: number
   }) => Effect.Effect<ReadonlyArray<Orphan>, never, R3>
-}): Agent<R1 | Exclude<R2, Scope.Scope> | R3> => {
-  type Made = Agent<R1 | Exclude<R2, Scope.Scope> | R3>
+  readonly forget?: (session: ForgottenSession, kept: string | undefined) => Effect.Effect<void, AgentError, R4>
+}): Agent<R1 | Exclude<R2, Scope.Scope> | R3 | R4> => {
+  type Made = Agent<R1 | Exclude<R2, Scope.Scope> | R3 | R4>
   return {
     resume: options.resume ?? "restart",
     orphan: options.orphan ?? "reap",
@@ -227,7 +236,8 @@ export const make = <R1 = never, R2 = never, R3 = never>(options: {
       )) as Made["open"],
     ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
     ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
-    ...(options.orphans === undefined ? {} : { orphans: options.orphans })
+    ...(options.orphans === undefined ? {} : { orphans: options.orphans }),
+    ...(options.forget === undefined ? {} : { forget: options.forget })
   }
 }
 

@@ -52,6 +52,8 @@ export class Attachments extends Context.Service<
     readonly find: (hash: string) => Effect.Effect<number | undefined, Storage>
     /** Where the file of a hash is, for an agent that reads it. `undefined` for text that is no hash. */
     readonly path: (hash: string) => string | undefined
+    /** Deletes the files of these hashes, whatever their age: no message refers to them any more. */
+    readonly remove: (hashes: ReadonlyArray<string>) => Effect.Effect<void, Storage>
     /** Deletes files that are in no row and older than an hour. Returns their names. */
     readonly sweep: (known: ReadonlySet<string>) => Effect.Effect<ReadonlyArray<string>, Storage>
   }
@@ -185,8 +187,22 @@ const makeFiles = Effect.fnUntraced(function* (options: {
     return gone
   })
 
+  const remove = (hashes: ReadonlyArray<string>) =>
+    Effect.forEach(
+      hashes.filter(isHash),
+      (hash) =>
+        turn.withPermits(1)(
+          Effect.andThen(
+            Effect.mapError(fs.remove(paths.join(options.folder, hash), { force: true }), unstored),
+            forget(hash)
+          )
+        ),
+      { discard: true }
+    )
+
   return Attachments.of({
     put,
+    remove,
     find,
     path: (hash) => (isHash(hash) ? paths.join(options.folder, hash) : undefined),
     sweep

@@ -13,6 +13,7 @@ import * as Debouncer from "./Debouncer.ts"
 import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
 import { help, list, status } from "./internal/commands/words.ts"
+import { Forgetting } from "./internal/forgetting.ts"
 import { optionOf } from "./internal/session/events.ts"
 import { type CommandAction, type CommandOutcome, Journal, type JournalError, type Row } from "./Journal.ts"
 import { Notices } from "./Notices.ts"
@@ -43,6 +44,8 @@ const action = (command: Command): CommandAction => {
     case "Switch":
     case "Allow":
       return command
+    case "Forget":
+      return command.confirmed ? { _tag: "Forget" } : { _tag: "None" }
     case "Timeout":
       return command.minutes === undefined ? { _tag: "None" } : { _tag: "Timeout", millis: command.minutes * 60_000 }
     case "Queue":
@@ -57,6 +60,7 @@ const make = Effect.gen(function* () {
   const outbox = yield* Outbox
   const sessions = yield* Sessions
   const bursts = yield* Bursts
+  const forgetting = yield* Forgetting
   const notices = yield* Notices
   const clock = yield* Clock.Clock
 
@@ -95,6 +99,8 @@ const make = Effect.gen(function* () {
           return outcome.copies.length === 0
             ? say("nothingToRetry", {})
             : say("retrying", { messages: outcome.copies.length })
+        case "Forget":
+          return command.confirmed ? say("forgotten", { waiting: cancelled.length }) : say("forgetSure", {})
         case "Help":
           return help
         case "Allow":
@@ -122,6 +128,7 @@ const make = Effect.gen(function* () {
     if (outcome.turn !== undefined) {
       yield* sessions.ended(outcome.turn.session, outcome.turn.id, command._tag === "New" ? "new" : "stop")
     }
+    if (outcome.forgotten !== undefined) yield* forgetting.follow(outcome.forgotten)
     if (outcome.permission !== undefined) yield* sessions.decided(outcome.permission)
     if (command._tag === "Timeout" || command._tag === "Queue") yield* sessions.configured(outcome.session)
     yield* sessions.unpause(outcome.session.id)

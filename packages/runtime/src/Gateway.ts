@@ -13,6 +13,7 @@ import type * as Channel from "./Channel.ts"
 import { Commands } from "./Commands.ts"
 import { Intake } from "./Intake.ts"
 import { burstsLayer } from "./internal/bursts.ts"
+import { forgettingLayer, type ForgetReport } from "./internal/forgetting.ts"
 import { provideRegistry } from "./internal/gateway/registry.ts"
 import { makeGateway } from "./internal/gateway/make.ts"
 import type { GatewayError, GatewayOptions, Readiness, Registry } from "./internal/gateway/options.ts"
@@ -36,6 +37,7 @@ import type { SessionValues } from "./SessionData.ts"
 import { type LiveSession, Sessions } from "./Sessions.ts"
 import { drainBefore, type Report, type StopRequest } from "./Shutdown.ts"
 
+export type { ForgetReport } from "./internal/forgetting.ts"
 export type { Persona } from "./internal/registry.ts"
 export type { LiveSession } from "./Sessions.ts"
 
@@ -86,6 +88,11 @@ export class Gateway extends Context.Service<
       readonly replay: (reply: number) => Effect.Effect<boolean, JournalError>
       readonly discard: (reply: number) => Effect.Effect<boolean, JournalError>
     }
+    /**
+     * Forgets a conversation: cancels its work and deletes texts, files, values and what its agents have stored, from the
+     * files of the store, too. `undefined` when there is no such conversation.
+     */
+    readonly forget: (conversation: string) => Effect.Effect<ForgetReport | undefined, JournalError>
     /** Exchanges agents, personas and channels as section Reload of docs/operations.md says. */
     readonly reload: (registry: Registry) => Effect.Effect<ReadonlyArray<string>, GatewayError>
     /** Ends the pause of automatic resume after a chain of unclean boots. */
@@ -112,6 +119,7 @@ export class Gateway extends Context.Service<
     const pipeline = Recovery.layer.pipe(
       Layer.provideMerge(Intake.layer(choices.intake)),
       Layer.provideMerge(Commands.layer),
+      Layer.provideMerge(forgettingLayer),
       Layer.provideMerge(burstsLayer(choices.bursts)),
       Layer.provideMerge(Sessions.layer(choices.sessions)),
       Layer.provideMerge(Outbox.layer(options.outbox)),

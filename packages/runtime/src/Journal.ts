@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type { ForgetEntry } from "./internal/journal/forget.ts"
 import type { Answered } from "./internal/journal/history.ts"
 import { makeJournal } from "./internal/journal/make.ts"
 import { makeReader } from "./internal/journal/reader.ts"
@@ -20,8 +21,10 @@ import type {
   CommandAction,
   CommandOutcome,
   Doorbells,
+  Forgotten,
   JournalError,
   Notice,
+  PendingForget,
   PermissionRow,
   Post,
   ReplyRow,
@@ -118,6 +121,15 @@ export class Journal extends Context.Service<
       /** Edited into the placeholder of a turn that the command cancels; without it the placeholder stays as it stands. */
       placeholder?: string
     ) => Effect.Effect<CommandOutcome | undefined, JournalError>
+    /**
+     * Forgets a conversation: cancels its work and takes what anybody wrote out of its rows, in one transaction; or, once
+     * an agent has forgotten a session, what it kept. The files are clean after `scrub`. `undefined` when there is nothing.
+     */
+    readonly forget: (entry: ForgetEntry) => Effect.Effect<Forgotten | undefined, JournalError>
+    /** What agents have still to forget; `undefined` when nothing is left to be cleaned up. */
+    readonly pendingForgets: Effect.Effect<ReadonlyArray<PendingForget> | undefined, JournalError>
+    /** Takes what was forgotten out of the write-ahead log as well; `false` when a reader stands in the way. */
+    readonly scrub: Effect.Effect<boolean, JournalError>
     /** Stores a question of a running turn; `undefined` when it does not run any more. */
     readonly ask: (
       turn: number,

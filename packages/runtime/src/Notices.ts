@@ -130,6 +130,9 @@ export const sentences = {
   queueSet: sentence({ mode: Name }),
   retrying: sentence({ messages: Count }),
   nothingToRetry: sentence({}),
+  /** Asks before everything of the conversation is deleted. */
+  forgetSure: sentence({}),
+  forgotten: sentence({ waiting: Count }),
   notUnderstood: sentence({ command: Name }),
   /** A question of the agent's: options as `/allow` takes them. */
   permission: sentence({ number: Count, question: Lines, options: Lines }),

@@ -6,7 +6,7 @@
  * meet are one after the other.
  */
 import type * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 /** The longest value as it is stored, in bytes of UTF-8. */
@@ -75,5 +75,5 @@ export interface SessionValues {
   readonly update: <A, const B extends A>(
     data: SessionData<A>,
     change: (value: A) => B
-  ) => Effect.Effect<A, SessionDataError>
+  ) => Effect.Effect<B, SessionDataError>
 }

@@ -59,6 +59,8 @@ export class Sessions extends Context.Service<
     readonly ended: (session: number, turn: number, by: string) => Effect.Effect<void>
     readonly configured: (row: SessionRow) => Effect.Effect<void>
     readonly decided: (permission: PermissionRow) => Effect.Effect<void>
+    /** Closes the session's agent, as soon as nothing runs; completes when it has let go. */
+    readonly letGo: (session: number) => Effect.Effect<void>
     /** A person came back to the session: it resumes even while automatic resume is paused. */
     readonly unpause: (session: number) => Effect.Effect<void>
 

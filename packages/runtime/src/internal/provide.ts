@@ -6,7 +6,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Agent, OpenAgent } from "../Agent.ts"
+import type { Agent, AgentError, OpenAgent } from "../Agent.ts"
 import type { Channel, Delivery } from "../Channel.ts"
 
 /**
@@ -35,14 +35,17 @@ const under =
 /** An agent that needs nothing any more. */
 export const provideAgent = <R>(agent: Agent<R>, context: Context.Context<R>): Agent => {
   const provide = under(context)
-  const { orphans } = agent
+  const { forget, orphans } = agent
   const opened = ({ answer, steer }: OpenAgent<R>): OpenAgent => ({
     answer: (turn) => Stream.updateContext(answer(turn), below(context)),
     ...(steer === undefined ? {} : { steer: (messages) => provide(steer(messages)) })
   })
   return {
-    ...(agent as Omit<Agent<never>, "open" | "orphans">),
+    ...(agent as Omit<Agent<never>, "open" | "orphans" | "forget">),
     open: (session) => provide(Effect.map(agent.open(session), opened)) as ReturnType<Agent["open"]>,
+    ...(forget === undefined
+      ? {}
+      : { forget: (session, kept) => provide(forget(session, kept)) as Effect.Effect<never, AgentError> }),
     ...(orphans === undefined ? {} : { orphans: (boot) => provide(orphans(boot)) as Effect.Effect<never> })
   }
 }

@@ -128,6 +128,13 @@ const deeds: ReadonlyArray<Deed> = [
     `sluice_replies where text = 'fresh'`
   ),
   deed(
+    "a forgetting",
+    "command",
+    does((j) => j.forget({ _tag: "Conversation", address: kim, placeholder: undefined })),
+    `sluice_sessions where forgotten is not null`,
+    2
+  ),
+  deed(
     "a post",
     "post",
     does((j) => j.post({ address: kim, id: "p1", parts: ["posted"], route: pull })),

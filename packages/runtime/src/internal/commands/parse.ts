@@ -15,6 +15,7 @@ export type Command =
   | { readonly _tag: "Timeout"; readonly minutes: number | undefined }
   | { readonly _tag: "Queue"; readonly mode: string | undefined }
   | { readonly _tag: "Retry" }
+  | { readonly _tag: "Forget"; readonly confirmed: boolean }
   | { readonly _tag: "Help" }
   | { readonly _tag: "Allow"; readonly number: number | undefined; readonly option: string }
   /** Known, but its argument is not possible. */
@@ -68,6 +69,7 @@ const words: Readonly<Record<string, (args: ReadonlyArray<string>) => Command>> 
   timeout: ([arg]) => timeout(arg),
   queue: ([mode]) => queue(mode),
   retry: () => ({ _tag: "Retry" }),
+  forget: ([arg]) => ({ _tag: "Forget", confirmed: arg?.toLowerCase() === "yes" }),
   help: () => ({ _tag: "Help" }),
   start: () => ({ _tag: "Help" }),
   allow
@@ -90,5 +92,5 @@ export const parseCommand = (text: string): Command => {
 export const switchesSession = (text: string): boolean => {
   if (!isCommand(text)) return false
   const { _tag } = parseCommand(text)
-  return _tag === "New" || _tag === "Switch"
+  return _tag === "New" || _tag === "Switch" || _tag === "Forget"
 }

@@ -16,6 +16,7 @@ export const help = [
   "/retry  try again what was stopped or set aside",
   "/queue [collect|followup|steer|interrupt]  what happens to messages while I'm busy",
   "/timeout [minutes]  when I let go of an idle one (1 to 120)",
+  "/forget  delete everything that was said here",
   "/allow <number> <choice>  answer a question of mine"
 ].join("\n")
 

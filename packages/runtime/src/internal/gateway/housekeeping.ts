@@ -16,10 +16,13 @@ const sweep = Effect.gen(function* () {
   }
 })
 
-/** Sweeps every hour, first an hour after the start. Never ends. */
-export const housekeeping: Effect.Effect<never, never, Journal> = Effect.forever(
-  Effect.andThen(
-    Effect.sleep("1 hour"),
-    Effect.catchCause(sweep, (cause) => Effect.logWarning("Retention failed and is tried again in an hour", cause))
+/** Sweeps every hour, first an hour after the start; what was to be forgotten is looked for at once as well. Never ends. */
+export const housekeeping = (forget: Effect.Effect<void>): Effect.Effect<never, never, Journal> =>
+  Effect.forever(
+    forget.pipe(
+      Effect.andThen(Effect.sleep("1 hour")),
+      Effect.andThen(
+        Effect.catchCause(sweep, (cause) => Effect.logWarning("Retention failed and is tried again in an hour", cause))
+      )
+    )
   )
-)

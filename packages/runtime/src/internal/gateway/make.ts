@@ -21,6 +21,7 @@ import * as Shutdown from "../../Shutdown.ts"
 import { cross } from "../boundary.ts"
 import { transient } from "../channels/handle.ts"
 import { Running } from "../channels/Running.ts"
+import { Forgetting } from "../forgetting.ts"
 import { type Entries, Registered } from "../registry.ts"
 import { holdText } from "../session/Spending.ts"
 import { sessionValues } from "../session/values.ts"
@@ -203,6 +204,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   const outbox = yield* Outbox
   const sessions = yield* Sessions
   const intake = yield* Intake
+  const forgetting = yield* Forgetting
   const recovery = yield* Recovery
   const registered = yield* Registered
   const readiness = yield* readinessOf
@@ -239,7 +241,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   yield* cross("boot:channels")
   const recovered = yield* recovery.start
   yield* cross("boot:backlog")
-  fork(Effect.provideService(housekeeping, Journal, journal))
+  fork(Effect.provideService(housekeeping(forgetting.rest), Journal, journal))
   state.ready = true
   yield* cross("boot:ready")
   yield* Effect.logDebug("Recovered").pipe(Effect.annotateLogs({ ...recovered }))
@@ -262,6 +264,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     readiness: readiness(state, running),
     // In a fiber of its own: it may end the very server whose request asked for it.
     reload: (next) => Effect.suspend(() => Fiber.join(fork(Effect.ensuring(exchange(next), Effect.sync(remember))))),
+    forget: (conversation) => Effect.suspend(() => forgetting.conversation(addressOf(conversation, isChannel))),
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,

@@ -174,12 +174,15 @@ const hashesOf = (attachments: string | null): string =>
 export const bodyDigest = (body: Pick<First, "sender" | "text" | "attachments">): number =>
   digest([body.sender, hashesOf(body.attachments), body.text])
 
+/** Stands for a body that was forgotten: nothing can be told from it, and every repeat is one. */
+export const forgottenDigest = -1
+
 const sameBody = (body: Pick<First, "sender" | "text" | "attachments">, first: First): boolean =>
   first.digest === null
     ? body.text === first.text &&
       body.sender === first.sender &&
       hashesOf(body.attachments) === hashesOf(first.attachments)
-    : bodyDigest(body) === first.digest
+    : first.digest === forgottenDigest || bodyDigest(body) === first.digest
 
 const answerRepeat = (entry: Entry<"admit">, first: First): void => {
   const { id } = entry.input

@@ -6,8 +6,10 @@
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { cancelSession, retryTurn } from "./cancel.ts"
+import { forgetConversation } from "./forget.ts"
 import { type Entry, type CommandEntry, succeed } from "./entries.ts"
 import { loadInbound, loadSessions } from "./load.ts"
+import { makeCurrent, makeSession, named } from "./naming.ts"
 import { permissionColumns, siblings } from "./permissions.ts"
 import type { CommandOutcome, PermissionRow } from "./records.ts"
 import { draftReplies, loadNumbers } from "./replies.ts"
@@ -25,56 +27,8 @@ const nothing = (session: number): Effects => ({
   created: false,
   missing: false,
   copies: [],
-  permission: undefined
-})
-
-interface Named {
-  readonly id: number
-}
-
-const named = (round: Round, conversation: number, name: string) =>
-  Effect.map(
-    round.query<Named>(`select id from sluice_sessions where conversation = ? and name = ?`, [conversation, name]),
-    (rows) => rows[0]?.id
-  )
-
-const makeSession = Effect.fnUntraced(function* (
-  round: Round,
-  like: SessionRecord,
-  name: string,
-  persona: string
-): Effect.fn.Return<number, SqlError> {
-  const id = ++round.counters.session
-  yield* round.query(`insert into sluice_sessions (id, conversation, name, persona, last_active) values (?,?,?,?,?)`, [
-    id,
-    like.conversation,
-    name,
-    persona,
-    round.now
-  ])
-  return id
-})
-
-const makeCurrent = Effect.fnUntraced(function* (
-  round: Round,
-  conversation: number,
-  session: number
-): Effect.fn.Return<void, SqlError> {
-  const [row] = yield* round.query<{ readonly session: number }>(
-    `select session from sluice_conversations where id = ?`,
-    [conversation]
-  )
-  yield* round.query(`update sluice_conversations set session = ? where id = ?`, [session, conversation])
-  yield* round.query(`update sluice_sessions set archived = 0 where id = ?`, [session])
-  round.memory.sessions.forget(session)
-  if (row !== undefined) round.memory.sessions.forget(row.session)
-  const known = round.memory.conversations.byId(conversation)
-  if (known === undefined) return
-  const before = known.session
-  known.session = session
-  round.undo.push(() => {
-    known.session = before
-  })
+  permission: undefined,
+  forgotten: undefined
 })
 
 /** `/new` without a name: what waits and runs is cancelled, the session is archived, a fresh one takes its name. */
@@ -168,6 +122,11 @@ const act = Effect.fnUntraced(function* (
       return none
     case "Retry":
       return { ...none, copies: yield* retryTurn(round, session) }
+    case "Forget": {
+      const forgotten = yield* forgetConversation(round, session.conversation, row.seq, placeholder)
+      if (forgotten === undefined) return none
+      return { ...nothing(forgotten.fresh), cancelled: forgotten.cancelled, forgotten }
+    }
     case "Allow":
       return { ...none, permission: yield* decide(round, session.id, action.number, action.option) }
   }

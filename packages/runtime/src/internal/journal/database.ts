@@ -61,6 +61,8 @@ const pragmas = [
   "pragma synchronous = full",
   "pragma journal_size_limit = 67108864",
   "pragma temp_store = memory",
+  // What is freed within a page is overwritten: the page is written anyway, and what is forgotten must not stay in it.
+  "pragma secure_delete = fast",
   // 16 MiB: the same pages are written again and again, and a checkpoint writes each of them once.
   "pragma wal_autocheckpoint = 4000",
   "pragma cache_size = -8000",

@@ -7,12 +7,14 @@ import * as Exit from "effect/Exit"
 import type { Accepted, AcceptError } from "../../Message.ts"
 import type { RoundKind } from "../boundary.ts"
 import type { Prepared } from "./admit.ts"
+import type { ForgetEntry } from "./forget.ts"
 import type { PreparedPost } from "./posts.ts"
 import type {
   Claim,
   Claimed,
   CommandAction,
   CommandOutcome,
+  Forgotten,
   JournalError,
   Notice,
   PermissionRow,
@@ -93,6 +95,7 @@ export interface Kinds {
     JournalError
   ]
   readonly command: [CommandEntry, CommandOutcome | undefined, JournalError]
+  readonly forget: [ForgetEntry, Forgotten | undefined, JournalError]
   readonly reserve: [{ readonly turn: number }, ReplyRow | undefined, JournalError]
   readonly step: [ReplyStep, ReplyRow | undefined, JournalError]
   readonly throttle: [
@@ -166,6 +169,7 @@ export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   asked: "tool",
   drop: "drop",
   command: "command",
+  forget: "command",
   reserve: "reserve",
   step: "step",
   throttle: "throttle",

@@ -190,6 +190,7 @@ export const openStore = Effect.fnUntraced(function* (query: Query, boot: Boot):
   const last = found !== undefined && boot.failedEpoch === found.epoch ? { ...found, failed: 1 } : found
   const epoch = (last?.epoch ?? 0) + 1
   const instance = yield* instanceOf(query)
+  if (found === undefined) yield* query(`insert into sluice_meta (key, value) values ('clean', '1')`)
   const open = yield* countOpen(query)
   const turns = yield* query<TurnRecord>(
     `select ${turnColumns} from sluice_turns t where t.ended_at is null order by t.id`

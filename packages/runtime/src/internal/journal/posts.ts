@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { Accepted, Conflict, type Conversation, conversationKey } from "../../Message.ts"
 import { resolve } from "./addresses.ts"
+import { forgottenDigest } from "./admit.ts"
 import { digest, utf8Bytes } from "./digest.ts"
 import { type Entry, fail, succeed } from "./entries.ts"
 import type { Post } from "./records.ts"
@@ -63,7 +64,8 @@ export const writePosts = Effect.fnUntraced(function* (
       [known.id, id]
     )
     if (first !== undefined) {
-      if (first.digest === digest) succeed(entry, new Accepted({ seq: first.seq, id, duplicate: true }))
+      if (first.digest === digest || first.digest === forgottenDigest)
+        succeed(entry, new Accepted({ seq: first.seq, id, duplicate: true }))
       else fail(entry, new Conflict({ id, seq: first.seq }))
       continue
     }

@@ -58,7 +58,8 @@ export const makeReader = <E, R>(
       const store = yield* explained(Reads.opening(query))
       const files = database.file === undefined ? undefined : storeFiles(database.file)
       return {
-        sessions: (options) => ask(Reads.sessions(query, options, step < 1002 ? firstSessionColumns : undefined)),
+        sessions: (options) =>
+          ask(step < 1002 ? Reads.sessions(query, options, firstSessionColumns, "") : Reads.sessions(query, options)),
         ledger: ask(Reads.ledger(query)),
         figures: Effect.map(ask(Reads.figures(query)), (figures) => ({
           ...figures,

@@ -126,11 +126,12 @@ export const figures = Effect.fnUntraced(function* (
 export const sessions = Effect.fnUntraced(function* (
   query: Query,
   options: { readonly conversation?: number; readonly after?: number; readonly limit?: number },
-  columns = sessionColumns
+  columns = sessionColumns,
+  hidden = "and s.forgotten is null"
 ): Effect.fn.Return<ReadonlyArray<SessionSummary>, SqlError> {
   const rows = yield* query<SessionRecord>(
     `select ${columns} from sluice_sessions s join sluice_conversations c on c.id = s.conversation
-     where s.id > ? ${options.conversation === undefined ? "" : "and s.conversation = ?"} order by s.id limit ?`,
+     where s.id > ? ${hidden} ${options.conversation === undefined ? "" : "and s.conversation = ?"} order by s.id limit ?`,
     [
       options.after ?? 0,
       ...(options.conversation === undefined ? [] : [options.conversation]),

@@ -260,6 +260,7 @@ export type CommandAction =
   | { readonly _tag: "Timeout"; readonly millis: number }
   | { readonly _tag: "Queue"; readonly mode: string }
   | { readonly _tag: "Retry" }
+  | { readonly _tag: "Forget" }
   | { readonly _tag: "Allow"; readonly number: number | undefined; readonly option: string }
 
 /** What a command found and did, for its reply. */
@@ -276,6 +277,28 @@ export interface CommandOutcome {
   readonly copies: ReadonlyArray<Row>
   /** `Allow`: the permission that was decided. */
   readonly permission: PermissionRow | undefined
+  /** `Forget`: what went, and what has still to go. */
+  readonly forgotten: Forgotten | undefined
+}
+
+/** A conversation without its texts. */
+export interface Forgotten {
+  /** The sessions that it had: archived, without a name. */
+  readonly sessions: ReadonlyArray<SessionRow>
+  /** Number of the session in which it goes on. */
+  readonly fresh: number
+  /** Messages that waited and are cancelled, and turns that are: their agents have yet to let go. */
+  readonly cancelled: ReadonlyArray<RowKey>
+  readonly turns: ReadonlyArray<{ readonly id: number; readonly session: number }>
+  /** Hashes of files that no message refers to any more. */
+  readonly files: ReadonlyArray<string>
+}
+
+/** An agent may have stored something of a session that was forgotten. */
+export interface PendingForget {
+  readonly session: SessionRow
+  readonly agent: string
+  readonly kept: string | undefined
 }
 
 /** A question of a running turn that waits for a person. */

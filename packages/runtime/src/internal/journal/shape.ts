@@ -9,6 +9,7 @@ import type { JournalShape } from "../../Journal.ts"
 import type { StoreFiles } from "../node/storeFiles.ts"
 import type { Database } from "./database.ts"
 import { faultText } from "./faults.ts"
+import { pendingForgets, scrub } from "./forget.ts"
 import { history } from "./history.ts"
 import { permissionColumns } from "./permissions.ts"
 import * as Pages from "./pages.ts"
@@ -76,6 +77,7 @@ const readsOf = (parts: Parts): JournalReads => {
 type Questions =
   | "permissions"
   | "value"
+  | "pendingForgets"
   | "history"
   | "backlog"
   | "waiting"
@@ -109,6 +111,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
         )
       ),
     value: (place, key) => ask(valueAt(query, place, key)),
+    pendingForgets: ask(pendingForgets(query)),
     history: (session, { before, limit }) => ask(history(query, session, before, limit)),
     backlog: ask(Reads.backlog(query, opening.epoch)),
     waiting: (session, limit) => ask(Reads.waiting(query, opening.epoch, session, limit)),
@@ -139,6 +142,7 @@ type TurnWrites =
   | "steer"
   | "keep"
   | "command"
+  | "forget"
   | "ask"
   | "unask"
   | "asked"
@@ -154,6 +158,7 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
   steer: (turn, attempt, seqs) => writer.submit("steer", { turn, attempt, seqs }),
   keep: (place, key, change) => writer.submit("keep", { place, key, change }),
+  forget: (entry) => writer.submit("forget", entry),
   command: (seq, action, route, render, placeholder) =>
     writer.submit("command", { seq, action, route, render, placeholder }),
   ask: (turn, question, options) => writer.submit("ask", { turn, question, options }),
@@ -172,6 +177,7 @@ type OtherWrites =
   | "storeReport"
   | "healthy"
   | "compact"
+  | "scrub"
   | "close"
 
 /** One pass, a bounded round after the other: others write in between. */
@@ -180,7 +186,7 @@ const compactAll = (writer: Writer, place: Place, rows: number): Effect.Effect<n
     piece.next === undefined ? Effect.succeed(rows + piece.rows) : compactAll(writer, piece.next, rows + piece.rows)
   )
 
-const otherWrites = ({ database, writer }: Parts): Pick<JournalShape, OtherWrites> => ({
+const otherWrites = ({ database, files, writer }: Parts): Pick<JournalShape, OtherWrites> => ({
   reserve: (turn) => writer.submit("reserve", { turn }),
   step: (step) => writer.submit("step", step),
   throttle: ({ channel, conversation }, wait) => writer.submit("throttle", { channel, conversation, wait }),
@@ -191,6 +197,9 @@ const otherWrites = ({ database, writer }: Parts): Pick<JournalShape, OtherWrite
   storeReport: (report) => writer.submit("report", report),
   healthy: Effect.asVoid(writer.submit("upkeep", { _tag: "Healthy" })),
   compact: Effect.suspend(() => compactAll(writer, firstPlace, 0)),
+  scrub: Effect.mapError(database.read(scrub(database.query)), asJournalError).pipe(
+    Effect.tap(() => Effect.sync(() => files?.dropCopies()))
+  ),
   close: Effect.suspend(() => {
     const checkpoint = database.file === undefined ? Effect.void : database.query("pragma wal_checkpoint(truncate)")
     return writer.submit("upkeep", { _tag: "Uptime" }).pipe(

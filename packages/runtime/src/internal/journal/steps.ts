@@ -183,6 +183,13 @@ export const writeSteps = Effect.fnUntraced(function* (
   if (ended.length > 0) yield* countDown(round, ended, turns)
 })
 
+/** Takes these steps in a round, without anybody who waits for them. */
+export const endReplies = (round: Round, steps: ReadonlyArray<ReplyStep>): Effect.Effect<void, SqlError> =>
+  writeSteps(
+    round,
+    steps.map((input) => ({ kind: "step", input, bytes: 0, at: 0, tell: () => {}, outcome: undefined }))
+  )
+
 /** Writes a round's reservations. */
 export const writeReserves = Effect.fnUntraced(function* (
   round: Round,

@@ -11,6 +11,7 @@ import { writeAdmits } from "./admit.ts"
 import { writeClaims } from "./claim.ts"
 import { writeCommands } from "./commands.ts"
 import type { Entry, Kind } from "./entries.ts"
+import { writeForgets } from "./forget.ts"
 import { writeDiscards, writeNotices, writeReplays, writeThrottles } from "./notices.ts"
 import { writeAskeds, writeAsks, writeDrops, writeTools, writeUnasks } from "./permissions.ts"
 import { writePosts } from "./posts.ts"
@@ -43,6 +44,7 @@ const order: ReadonlyArray<Kind> = [
   "asked",
   "drop",
   "command",
+  "forget",
   "reserve",
   "step",
   "throttle",
@@ -70,6 +72,7 @@ const writers: { readonly [K in Kind]: Writes<K> } = {
   asked: writeAskeds,
   drop: writeDrops,
   command: writeCommands,
+  forget: writeForgets,
   reserve: writeReserves,
   step: writeSteps,
   throttle: writeThrottles,

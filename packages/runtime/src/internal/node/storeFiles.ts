@@ -20,6 +20,8 @@ export interface StoreFiles {
   readonly failedEpoch: () => number | undefined
   readonly leaveWord: (epoch: number) => void
   readonly clearWord: () => void
+  /** Deletes the copies that were made before upgrades. */
+  readonly dropCopies: () => void
   /** Bytes of the write-ahead log. */
   readonly walBytes: () => number
   /** Remembers which file it is; the answer says whether that one still has this name. */
@@ -76,6 +78,11 @@ export const storeFiles = (file: string): StoreFiles => {
     },
     clearWord: () => {
       fs.rmSync(word, { force: true })
+    },
+    dropCopies: () => {
+      const folder = path.dirname(file)
+      const copies = fs.readdirSync(folder).filter((name) => name.startsWith(`${path.basename(file)}.before-`))
+      for (const name of copies) fs.rmSync(path.join(folder, name), { force: true })
     },
     walBytes: () => sizeOf(`${file}-wal`),
     watchPlace: () => {

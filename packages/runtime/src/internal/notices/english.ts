@@ -74,6 +74,11 @@ export const english: Catalogue = {
   queueSet: ({ mode }) => `From now on, what you write while I'm busy is handled as "${mode}".`,
   retrying: ({ messages }) => `Trying again with ${plural(messages, "message")}.`,
   nothingToRetry: () => "There is nothing to try again.",
+  forgetSure: () =>
+    "This deletes everything that was said here, by you and by me, and can't be undone. /forget yes does it.",
+  forgotten: ({ waiting }) =>
+    "Everything that was said here is deleted." +
+    (waiting === 0 ? "" : ` ${plural(waiting, "message")} that waited ${waiting === 1 ? "is" : "are"} cancelled.`),
   notUnderstood: ({ command }) => `I don't know ${command}. /help lists what I understand.`,
   permission: ({ number, question, options }) => `${question}\n${options}\n(/allow ${number} and your choice)`,
   permissionExpired: ({ question }) => `Nobody answered "${question}" in time, so I went on without it.`,

@@ -71,6 +71,14 @@ export const following = (roster: Roster) => ({
       // The place may take a while to come: the command that decided is not kept waiting.
       if (session !== undefined) roster.background(decided(session, permission))
     }),
+  letGo: (id: number) =>
+    Effect.suspend(() => {
+      const session = roster.get(id)
+      if (session === undefined) return Effect.void
+      session.evicted = true
+      roster.wake(session)
+      return roster.until(() => !roster.live.has(session))
+    }),
   unpause: (id: number) =>
     roster.with(id, (session) => {
       session.unpaused = true

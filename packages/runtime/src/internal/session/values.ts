@@ -35,12 +35,12 @@ export const sessionValues = (
   const storage = (key: string) => (cause: JournalError) => failure(key, "Storage", cause)
 
   /** Stores what `next` makes of the stored text; a failure of it leaves that as it is. */
-  const change = <A>(
+  const change = <A, B extends A>(
     data: SessionData<A>,
-    next: (stored: string | undefined) => Result.Result<A, SessionDataError>
-  ): Effect.Effect<A, SessionDataError> =>
+    next: (stored: string | undefined) => Result.Result<B, SessionDataError>
+  ): Effect.Effect<B, SessionDataError> =>
     Effect.suspend(() => {
-      let outcome: Result.Result<A, SessionDataError> | undefined
+      let outcome: Result.Result<B, SessionDataError> | undefined
       const apply = (stored: string | undefined) => {
         const value = next(stored)
         const text = Result.flatMap(value, (value) => encoded(data, value))
