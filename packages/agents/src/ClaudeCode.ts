@@ -83,6 +83,9 @@ const beat = 1000
  */
 const beyond = ["ListAgents", "SendMessage", "CronCreate", "CronDelete", "CronList", "ScheduleWakeup"]
 
+/** A conversation lives as long as its session, not for the CLI's 30 days. */
+const settings = ["--settings", JSON.stringify({ cleanupPeriodDays: 3650 })] as const
+
 const defaultProgram = ["claude"] as const
 
 const configFolderOf = (options: Options): string =>
@@ -98,6 +101,8 @@ const environmentFor = (options: Options): Children.Environment => ({
     // What runs on in the background ends with the process, unseen.
     CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
     CLAUDE_CODE_DISABLE_CRON: "1",
+    // It is one for the whole working folder: what one person said would be told to another.
+    CLAUDE_CODE_DISABLE_AUTO_MEMORY: "1",
     CLAUDE_CODE_MAX_RETRIES: String(options.retries ?? 3),
     ...(options.configFolder === undefined ? {} : { CLAUDE_CONFIG_DIR: options.configFolder }),
     ...options.env?.set
@@ -129,6 +134,7 @@ const argvFor = (
     ...(allowedTools.length === 0 ? [] : ["--allowedTools", allowedTools.join(",")]),
     "--disallowedTools",
     [...beyond, ...disallowedTools].join(","),
+    ...(extraArguments.includes("--settings") ? [] : settings),
     ...extraArguments
   ]
 }
@@ -276,6 +282,7 @@ export const make = (options: Options = {}): Agent.Agent => {
     // It hears the end of its input, finishes its turn, and the transcript has the answer.
     orphan: { await: options.awaitOrphan ?? "5 minutes" },
     orphans: Children.orphans,
+    forget: (_, kept) => Conversation.forget(configFolderOf(options), kept),
     open: (session) => opened(session, options)
   })
 }

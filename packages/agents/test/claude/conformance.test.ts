@@ -37,5 +37,5 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
     keeps: 1,
     running: Children.running
   })
-  for (const { name, run } of cases) it.live(name, () => run)
+  for (const { name, run } of cases) it.live(name, () => run, 120_000)
 })

@@ -43,7 +43,9 @@ export const place = Effect.gen(function* () {
   const instance = unique("claude")
   const open = (more: Partial<ClaudeCode.Options> = {}, session: Partial<Parameters<typeof sessionOf>[0]> = {}) =>
     ClaudeCode.make(optionsFor(made, more)).open(sessionOf({ instance, keeping, ...session }))
-  return { ...made, model, open, keeping, instance }
+  const { forget } = ClaudeCode.make(optionsFor(made))
+  if (forget === undefined) return yield* Effect.die(new Error("the agent does not forget"))
+  return { ...made, model, open, forget, keeping, instance }
 })
 
 type Told = Agent.AgentEvent | "end" | Agent.AgentError

@@ -8,7 +8,7 @@ import type * as Agent from "@sluice/runtime/Agent"
 import type { Turn } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Transcripts from "../node/transcripts.ts"
-import { ClaudeError, told } from "./failure.ts"
+import { ClaudeError, failed, told } from "./failure.ts"
 import * as Kept from "./kept.ts"
 import type { Message } from "./lines.ts"
 import { content, continuation } from "./prompt.ts"
@@ -52,8 +52,13 @@ export const open = Effect.fnUntraced(function* (
     if (path !== undefined && (kept.answered || hasConversation(yield* Transcripts.lines(path)))) {
       return ["--resume", kept.conversation]
     }
-    // Begun and cut off before anything was said: that id is taken, and there is nothing to find under it.
-    yield* keep(path === undefined ? kept : { ...kept, conversation: crypto.randomUUID() })
+    if (path === undefined) {
+      yield* keep(kept)
+    } else {
+      // Begun and cut off before anything was said: that id is taken, and there is nothing to find under it.
+      yield* Effect.mapError(Transcripts.remove(folder, kept.conversation), failed)
+      yield* keep({ ...kept, conversation: crypto.randomUUID() })
+    }
     return ["--session-id", kept.conversation]
   })
 
@@ -95,3 +100,9 @@ export const open = Effect.fnUntraced(function* (
     answered: Effect.suspend(() => (kept.answered ? Effect.void : keep({ ...kept, answered: true })))
   }
 })
+
+/** Deletes what the CLI has stored of a session, by what was kept with it. */
+export const forget = (folder: string, kept: string | undefined): Effect.Effect<void, Agent.AgentError> => {
+  const conversation = Kept.conversationOf(kept)
+  return conversation === undefined ? Effect.void : Effect.mapError(Transcripts.remove(folder, conversation), failed)
+}

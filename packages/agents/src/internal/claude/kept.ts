@@ -45,6 +45,10 @@ export const read = Effect.fnUntraced(function* (session: Agent.AgentSession, pr
   return yield* told(new ClaudeError({ kind: "HistoryGone", program, problem }))
 })
 
+/** The conversation that something kept names, if it names one. */
+export const conversationOf = (kept: string | undefined): string | undefined =>
+  kept === undefined ? undefined : Option.getOrUndefined(decode(kept))?.conversation
+
 /** Keeps it; committed when this returns. */
 export const write = (session: Agent.AgentSession, kept: Kept): Effect.Effect<Kept, Agent.AgentError> =>
   Effect.as(session.keep(encode(kept)), kept)

@@ -3,6 +3,7 @@
  * `projects/<working folder>/<id>.jsonl` below its configuration folder. They are
  * only read here, after a crash mostly, and removed when a person asks for it.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { open, readdir, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
@@ -10,11 +11,20 @@ import { join } from "node:path"
 /** No more than the end of a transcript is read: the turn that was cut off is there. */
 const mostRead = 64 * 1024 * 1024
 
+const isGone = (cause: unknown): boolean => {
+  const { code } = cause as NodeJS.ErrnoException
+  return code === "ENOENT" || code === "ENOTDIR"
+}
+
+const noneIfGone = (cause: unknown): [] => {
+  if (isGone(cause)) return []
+  throw cause
+}
+
 const ifThere = <A>(what: () => Promise<A>): Effect.Effect<A | undefined> =>
   Effect.tryPromise(what).pipe(
     Effect.catch(({ cause }) => {
-      const code = (cause as NodeJS.ErrnoException).code
-      if (code === "ENOENT" || code === "ENOTDIR") return Effect.undefined
+      if (isGone(cause)) return Effect.undefined
       return Effect.as(Effect.logWarning("a transcript could not be read", cause), undefined)
     })
   )
@@ -49,11 +59,21 @@ export const lines = (path: string): Effect.Effect<ReadonlyArray<string>> =>
     (found) => found ?? []
   )
 
-/** Removes a conversation and what belongs to it. */
-export const remove = Effect.fnUntraced(function* (configFolder: string, id: string) {
-  const path = yield* locate(configFolder, id)
-  if (path === undefined) return
-  for (const one of [path, path.slice(0, -".jsonl".length)]) {
-    yield* ifThere(() => rm(one, { recursive: true, force: true }))
-  }
-})
+/** How deep below the configuration folder anything is named after a conversation. */
+const deepest = 3
+
+/** Removes a conversation, and whatever else there is that is named after it. Fails when something could not be removed. */
+export const remove = (configFolder: string, id: string): Effect.Effect<void, Cause.UnknownError> =>
+  Effect.tryPromise(async () => {
+    const look = async (folder: string, depth: number): Promise<void> => {
+      for (const entry of await readdir(folder, { withFileTypes: true }).catch(noneIfGone)) {
+        const path = join(folder, entry.name)
+        if (entry.name === id || entry.name.startsWith(`${id}.`) || entry.name.startsWith(`${id}-`)) {
+          await rm(path, { recursive: true, force: true })
+        } else if (entry.isDirectory() && depth < deepest) {
+          await look(path, depth + 1)
+        }
+      }
+    }
+    await look(configFolder, 1)
+  })
