@@ -1,7 +1,7 @@
 /**
  * A model as an agent of this program: over node:http, which follows no redirection
  * with a key and has no time limit of its own that a slow model would run into. All
- * models share one client; its sockets belong to the calls and end with them.
+ * models share one client, so that a call need not greet its server anew.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Model from "@sluice/agents/Model"
@@ -16,13 +16,16 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /** As Node's own client does it: a proxy of the environment only where that is switched on. */
-const proxy = () => (process.env["NODE_USE_ENV_PROXY"] === "1" ? { proxyEnv: process.env } : {})
+const sockets = () => ({
+  keepAlive: true,
+  ...(process.env["NODE_USE_ENV_PROXY"] === "1" ? { proxyEnv: process.env } : {})
+})
 
 let shared: Context.Context<HttpClient.HttpClient> | undefined
 
 const client = Effect.gen(function* () {
-  // For as long as the process lives: without keep-alive it holds nothing between two calls.
-  shared ??= yield* Layer.buildWithScope(NodeHttpClient.layerNodeHttpOptions(proxy()), Scope.makeUnsafe())
+  // For as long as the process lives: an idle socket keeps nobody from ending.
+  shared ??= yield* Layer.buildWithScope(NodeHttpClient.layerNodeHttpOptions(sockets()), Scope.makeUnsafe())
   return shared
 })
 

@@ -169,7 +169,7 @@ describe("a server that takes its time", () => {
         asked.write(": waiting\n\n")
       }
       asked.write(`data: {"choices":[{"delta":{"content":"done"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n`)
-      assert.strictEqual((yield* Fiber.join(answering)).text, "done")
+      assert.strictEqual((yield* whileTimePasses(Fiber.join(answering))).text, "done")
     }).pipe(Effect.provide(client))
   )
 })

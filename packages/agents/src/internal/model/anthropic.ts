@@ -36,7 +36,7 @@ const Block = Schema.Struct({ type: maybe(Schema.String), text: maybe(Schema.Str
 const Message = Schema.Struct({
   content: maybe(Schema.Union([Schema.String, Schema.Array(Block)])),
   stop_reason: maybe(Schema.String),
-  usage: maybe(Usage)
+  usage: maybe(Schema.Unknown)
 })
 
 const Event = Schema.Struct({
@@ -49,6 +49,8 @@ const Event = Schema.Struct({
 })
 
 const decode = Schema.decodeUnknownOption(Event)
+// By itself: a strange usage is no reason to lose an answer.
+const decodeUsage = Schema.decodeUnknownOption(Usage)
 
 const finishes: Readonly<Record<string, Finish>> = {
   max_tokens: "length",
@@ -63,13 +65,14 @@ const finish = (reason: string | null | undefined): ReadonlyArray<Piece> =>
 const said = (text: string | null | undefined): ReadonlyArray<Piece> =>
   given(text) && text !== "" ? [{ _tag: "Text", text }] : []
 
-const used = (usage: typeof Usage.Type | null | undefined): ReadonlyArray<Piece> => {
-  if (!given(usage)) return []
+const used = (usage: unknown): ReadonlyArray<Piece> => {
+  const found = decodeUsage(usage)
+  if (Option.isNone(found)) return []
   const tokens = known<Tokens>({
-    inputTokens: counted(usage.input_tokens),
-    outputTokens: counted(usage.output_tokens),
-    cacheReadTokens: counted(usage.cache_read_input_tokens),
-    cacheWriteTokens: counted(usage.cache_creation_input_tokens)
+    inputTokens: counted(found.value.input_tokens),
+    outputTokens: counted(found.value.output_tokens),
+    cacheReadTokens: counted(found.value.cache_read_input_tokens),
+    cacheWriteTokens: counted(found.value.cache_creation_input_tokens)
   })
   return [{ _tag: "Usage", tokens }]
 }

@@ -142,7 +142,9 @@ const piecesOf = (
   if (response.status < 200 || response.status > 299) return Effect.flatMap(refused(response, bytes), Effect.fail)
   const type = response.headers["content-type"] ?? ""
   if (type.includes("html")) {
-    return Effect.fail(failure("Operator", "the server answered with a web page; check the address (`url`)"))
+    const page = failure("Operator", "the server answered with a web page; check the address (`url`)")
+    // Read, or at least begun: an answer that nobody touches keeps its connection.
+    return Effect.flatMap(Effect.option(textUpTo(bytes, refusalLimit)), () => Effect.fail(page))
   }
   return Effect.succeed((type.includes("json") ? whole : events)(line.dialect, bytes))
 }

@@ -55,11 +55,13 @@ const Usage = Schema.Struct({
 
 const Answer = Schema.Struct({
   choices: maybe(Schema.Array(Choice)),
-  usage: maybe(Usage),
+  usage: maybe(Schema.Unknown),
   error: maybe(Schema.Unknown)
 })
 
 const decode = Schema.decodeUnknownOption(Answer)
+// By itself: a strange usage is no reason to lose an answer.
+const decodeUsage = Schema.decodeUnknownOption(Usage)
 
 const finishes: Readonly<Record<string, Finish>> = {
   length: "length",
@@ -114,7 +116,8 @@ const read = (text: string): ReadonlyArray<Piece> => {
       pieces.push({ _tag: "Error", failure: fromEvent({ message: "the answer ended in an error" }) })
     else if (given(reason) && reason !== "") pieces.push({ _tag: "Finish", finish: finishes[reason] ?? "stop" })
   }
-  if (given(usage)) pieces.push({ _tag: "Usage", tokens: tokensOf(usage) })
+  const used = decodeUsage(usage)
+  if (Option.isSome(used)) pieces.push({ _tag: "Usage", tokens: tokensOf(used.value) })
   return pieces
 }
 

@@ -4,6 +4,8 @@
  * failure; it is never passed on as if it were.
  */
 import * as Agent from "@sluice/runtime/Agent"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { type Failure, failure } from "./failures.ts"
 import { withoutThoughts } from "./thinking.ts"
@@ -61,6 +63,26 @@ const ending = ({ done, finish, said }: Heard, marks: Marks): Stream.Stream<Agen
 const usage = (tokens: Tokens, model: string): Stream.Stream<Agent.AgentEvent> =>
   Object.keys(tokens).length === 0 ? Stream.empty : Stream.succeed({ _tag: "Usage", usage: { ...tokens }, model })
 
+/** How long what comes after the last word (usage, the end) is waited for. */
+const afterFinish = "5 seconds"
+/** And the end of the connection after the end of the answer, so that the next call can use it again. */
+const afterDone = "200 millis"
+
+/** A server that has said how its answer ended may then do nothing for ever: that takes nothing from the answer. */
+const untilEnded = (pieces: Stream.Stream<Piece, Failure>, heard: Heard): Stream.Stream<Piece, Failure> =>
+  Stream.transformPull(pieces, (pull) => {
+    const orElse = () => Cause.done()
+    return Effect.succeed(
+      Effect.suspend(() =>
+        heard.done
+          ? Effect.timeoutOrElse(Effect.forever(pull), { duration: afterDone, orElse })
+          : heard.finish === undefined
+            ? pull
+            : Effect.timeoutOrElse(pull, { duration: afterFinish, orElse })
+      )
+    )
+  }).pipe(Stream.catch((failure) => (heard.done || heard.finish !== undefined ? Stream.empty : Stream.fail(failure))))
+
 /** Listens to one answer of `model`. */
 export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, marks: Marks): Spoken => {
   const heard: Heard = { said: false, tokens: {}, finish: undefined, done: false }
@@ -80,6 +102,7 @@ export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, mark
     return [event]
   }
   const take = (piece: Piece): ReadonlyArray<Agent.AgentEvent> => {
+    if (heard.done) return []
     switch (piece._tag) {
       case "Text":
         return show(thoughts.take(piece.text))
@@ -96,10 +119,7 @@ export const speak = (pieces: Stream.Stream<Piece, Failure>, model: string, mark
         return [alive]
     }
   }
-  const told = pieces.pipe(
-    Stream.takeUntil(({ _tag }) => _tag === "Done"),
-    // What a server does after it said how the answer ended (nothing, for ever) takes nothing from the answer.
-    Stream.catch((failure) => (heard.finish === undefined ? Stream.fail(failure) : Stream.empty)),
+  const told = untilEnded(pieces, heard).pipe(
     Stream.mapAccumArray(
       () => undefined,
       (state, chunk) => [state, chunk.flatMap(take)],

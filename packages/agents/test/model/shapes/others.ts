@@ -83,6 +83,17 @@ export const shapes: ReadonlyArray<Shape> = [
     answer: "enough"
   },
   {
+    name: "a usage that is none, and a reason that nobody knows",
+    api: "openai",
+    source: "https://platform.openai.com/docs/api-reference/chat-streaming/streaming",
+    body: stream(
+      `{"choices":[{"index":0,"delta":{"content":"all the same"},"finish_reason":"eos"}],"usage":"n/a"}`,
+      `{"choices":[],"usage":{"prompt_tokens":"12","completion_tokens":-1}}`,
+      "[DONE]"
+    ),
+    answer: "all the same"
+  },
+  {
     name: "a stream that ends with neither",
     api: "openai",
     source: "https://html.spec.whatwg.org/multipage/server-sent-events.html",
