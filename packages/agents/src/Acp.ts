@@ -268,6 +268,7 @@ export const make = (options: Options): Agent.Agent => {
   if (wrong !== undefined) throw new Error(wrong)
   return Agent.make({
     resume: options.resume ?? "resume",
+    models: "any",
     ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
     ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
     // Nobody can take over the pipes of an earlier boot, and two processes of one conversation would write over each other.

@@ -277,6 +277,7 @@ export const make = (options: Options = {}): Agent.Agent => {
   if (wrong !== undefined) throw new Error(wrong)
   return Agent.make({
     resume: options.resume ?? "resume",
+    models: "any",
     ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
     ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
     // It hears the end of its input, finishes its turn, and the transcript has the answer.

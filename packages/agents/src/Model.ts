@@ -121,6 +121,7 @@ export const make = (options: Options): Agent.Agent<HttpClient.HttpClient> => {
   const wrong = invalid(options)
   if (wrong !== undefined) throw new Error(wrong)
   return Agent.make({
+    models: "any",
     ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
     open: Effect.fnUntraced(function* (session) {
       const client = yield* HttpClient.HttpClient

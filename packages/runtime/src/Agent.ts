@@ -185,6 +185,8 @@ export type ForgottenSession = Pick<AgentSession, "id" | "conversation" | "insta
 /** An agent, by its policies and how it is opened. */
 export interface Agent<out R = never> {
   readonly resume: ResumePolicy
+  /** The models that a person can choose with `/model`: these, or any name. Absent: the agent has no choice. */
+  readonly models?: "any" | ReadonlyArray<string>
   /** What is done with a process of an earlier boot: ended, or awaited up to the bound when its turn is still open. */
   readonly orphan: "reap" | { readonly await: Duration.Input }
   /** A running turn without an event for this long has failed; none by default. */
@@ -217,6 +219,7 @@ export type Needs<A> = A extends Agent<infer R> ? R : never
 export const make = <R1 = never, R2 = never, R3 = never, R4 = never>(options: {
   readonly resume?: ResumePolicy
   readonly orphan?: Agent["orphan"]
+  readonly models?: Agent["models"]
   readonly stallTimeout?: Duration.Input
   readonly turnTimeout?: Duration.Input
   readonly open: (session: AgentSession) => Effect.Effect<OpenAgent<R1>, AgentError | SessionDataError, R2>
@@ -234,6 +237,7 @@ export const make = <R1 = never, R2 = never, R3 = never, R4 = never>(options: {
       Effect.catchTag(options.open(session), "SessionDataError", (cause) =>
         Effect.fail(new AgentError({ reason: "Failed", cause }))
       )) as Made["open"],
+    ...(options.models === undefined ? {} : { models: options.models }),
     ...(options.stallTimeout === undefined ? {} : { stallTimeout: options.stallTimeout }),
     ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
     ...(options.orphans === undefined ? {} : { orphans: options.orphans }),

@@ -12,10 +12,18 @@ import * as Schedule from "effect/Schedule"
 import * as Debouncer from "./Debouncer.ts"
 import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
-import { help, list, status } from "./internal/commands/words.ts"
 import { Forgetting } from "./internal/forgetting.ts"
+import { wording } from "./internal/commands/wording.ts"
+import { Registered, resolveAgent } from "./internal/registry.ts"
 import { optionOf } from "./internal/session/events.ts"
-import { type CommandAction, type CommandOutcome, Journal, type JournalError, type Row } from "./Journal.ts"
+import {
+  type CommandAction,
+  type CommandOutcome,
+  Journal,
+  type JournalError,
+  type Row,
+  type SessionRow
+} from "./Journal.ts"
 import { Notices } from "./Notices.ts"
 import { Outbox } from "./Outbox.ts"
 import { Sessions } from "./Sessions.ts"
@@ -48,12 +56,21 @@ const action = (command: Command): CommandAction => {
       return command.confirmed ? { _tag: "Forget" } : { _tag: "None" }
     case "Timeout":
       return command.minutes === undefined ? { _tag: "None" } : { _tag: "Timeout", millis: command.minutes * 60_000 }
+    case "Model":
+      return command.model === undefined
+        ? { _tag: "None" }
+        : { _tag: "Model", model: command.model === "default" ? undefined : command.model }
+    case "Output":
+      return command
     case "Queue":
       return command.mode === undefined ? { _tag: "None" } : { _tag: "Queue", mode: command.mode }
     default:
       return { _tag: "None" }
   }
 }
+
+/** Commands that change how a session is. */
+const settings: ReadonlySet<Command["_tag"]> = new Set(["Timeout", "Queue", "Model", "Output"])
 
 const make = Effect.gen(function* () {
   const journal = yield* Journal
@@ -62,58 +79,8 @@ const make = Effect.gen(function* () {
   const bursts = yield* Bursts
   const forgetting = yield* Forgetting
   const notices = yield* Notices
+  const registered = yield* Registered
   const clock = yield* Clock.Clock
-
-  /** What a command answers, from facts that were gathered before and what its transaction found. */
-  const wording = Effect.fnUntraced(function* (row: Row, command: Command) {
-    const live = yield* sessions.live
-    const all = command._tag === "Sessions" ? yield* journal.reads.sessions({ conversation: row.conversation }) : []
-    const say = (...args: Parameters<typeof notices.say>) => notices.say(...args).text
-    return (outcome: CommandOutcome): string => {
-      const { cancelled, session } = outcome
-      switch (command._tag) {
-        case "Stop":
-          return cancelled.length === 0 && outcome.turn === undefined
-            ? say("nothingToStop", {})
-            : say("stopped", { waiting: cancelled.length })
-        case "New":
-          return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })
-        case "Switch":
-          return outcome.missing ? say("noSuchName", { name: command.name }) : say("switched", { name: command.name })
-        case "Status":
-          return status(
-            session,
-            live.find(({ id }) => id === session.id)
-          )
-        case "Sessions":
-          return list(all, live, clock.currentTimeMillisUnsafe())
-        case "Timeout":
-          return command.minutes === undefined
-            ? say("timeoutIs", { timeout: session.idleTimeout ?? sessions.idleTimeout })
-            : say("timeoutSet", { timeout: command.minutes * 60_000 })
-        case "Queue":
-          return command.mode === undefined
-            ? say("queueIs", { mode: session.queueMode ?? sessions.queueMode })
-            : say("queueSet", { mode: command.mode })
-        case "Retry":
-          return outcome.copies.length === 0
-            ? say("nothingToRetry", {})
-            : say("retrying", { messages: outcome.copies.length })
-        case "Forget":
-          return command.confirmed ? say("forgotten", { waiting: cancelled.length }) : say("forgetSure", {})
-        case "Help":
-          return help
-        case "Allow":
-          return outcome.permission === undefined
-            ? say("permissionGone", {})
-            : say("decided", { option: command.option })
-        case "Refused":
-          return say("notPossible", { value: command.value, allowed: command.allowed })
-        case "Unknown":
-          return say("notUnderstood", { command: command.word })
-      }
-    }
-  })
 
   /** Memory follows the commit: what was cancelled leaves the bursts and the lines, and its agent lets go. */
   const follow = Effect.fnUntraced(function* (command: Command, outcome: CommandOutcome) {
@@ -130,7 +97,7 @@ const make = Effect.gen(function* () {
     }
     if (outcome.forgotten !== undefined) yield* forgetting.follow(outcome.forgotten)
     if (outcome.permission !== undefined) yield* sessions.decided(outcome.permission)
-    if (command._tag === "Timeout" || command._tag === "Queue") yield* sessions.configured(outcome.session)
+    if (settings.has(command._tag)) yield* sessions.configured(outcome.session)
     yield* sessions.unpause(outcome.session.id)
   })
 
@@ -148,11 +115,26 @@ const make = Effect.gen(function* () {
       : { ...command, option: named }
   }
 
+  /** A model can be chosen only where the session's agent has it. */
+  const checked = (command: Command, session: SessionRow): Command => {
+    if (command._tag !== "Model" || command.model === undefined || command.model === "default") return command
+    const { agent, name } = resolveAgent(registered.entries, session)
+    const models = agent?.models
+    if (models === undefined) return { _tag: "NoModels", agent: name }
+    return models === "any" || models.includes(command.model)
+      ? command
+      : { _tag: "Refused", value: command.model, allowed: ["default", ...models].join(", ") }
+  }
+
   const run = Effect.fnUntraced(function* (row: Row): Effect.fn.Return<void, JournalError> {
-    const command = read(row)
-    const render = yield* wording(row, command)
     const session = yield* journal.session(row.session)
     if (session === undefined) return
+    const command = checked(read(row), session)
+    const render = yield* wording(
+      { journal, sessions, notices, now: () => clock.currentTimeMillisUnsafe() },
+      row,
+      command
+    )
     const outcome = yield* journal.command(
       row.seq,
       action(command),

@@ -128,6 +128,14 @@ export const sentences = {
   notPossible: sentence({ value: Name, allowed: Name }),
   queueIs: sentence({ mode: Name }),
   queueSet: sentence({ mode: Name }),
+  /** `model` may be empty: the agent's own. */
+  modelIs: sentence({ model: Name }),
+  modelSet: sentence({ model: Name }),
+  /** The agent has no models to choose from. */
+  noModels: sentence({ agent: Name }),
+  outputSet: sentence({ mode: Name }),
+  /** `where` is the conversation, `name` the session. */
+  whoami: sentence({ sender: Name, where: Name, name: Name }),
   retrying: sentence({ messages: Count }),
   nothingToRetry: sentence({}),
   /** Asks before everything of the conversation is deleted. */

@@ -20,6 +20,7 @@ import { stillAtIt } from "./internal/session/slow.ts"
 import type { Hold } from "./internal/session/Spending.ts"
 import { Tally } from "./internal/session/Tally.ts"
 import { Handed, steered } from "./internal/session/steering.ts"
+import { type Written, writtenFor } from "./internal/session/Written.ts"
 import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
 import { sessionKey, type SessionState } from "./Message.ts"
 
@@ -55,6 +56,8 @@ export interface Running {
   readonly handed: Handed
   /** The text so far. */
   shown: string
+  /** The text with what is done in between, if the session's output mode wants that. */
+  readonly written: Written | undefined
 }
 
 /** A question of the running turn. */
@@ -320,7 +323,8 @@ export class Session {
       marked: undefined,
       responding: false,
       handed: new Handed(),
-      shown: ""
+      shown: "",
+      written: writtenFor(this)
     }
     this.running = running
     this.#named(claimed)

@@ -78,7 +78,12 @@ export const boot = Effect.fnUntraced(function* (options: {
 }) {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const registered: Registered["Service"] = {
-    entries: { agents: new Map(), channels: new Map(Object.entries(options.channels)), personas: new Map(), spending: {} }
+    entries: {
+      agents: new Map(),
+      channels: new Map(Object.entries(options.channels)),
+      personas: new Map(),
+      spending: {}
+    }
   }
   const { around = (journal) => journal } = options
   const layer = Outbox.layer(options.outbox).pipe(

@@ -4,6 +4,7 @@
  * a hint instead of an agent's turn.
  */
 import * as Option from "effect/Option"
+import type { outputModes } from "../session/Written.ts"
 
 /** A command as a person wrote it. Minutes are whole; names are as given. */
 export type Command =
@@ -14,6 +15,13 @@ export type Command =
   | { readonly _tag: "Sessions" }
   | { readonly _tag: "Timeout"; readonly minutes: number | undefined }
   | { readonly _tag: "Queue"; readonly mode: string | undefined }
+  /** Without a model it asks; `default` is the agent's own. */
+  | { readonly _tag: "Model"; readonly model: string | undefined }
+  /** Its agent has no models to choose from. */
+  | { readonly _tag: "NoModels"; readonly agent: string }
+  | { readonly _tag: "Output"; readonly mode: (typeof outputModes)[number] }
+  | { readonly _tag: "Usage" }
+  | { readonly _tag: "Whoami" }
   | { readonly _tag: "Retry" }
   | { readonly _tag: "Forget"; readonly confirmed: boolean }
   | { readonly _tag: "Help" }
@@ -50,6 +58,11 @@ const queue = (mode: string | undefined): Command =>
     ? { _tag: "Queue", mode }
     : refused(mode, queueModes.join(", "))
 
+const model = (name: string | undefined): Command =>
+  name === undefined || /^[\w][\w.:/@-]{0,127}$/.test(name)
+    ? { _tag: "Model", model: name }
+    : refused(name, 'the name of a model, or "default"')
+
 const allow = (args: ReadonlyArray<string>): Command => {
   const [number, ...rest] = args
   return number !== undefined && /^\d{1,9}$/.test(number) && rest.length > 0
@@ -68,6 +81,11 @@ const words: Readonly<Record<string, (args: ReadonlyArray<string>) => Command>> 
   sessions: () => ({ _tag: "Sessions" }),
   timeout: ([arg]) => timeout(arg),
   queue: ([mode]) => queue(mode),
+  model: ([name]) => model(name),
+  verbose: () => ({ _tag: "Output", mode: "verbose" }),
+  default: () => ({ _tag: "Output", mode: "default" }),
+  usage: () => ({ _tag: "Usage" }),
+  whoami: () => ({ _tag: "Whoami" }),
   retry: () => ({ _tag: "Retry" }),
   forget: ([arg]) => ({ _tag: "Forget", confirmed: arg?.toLowerCase() === "yes" }),
   help: () => ({ _tag: "Help" }),

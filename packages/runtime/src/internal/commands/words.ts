@@ -2,7 +2,7 @@
  * What commands answer beyond one sentence: the status of a session, the list of
  * all of a conversation's sessions, and the help.
  */
-import type { SessionSummary } from "../../Journal.ts"
+import type { SessionSummary, UsageSum } from "../../Journal.ts"
 import { ago, span } from "../../Notices.ts"
 import type { LiveSession } from "../../Sessions.ts"
 
@@ -15,6 +15,10 @@ export const help = [
   "/status  what I'm doing right now",
   "/retry  try again what was stopped or set aside",
   "/queue [collect|followup|steer|interrupt]  what happens to messages while I'm busy",
+  "/model [name]  which model answers; default is my own choice",
+  "/verbose, /default  show everything I do, or the answer alone",
+  "/usage  what this one has used",
+  "/whoami  who and where you are to me",
   "/timeout [minutes]  when I let go of an idle one (1 to 120)",
   "/forget  delete everything that was said here",
   "/allow <number> <choice>  answer a question of mine"
@@ -48,6 +52,27 @@ export const status = (
       ? []
       : [`waits for ${live.waitsFor}`]),
     ...(row.agent === "" ? [] : [`agent ${row.agent}`])
+  ].join("\n")
+}
+
+const amount = (count: number): string => String(Math.round(count)).replaceAll(/\B(?=(\d{3})+$)/g, ",")
+
+/** `/usage`: of one session, in all and by model. */
+export const usage = (name: string, total: UsageSum | undefined, models: ReadonlyArray<UsageSum>): string => {
+  if (total === undefined) return `${name} has used nothing yet`
+  const said = (sum: UsageSum) => {
+    const cached = sum.cacheReadTokens + sum.cacheWriteTokens
+    return [
+      `${amount(sum.turns)} ${sum.turns === 1 ? "turn" : "turns"}`,
+      `${amount(sum.inputTokens)} tokens in${cached === 0 ? "" : ` (and ${amount(cached)} cached)`}`,
+      `${amount(sum.outputTokens)} out`,
+      ...(sum.cost === 0 ? [] : [`$${sum.cost < 1 ? sum.cost.toFixed(4) : sum.cost.toFixed(2)}`])
+    ].join(", ")
+  }
+  const named = models.filter((sum) => sum.name !== "")
+  return [
+    `${name}: ${said(total)}`,
+    ...(named.length < 2 ? [] : named.map((sum) => `  ${sum.name}: ${said(sum)}`))
   ].join("\n")
 }
 

@@ -120,6 +120,12 @@ const act = Effect.fnUntraced(function* (
     case "Queue":
       yield* query(`update sluice_sessions set queue_mode = ? where id = ?`, [action.mode, session.id])
       return none
+    case "Model":
+      yield* query(`update sluice_sessions set model = ? where id = ?`, [action.model ?? null, session.id])
+      return none
+    case "Output":
+      yield* query(`update sluice_sessions set output_mode = ? where id = ?`, [action.mode, session.id])
+      return none
     case "Retry":
       return { ...none, copies: yield* retryTurn(round, session) }
     case "Forget": {

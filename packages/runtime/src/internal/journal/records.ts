@@ -259,6 +259,9 @@ export type CommandAction =
   | { readonly _tag: "Switch"; readonly name: string }
   | { readonly _tag: "Timeout"; readonly millis: number }
   | { readonly _tag: "Queue"; readonly mode: string }
+  /** Without `model`: the agent's own again. */
+  | { readonly _tag: "Model"; readonly model: string | undefined }
+  | { readonly _tag: "Output"; readonly mode: string }
   | { readonly _tag: "Retry" }
   | { readonly _tag: "Forget" }
   | { readonly _tag: "Allow"; readonly number: number | undefined; readonly option: string }

@@ -72,6 +72,13 @@ export const english: Catalogue = {
   notPossible: ({ value, allowed }) => `"${value}" is not possible here. Possible: ${allowed}.`,
   queueIs: ({ mode }) => `What you write while I'm busy is handled as "${mode}".`,
   queueSet: ({ mode }) => `From now on, what you write while I'm busy is handled as "${mode}".`,
+  modelIs: ({ model }) => (model === "" ? "The model is my own choice." : `The model is "${model}".`),
+  modelSet: ({ model }) =>
+    model === "" ? "From now on the model is my own choice." : `From now on the model is "${model}".`,
+  noModels: ({ agent }) => `"${agent}" has no models to choose from.`,
+  outputSet: ({ mode }) =>
+    mode === "verbose" ? "From now on you see everything that I do." : "From now on you see the answer alone.",
+  whoami: ({ sender, where, name }) => `You are "${sender}", this is ${where}, and you are in "${name}".`,
   retrying: ({ messages }) => `Trying again with ${plural(messages, "message")}.`,
   nothingToRetry: () => "There is nothing to try again.",
   forgetSure: () =>

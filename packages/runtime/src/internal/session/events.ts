@@ -32,7 +32,10 @@ const text = (session: Session, running: Running, delta: string): Effect.Effect<
   // A sign of life at most: there is nothing to show, and a message can't be edited to nothing.
   if (delta === "") return Effect.void
   const turn = running.claimed.turn.id
-  if (running.shown.length < maxAnswer) running.shown += delta.slice(0, maxAnswer)
+  if (running.shown.length < maxAnswer) {
+    running.shown += delta.slice(0, maxAnswer)
+    running.written?.text(delta.slice(0, maxAnswer))
+  }
   if (!running.responding) {
     running.responding = true
     session.tellState()
@@ -45,6 +48,7 @@ const text = (session: Session, running: Running, delta: string): Effect.Effect<
 export const showLine = (session: Session, running: Running, line: string): Effect.Effect<void> => {
   const { id } = running.claimed.turn
   const text = upTo(line, bounds.line)
+  running.written?.line(text)
   tell(session, { _tag: "Line", session: session.key, turn: String(id), text })
   return running.places && running.shown === "" ? session.env.outbox.progress(id, text) : Effect.void
 }
@@ -100,6 +104,7 @@ const toolStarted = (
   const name = upTo(event.name, bounds.name)
   const { id, sideEffects } = event
   if (running.tools.size < bounds.tools) running.tools.set(id, { name, sideEffects })
+  running.written?.line(name)
   tell(session, { _tag: "ToolStarted", session: session.key, turn, id, name })
   session.tellState()
   return markTool(session, running)

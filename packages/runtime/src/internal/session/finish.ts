@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type { Claimed, Draft, JournalError, Settlement } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
 import type { Cut, Outcome } from "./attempt.ts"
+import { replyText } from "./Written.ts"
 
 /** The first words of a turn's messages, by which people recognise it. */
 export const firstWords = ({ rows }: Claimed): string => rows[0]?.text ?? ""
@@ -104,13 +105,11 @@ const cut = Effect.fnUntraced(function* (
 export const finish = (session: Session, running: Running, outcome: Outcome): Effect.Effect<void, JournalError> => {
   const { claimed } = running
   switch (outcome._tag) {
-    case "Answered":
-      return Effect.asVoid(
-        settle(session, running, {
-          _tag: "Done",
-          replies: outcome.text.trim() === "" ? [] : [session.env.outbox.answer(claimed.session.address, outcome.text)]
-        })
-      )
+    case "Answered": {
+      const text = replyText(running, outcome.text)
+      const replies = text.trim() === "" ? [] : [session.env.outbox.answer(claimed.session.address, text)]
+      return Effect.asVoid(settle(session, running, { _tag: "Done", replies }))
+    }
     case "Failed":
       return failed(session, running, outcome)
     case "Cut":

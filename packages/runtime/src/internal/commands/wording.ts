@@ -1,0 +1,92 @@
+/**
+ * What a command answers. The facts are gathered before its transaction; what that
+ * finds and does comes to the words it returns, inside it, so that reply and effect
+ * are one commit.
+ */
+import * as Effect from "effect/Effect"
+import type { CommandOutcome, Journal, Row } from "../../Journal.ts"
+import type { Speaker } from "../../Notices.ts"
+import type { Sessions } from "../../Sessions.ts"
+import type { Command } from "./parse.ts"
+import { help, list, status, usage } from "./words.ts"
+
+/** What is asked for the facts. */
+interface Told {
+  readonly journal: Journal["Service"]
+  readonly sessions: Sessions["Service"]
+  readonly notices: Speaker
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/** What a command answers, from facts that were gathered before and what its transaction found. */
+export const wording = Effect.fnUntraced(function* (
+  { journal, notices, now, sessions }: Told,
+  row: Row,
+  command: Command
+) {
+  const live = yield* sessions.live
+  const all = command._tag === "Sessions" ? yield* journal.reads.sessions({ conversation: row.conversation }) : []
+  const used =
+    command._tag === "Usage"
+      ? {
+          total: yield* journal.reads.usage({ by: "total", session: row.session }),
+          models: yield* journal.reads.usage({ by: "model", session: row.session })
+        }
+      : { total: [], models: [] }
+  const say = (...args: Parameters<typeof notices.say>) => notices.say(...args).text
+  return (outcome: CommandOutcome): string => {
+    const { cancelled, session } = outcome
+    switch (command._tag) {
+      case "Stop":
+        return cancelled.length === 0 && outcome.turn === undefined
+          ? say("nothingToStop", {})
+          : say("stopped", { waiting: cancelled.length })
+      case "New":
+        return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })
+      case "Switch":
+        return outcome.missing ? say("noSuchName", { name: command.name }) : say("switched", { name: command.name })
+      case "Status":
+        return status(
+          session,
+          live.find(({ id }) => id === session.id)
+        )
+      case "Sessions":
+        return list(all, live, now())
+      case "Timeout":
+        return command.minutes === undefined
+          ? say("timeoutIs", { timeout: session.idleTimeout ?? sessions.idleTimeout })
+          : say("timeoutSet", { timeout: command.minutes * 60_000 })
+      case "Queue":
+        return command.mode === undefined
+          ? say("queueIs", { mode: session.queueMode ?? sessions.queueMode })
+          : say("queueSet", { mode: command.mode })
+      case "Model":
+        return command.model === undefined
+          ? say("modelIs", { model: session.model ?? "" })
+          : say("modelSet", { model: session.model ?? "" })
+      case "Output":
+        return say("outputSet", { mode: command.mode })
+      case "Usage":
+        return usage(session.name, used.total[0], used.models)
+      case "Whoami":
+        return say("whoami", { sender: row.sender, where: row.conversationKey, name: session.name })
+      case "NoModels":
+        return say("noModels", { agent: command.agent })
+      case "Retry":
+        return outcome.copies.length === 0
+          ? say("nothingToRetry", {})
+          : say("retrying", { messages: outcome.copies.length })
+      case "Forget":
+        return command.confirmed ? say("forgotten", { waiting: cancelled.length }) : say("forgetSure", {})
+      case "Help":
+        return help
+      case "Allow":
+        return outcome.permission === undefined ? say("permissionGone", {}) : say("decided", { option: command.option })
+      case "Refused":
+        return say("notPossible", { value: command.value, allowed: command.allowed })
+      case "Unknown":
+        return say("notUnderstood", { command: command.word })
+    }
+  }
+})

@@ -1,0 +1,157 @@
+// What a person can set for a session by command, and ask about it: model, output mode, usage, who they are. Settings are in
+// the journal: they survive a restart, and hold from the next turn on.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Agent from "../src/Agent.ts"
+import { TestAgent } from "../src/testing/index.ts"
+import { boot, rest, world } from "./guarantees/boots.ts"
+
+/** An agent that remembers with which model it was opened. */
+const choosing = (models: Agent.Agent["models"]) => {
+  const opened: Array<string | undefined> = []
+  const agent = TestAgent.make({
+    answer: (turn) => turn.text,
+    onOpen: (session) => Effect.sync(() => void opened.push(session.model))
+  })
+  return { agent: { ...agent, agent: { ...agent.agent, ...(models === undefined ? {} : { models }) } }, opened }
+}
+
+describe("Q15: /model", () => {
+  it.effect("Q15: a model holds from the next turn on, over a restart, and until it is set back", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const { agent, opened } = choosing(["small", "large"])
+      const first = yield* boot(place, { agent })
+      for (const text of ["one", "/model", "/model large", "two", "/model medium"]) {
+        yield* first.say("kim", text)
+        yield* rest(first, "chat/kim")
+      }
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [
+        "one",
+        "The model is my own choice.",
+        'From now on the model is "large".',
+        "two",
+        '"medium" is not possible here. Possible: default, small, large.'
+      ])
+      yield* first.crash
+
+      const second = yield* boot(place, { agent })
+      for (const text of ["three", "/model", "/model default", "four"]) {
+        yield* second.say("kim", text)
+        yield* rest(second, "chat/kim")
+      }
+      assert.deepStrictEqual(place.far.chat?.seen("kim").slice(5), [
+        "three",
+        'The model is "large".',
+        "From now on the model is my own choice.",
+        "four"
+      ])
+      assert.deepStrictEqual(opened, [undefined, "large", "large", undefined])
+    })
+  )
+
+  it.effect("Q15: an agent without models says so, and a name that is none is refused before it is stored", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const { agent, opened } = choosing(undefined)
+      const current = yield* boot(place, { agent, agents: { other: { ...agent.agent, models: "any" } } })
+      for (const text of ["/model large", "/model ../../x y", "hello"]) {
+        yield* current.say("kim", text)
+        yield* rest(current, "chat/kim")
+      }
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [
+        '"main" has no models to choose from.',
+        '"../../x" is not possible here. Possible: the name of a model, or "default".',
+        "hello"
+      ])
+      assert.deepStrictEqual(opened, [undefined])
+    })
+  )
+})
+
+describe("Q21: output modes", () => {
+  it.effect("Q21: the answer alone by default; with /verbose tools and progress in between; /default undoes it", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      const turn = (n: number) =>
+        Effect.gen(function* () {
+          yield* current.say("kim", `question ${n}`)
+          const run = yield* agent.run(n)
+          yield* run.emit(Agent.text("Let me look. "))
+          yield* run.emit({ _tag: "ToolStarted", id: "t", name: "Read notes.md", sideEffects: false })
+          yield* run.emit({ _tag: "ToolFinished", id: "t" })
+          yield* run.emit({ _tag: "Line", text: "half way" })
+          yield* run.emit(Agent.text("It is "))
+          yield* run.finish("42.")
+          yield* rest(current, "chat/kim")
+        })
+      yield* turn(1)
+      yield* current.say("kim", "/verbose")
+      yield* rest(current, "chat/kim")
+      yield* turn(2)
+      yield* current.say("kim", "/default")
+      yield* rest(current, "chat/kim")
+      yield* turn(3)
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [
+        "Let me look. It is 42.",
+        "From now on you see everything that I do.",
+        "Let me look.\n[Read notes.md]\n[half way]\nIt is 42.",
+        "From now on you see the answer alone.",
+        "Let me look. It is 42."
+      ])
+    })
+  )
+
+  it.effect("Q21: tools without an answer are no answer, also with /verbose", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "/verbose")
+      yield* rest(current, "chat/kim")
+      yield* current.say("kim", "do it")
+      const run = yield* agent.run(1)
+      yield* run.emit({ _tag: "ToolStarted", id: "t", name: "Write", sideEffects: true })
+      yield* run.finish()
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 1, "no-reply": 1 })
+    })
+  )
+})
+
+describe("Q15: /usage and /whoami", () => {
+  it.effect("Q15: /usage adds up what the session has used, by model where there were several", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      const ask = (text: string) => Effect.andThen(current.say("kim", text), rest(current, "chat/kim"))
+      yield* ask("/usage")
+      for (const [n, model] of [
+        [1, "small"],
+        [2, "large"]
+      ] as const) {
+        yield* current.say("kim", "go")
+        const run = yield* agent.run(n)
+        yield* run.emit({ _tag: "Usage", model, usage: { inputTokens: 1200 * n, outputTokens: 30, cost: 0.25 } })
+        yield* run.finish("done")
+        yield* rest(current, "chat/kim")
+      }
+      yield* ask("/usage")
+      yield* ask("/whoami")
+      const seen = place.far.chat?.seen("kim") ?? []
+      assert.strictEqual(seen[0], "main has used nothing yet")
+      assert.strictEqual(
+        seen[3],
+        [
+          "main: 2 turns, 3,600 tokens in, 60 out, $0.5000",
+          "  large: 1 turn, 2,400 tokens in, 30 out, $0.2500",
+          "  small: 1 turn, 1,200 tokens in, 30 out, $0.2500"
+        ].join("\n")
+      )
+      assert.strictEqual(seen[4], 'You are "kim", this is chat/kim, and you are in "main".')
+    })
+  )
+})
