@@ -233,6 +233,21 @@ const resume = Command.make("resume", { ...everywhere, json }, (given) =>
   })
 ).pipe(Command.withDescription("End the pause of automatic resume after repeated crashes"))
 
+const forget = Command.make(
+  "forget",
+  {
+    ...everywhere,
+    json,
+    conversation: Argument.String("conversation").pipe(
+      Argument.withDescription("As `sluice sessions` shows it, such as http/kim")
+    )
+  },
+  (given) =>
+    Effect.gen(function* () {
+      yield* (yield* requests).forget(yield* placeOf(given), given.conversation, given.json)
+    })
+).pipe(Command.withDescription("Delete what was said in a conversation: texts, files, and what its agents stored"))
+
 const letters = (given: Everywhere & { readonly json: boolean }) =>
   Effect.gen(function* () {
     yield* (yield* tools).deadLetters(yield* placeOf(given), given.json)
@@ -273,6 +288,7 @@ export const sluice = Command.make("sluice").pipe(
     restart,
     reload,
     resume,
+    forget,
     deadLetters
   ])
 )

@@ -6,6 +6,7 @@
  */
 import type { Gateway } from "@sluice/runtime/Gateway"
 import type { Journal } from "@sluice/runtime/Journal"
+import { conversationKey, parseConversationKey } from "@sluice/runtime/Message"
 import type { Report, StopRequest } from "@sluice/runtime/Shutdown"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -122,6 +123,25 @@ export const status = Effect.fnUntraced(function* ({ gateway, parts, uptime, ver
   }
 })
 
+/** A conversation by its key (`http/kim`), or by its bare name on HTTP. */
+const keyOf = (text: string, channels: ReadonlyArray<{ readonly name: string }>): string => {
+  const parsed = parseConversationKey(text)
+  return parsed !== undefined && channels.some(({ name }) => name === parsed.channel)
+    ? text
+    : conversationKey({ channel: "http", account: "", peer: text, thread: "" })
+}
+
+/** Deletes what was said in a conversation; `left` says what is still to be done. */
+const forget = ({ gateway, parts }: Running) =>
+  Effect.gen(function* () {
+    const { conversation = "" } = yield* HttpRouter.params
+    const key = keyOf(conversation, (yield* parts).channels)
+    const report = yield* gateway.forget(key)
+    return report === undefined
+      ? problem(404, "not-found", `conversation ${key}: there is none; /v1/sessions lists them`)
+      : json({ conversation: key, ...report })
+  })
+
 /** What turns used; `?conversation=` narrows it to one, by its key. */
 const usage = ({ gateway }: Running) =>
   Effect.gen(function* () {
@@ -205,6 +225,7 @@ export const routes = (slot: Slot) => {
     get("/metrics", metrics),
     get("/v1/status", (running) => Effect.map(status(running), (found) => json(found))),
     get("/v1/sessions", ({ gateway }) => Effect.map(gateway.sessions, (sessions) => json({ sessions }))),
+    HttpRouter.route("DELETE", "/v1/conversations/:conversation", over(slot, forget)),
     get("/v1/usage", usage),
     get("/v1/audit", ({ gateway }) => Effect.map(gateway.audit, (ledger) => json(ledger))),
     get("/v1/report", ({ journal }) =>

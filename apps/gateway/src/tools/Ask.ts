@@ -29,7 +29,7 @@ export class Refused extends Data.TaggedError("Refused")<{ readonly status: numb
 
 /** A request of a tool. */
 export interface Question {
-  readonly method: "GET" | "POST"
+  readonly method: "GET" | "POST" | "DELETE"
   readonly path: `/${string}`
   readonly body?: unknown
   /** Milliseconds until a gateway counts as silent (2 s). */

@@ -168,6 +168,34 @@ export const resume = Effect.fnUntraced(function* (place: Place, json: boolean):
   yield* json ? Words.json(body) : Words.lines(["turns that were cut off are resumed"])
 })
 
+interface Forgotten {
+  readonly conversation: string
+  readonly sessions: number
+  readonly cancelled: number
+  readonly files: number
+  readonly left: ReadonlyArray<string>
+}
+
+/** `sluice forget <conversation>`: 1 when something of it is still to be done. */
+export const forget = Effect.fnUntraced(function* (
+  place: Place,
+  conversation: string,
+  json: boolean
+): Effect.fn.Return<void, Failure> {
+  const path = `/v1/conversations/${encodeURIComponent(conversation)}` as const
+  // Agents may take half a minute each to let go and to delete what they have.
+  const { body } = yield* ask(place, { method: "DELETE", path, patience: 300_000 })
+  const { cancelled, conversation: key, files, left, sessions } = body as Forgotten
+  if (json) yield* Words.json(body)
+  else {
+    yield* Words.lines([
+      `${escape(key)} is forgotten: ${Words.count(sessions, "session")}, ${Words.count(files, "file")}, ${Words.count(cancelled, "waiting message")} cancelled`,
+      ...left.map((what) => `not yet, and tried again every hour: ${escape(what)}`)
+    ])
+  }
+  if (left.length > 0) return yield* new Ending({ code: codes.failed, lines: [] })
+})
+
 /** `sluice dead-letters replay|discard <number>`. */
 export const letter = Effect.fnUntraced(function* (
   place: Place,

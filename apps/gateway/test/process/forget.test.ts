@@ -1,0 +1,54 @@
+// Q27 with a real process: what was forgotten is in no file of the state directory any more.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { start, tool } from "../harness.ts"
+
+/** Everything that stands in the state directory. This process is not the gateway: it may open its files. */
+const everything = (folder: string): string =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name)).toString("latin1"))
+    .join("")
+
+describe("sluice forget", () => {
+  it.live(
+    "Q27: texts, answers and files of one conversation are gone from the state directory of a running gateway",
+    () =>
+      Effect.gen(function* () {
+        const gateway = yield* start()
+        const { call, send } = gateway.client
+        const headers = { authorization: `Bearer ${gateway.token}`, "content-type": "text/plain" }
+        const stored = yield* Effect.promise(() =>
+          fetch(`${gateway.url}/v1/attachments`, { method: "POST", headers, body: "Geheimnis in a file" })
+        )
+        const file = (yield* Effect.promise(() => stored.json())) as { readonly hash: string }
+        const attached = yield* call("/v1/conversations/kim/messages?wait=10s", {
+          method: "POST",
+          body: { text: "Geheimnis", sender: "kim", attachments: [{ hash: file.hash, type: "text/plain" }] }
+        })
+        assert.strictEqual(attached.body.ended, "replied", JSON.stringify(attached.body))
+        yield* send("kim", `Geheimnis ${"and more ".repeat(3000)}`, { wait: "10s" })
+        yield* send("lee", "Nachbar", { wait: "10s" })
+        assert.include(everything(gateway.stateDirectory), "Geheimnis in a file")
+        const forget = yield* tool(gateway.folder, ["forget", "http/kim"])
+        assert.strictEqual(forget.code, 0, forget.err)
+        assert.strictEqual(forget.out.trim(), "http/kim is forgotten: 1 session, 1 file, 0 waiting messages cancelled")
+        const left = everything(gateway.stateDirectory)
+        assert.notInclude(left, "Geheimnis")
+        assert.include(left, "Nachbar")
+        const audit = yield* tool(gateway.folder, ["audit"])
+        assert.strictEqual(audit.code, 0, audit.out)
+        const again = yield* tool(gateway.folder, ["forget", "http/nobody"])
+        assert.notStrictEqual(again.code, 0)
+        assert.include(again.err + again.out, "conversation http/nobody: there is none")
+        // The bare name is one of HTTP, as in the other paths.
+        const answer = yield* Effect.promise(() =>
+          fetch(`${gateway.url}/v1/conversations/lee`, { method: "DELETE", headers })
+        )
+        assert.deepInclude(yield* Effect.promise(() => answer.json()), { conversation: "http/lee", left: [] })
+        assert.notInclude(everything(gateway.stateDirectory), "Nachbar")
+      }).pipe(Effect.scoped)
+  )
+})
