@@ -377,7 +377,7 @@ export class Session {
       const open = this.steers ? steered(this, running, bare) : bare
       return yield* attempt({
         open,
-        turn: toTurn(claimed),
+        turn: yield* this.env.files.ofTurn(toTurn(claimed)),
         stall: bound(agent.stallTimeout),
         timeout: bound(agent.turnTimeout),
         pulse: running.pulse,

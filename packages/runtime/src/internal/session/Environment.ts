@@ -10,6 +10,7 @@ import { Deadline, type Deadlines } from "../Deadlines.ts"
 import type { Registered } from "../registry.ts"
 import type { Roll } from "../shutdown/Roll.ts"
 import type { Outcome } from "./attempt.ts"
+import type { Files } from "./files.ts"
 import type { Gate } from "./Gate.ts"
 import type { Hold, Spending } from "./Spending.ts"
 import type { Watchers } from "./Watchers.ts"
@@ -39,6 +40,7 @@ export interface Environment {
   readonly journal: Journal["Service"]
   readonly outbox: Outbox["Service"]
   readonly registered: Registered["Service"]
+  readonly files: Files
   readonly options: SessionOptions
   readonly instance: string
   readonly epoch: number

@@ -25,7 +25,7 @@ import { Watchers } from "./Watchers.ts"
 type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
 /** What a roster is given; the rest of the environment is its own. */
-export type Given = Pick<Environment, "journal" | "outbox" | "registered" | "options" | "alarms">
+export type Given = Pick<Environment, "journal" | "outbox" | "registered" | "files" | "options" | "alarms">
 
 // The wall clock may have jumped: what waits for its time to come looks that often.
 const lookAgain = 900_000

@@ -56,8 +56,10 @@ const remembering = ({ env, id }: Session, agent: string): Pick<AgentSession, "k
   },
   history: ({ before, limit }) =>
     env.journal.history(id, { ...(before === undefined ? {} : { before: Number(before) }), limit }).pipe(
-      Effect.map((turns) =>
-        turns.map(({ answer, rows, turn }) => ({ id: String(turn), messages: rows.map(message), answer }))
+      Effect.flatMap((turns) =>
+        Effect.forEach(turns, ({ answer, rows, turn }) =>
+          Effect.map(env.files.ofMessages(rows.map(message)), (messages) => ({ id: String(turn), messages, answer }))
+        )
       ),
       Effect.mapError(asAgentError)
     )

@@ -12,6 +12,7 @@ import * as Deadlines from "../Deadlines.ts"
 import { Registered } from "../registry.ts"
 import { coming } from "./coming.ts"
 import type { Alarm, SessionOptions } from "./Environment.ts"
+import { makeFiles } from "./files.ts"
 import { following } from "./following.ts"
 import { Roster } from "./Roster.ts"
 import { end, stopping } from "./stopping.ts"
@@ -21,9 +22,10 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
   const journal = yield* Journal
   const outbox = yield* Outbox
   const registered = yield* Registered
+  const files = yield* makeFiles
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const alarms = yield* Deadlines.make<Alarm>((alarm) => alarm.ring())
-  const roster = new Roster({ journal, outbox, registered, options, alarms }, yield* Clock.Clock, runFork)
+  const roster = new Roster({ journal, outbox, registered, files, options, alarms }, yield* Clock.Clock, runFork)
   yield* Effect.addFinalizer(() => end(roster))
   return {
     ...coming(roster),

@@ -72,7 +72,7 @@ const handAll = Effect.fnUntraced(function* (session: Session, running: Running)
     if (session.running !== running || open?.steer === undefined) return
     for (const row of rows) handed.seqs.set(row.id, row.seq)
     handed.bytes += rows.reduce((sum, row) => sum + row.bytes, 0)
-    yield* open.steer(rows.map(message))
+    yield* open.steer(yield* session.env.files.ofMessages(rows.map(message)))
   }
 })
 
