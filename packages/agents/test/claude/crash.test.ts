@@ -43,9 +43,12 @@ const gateway = (order: Order) =>
     ({ kill }) => kill
   )
 
+const until = (fact: () => boolean) =>
+  Effect.sync(fact).pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("10 millis") }), Effect.asVoid)
+
 /** Waits until the CLI has written of a message to its transcript, which it does a moment after it knows. */
 const written = (config: string, words: string) =>
-  Effect.sync(() => {
+  until(() => {
     const projects = join(config, "projects")
     const all = existsSync(projects)
       ? readdirSync(projects, { recursive: true, encoding: "utf8" })
@@ -53,7 +56,7 @@ const written = (config: string, words: string) =>
           .map((name) => readFileSync(join(projects, name), "utf8"))
       : []
     return all.some((text) => text.includes(words))
-  }).pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("10 millis") }), Effect.asVoid)
+  })
 
 const setting = Effect.gen(function* () {
   const all = yield* place
@@ -147,13 +150,16 @@ describe.skipIf(claude === undefined)(`ClaudeCode after a crash ${claude === und
       Effect.scoped(
         Effect.gen(function* () {
           const { config, left, model, next, order, work } = yield* setting
-          const command = `echo begun > ${join(work, "begun")}; sleep 300`
+          const begun = join(work, "begun")
+          const command = `echo begun > ${begun}; sleep 300`
           const first = yield* gateway({
             ...order,
             options: { ...order.options, permissions: "allow" },
             text: `tool Bash ${JSON.stringify({ command })}`
           })
           yield* first.until('"ToolStarted"')
+          yield* until(() => existsSync(begun))
+          yield* until(() => existsSync(begun))
           yield* written(config, '"type":"tool_use"')
           yield* first.kill
           for (const orphan of yield* left) yield* orphan.reap

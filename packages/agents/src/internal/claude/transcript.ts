@@ -13,6 +13,9 @@ export type Found =
   | { readonly _tag: "Asked" }
   | { readonly _tag: "Unknown" }
 
+/** The model by whose name the CLI itself speaks. */
+export const synthetic = "<synthetic>"
+
 /** Ways in which a model's message ends that are not the end of the turn. */
 const goesOn = new Set(["tool_use", "pause_turn"])
 
@@ -75,8 +78,8 @@ export const find = (lines: ReadonlyArray<string>, uuids: ReadonlyArray<string>)
   const rest = entries.slice(at + 1)
   const end = rest.findIndex(isPrompt)
   const said = (end === -1 ? rest : rest.slice(0, end)).filter(
-    // What the CLI says when the model's API failed is no answer.
-    ({ message }) => text(message, "type") === "assistant" && message["isApiErrorMessage"] !== true
+    // What the CLI says in the model's place (that its API failed, that nothing was answered) is no answer.
+    ({ body, message }) => text(message, "type") === "assistant" && text(body, "model") !== synthetic
   )
   const reason = text(said.at(-1)?.body, "stop_reason")
   const words = said.flatMap(({ body }) => textsOf(body))

@@ -6,6 +6,7 @@
 import * as Agent from "@sluice/runtime/Agent"
 import { type Message, number, record, records, text } from "./lines.ts"
 import { detailOf } from "./permission.ts"
+import { synthetic } from "./transcript.ts"
 
 /** Tools that only look. Everything else may change something, also what is not known here. */
 const onlyLook = new Set([
@@ -129,7 +130,7 @@ export const translator = () => {
     }
     // A helper's words are for the model that sent it; what it does may have effects all the same.
     const helper = text(message, "parent_tool_use_id") !== undefined
-    const known = streamed.has(text(body, "id") ?? "")
+    const known = streamed.has(text(body, "id") ?? "") || text(body, "model") === synthetic
     return records(body, "content").flatMap((block) => {
       if (text(block, "type") === "tool_use") return started(block)
       if (helper || known || text(block, "type") !== "text") return []
