@@ -1,13 +1,10 @@
 /**
- * The gateway under test: the program as it ships, with three additions that leave no
- * trace in it. It has the channels of the harness, its agents keep something with each
- * session where boundaries are looked at, and it kills itself the n-th time that it comes
- * to a labelled boundary: what a boundary does is a reference that is set here before the
- * program is loaded. Its environment says which: TORTURE_FAR the address of the far
- * sides, TORTURE_LABEL and TORTURE_NTH where it dies, TORTURE_LINGER how many milliseconds
- * it stands there before, while everybody else goes on, TORTURE_STAND a label and how long
- * it stands there without dying (`boot:resume=250`), TORTURE_CROSSED a file that takes each
- * label as it is crossed.
+ * The gateway under test: the program as it ships, with the channels of the harness,
+ * agents that keep something where boundaries are looked at, and its own death at the
+ * n-th crossing of a label, all set before the program is loaded. Its environment says:
+ * TORTURE_FAR the address of the far sides, TORTURE_LABEL and TORTURE_NTH where it dies,
+ * TORTURE_LINGER the milliseconds that it stands there before, TORTURE_STAND a label where
+ * it only stands (`boot:resume=250`), TORTURE_CROSSED a file for each label that it crosses.
  */
 import type { Agent } from "@sluice/runtime/Agent"
 import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
