@@ -97,6 +97,8 @@ describe("the doctor looks at", () => {
   plain: { kind: command, argv: [./bin/plain] }
   path: { kind: command, argv: [node] }
   missing: { kind: command, argv: [no-such-program-4711] }
+  speaks: { kind: acp, argv: [node, --acp] }
+  silent: { kind: acp, argv: [no-such-agent-4711, --acp] }
   nowhere: { kind: command, argv: [node], cwd: gone }
 `
       )
@@ -106,11 +108,14 @@ describe("the doctor looks at", () => {
         "agent plain fail",
         "agent path ok",
         "agent missing fail",
+        "agent speaks ok",
+        "agent silent fail",
         "agent nowhere fail"
       ])
       assert.deepStrictEqual(Programs.warnings(configuration), [
         `agent "plain": program "./bin/plain" is not found; install it, correct argv[0], or correct PATH`,
         `agent "missing": program "no-such-program-4711" is not found; install it, correct argv[0], or correct PATH`,
+        `agent "silent": program "no-such-agent-4711" is not found; install it, correct argv[0], or correct PATH`,
         `agent "nowhere": its folder ${join(folder, "gone")} does not exist; create it or correct cwd`
       ])
       const withSecret = yield* loaded(

@@ -18,7 +18,7 @@ const boot = (folder: string) => {
     configuration: `agents:
   main:
     kind: acp
-    argv: ${JSON.stringify([process.execPath, agent, "--resume", "--close"])}
+    argv: ${JSON.stringify([process.execPath, agent, "--resume", "--close", "--images"])}
     variables: { ACP_SESSIONS: ${JSON.stringify(sessions)} }
 turns: { backoff: [50 millis, 50 millis] }
 `,
@@ -80,6 +80,18 @@ describe("an agent of kind acp", () => {
       const again = yield* boot(folder)
       const replies = yield* again.client.repliesUntil("kim", 1, 1)
       assert.strictEqual(replies.at(-1)?.text, resumed("deploy", "crash"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is shown the pictures that came with a message", () =>
+    Effect.gen(function* () {
+      const gateway = yield* boot(yield* temporaryFolder)
+      const data = Buffer.from("not really a picture").toString("base64")
+      const body = { text: "look", attachments: [{ type: "image/png", name: "cat.png", data }] }
+      const { status } = yield* gateway.client.call("/v1/conversations/kim/messages", { body })
+      assert.strictEqual(status, 202)
+      const [reply] = yield* gateway.client.repliesUntil("kim", 1)
+      assert.strictEqual(reply?.text, `look\n<image/png ${data.length}>`)
     }).pipe(Effect.scoped)
   )
 
