@@ -34,13 +34,25 @@ const leaves = (issue: SchemaIssue.Issue, path: Path): ReadonlyArray<Leaf> => {
 const matches = (setting: Setting.Setting, path: Path): boolean =>
   setting.path.length <= path.length && setting.path.every((part, index) => part === "<name>" || part === path[index])
 
+/** Without those of other kinds, where it is known which kind is meant. */
+const ofKind = (found: ReadonlyArray<Setting.Setting>, path: Path, tree: unknown): ReadonlyArray<Setting.Setting> => {
+  const kind = Setting.get(tree, [...path.slice(0, 2), "kind"])
+  const known = kind !== undefined && found.some(({ member }) => member === kind)
+  return known ? found.filter(({ member }) => member === undefined || member === kind) : found
+}
+
 /** The settings that a path leads to (several where a key means different things by kind). */
-const settingsAt = (path: Path): ReadonlyArray<Setting.Setting> => settings.filter((setting) => matches(setting, path))
+const settingsAt = (path: Path, tree: unknown): ReadonlyArray<Setting.Setting> =>
+  ofKind(
+    settings.filter((setting) => matches(setting, path)),
+    path,
+    tree
+  )
 
 /** Keys that may stand below a path. */
-const keysBelow = (path: Path): ReadonlyArray<string> => [
+const keysBelow = (path: Path, tree: unknown): ReadonlyArray<string> => [
   ...new Set(
-    settings
+    ofKind(settings, path, tree)
       .filter((one) => path.every((part, index) => one.path[index] === "<name>" || one.path[index] === part))
       .flatMap((one) => one.path[path.length] ?? [])
       .filter((key) => key !== "<name>")
@@ -51,7 +63,7 @@ const named = (path: Path): string => (path.length === 0 ? "configuration" : pat
 
 const unknownKey = (path: Path, tree: unknown, origin: Origin): Problem => {
   const key = String(path.at(-1))
-  const siblings = keysBelow(path.slice(0, -1))
+  const siblings = keysBelow(path.slice(0, -1), tree)
   const elsewhere = settings
     .filter((one) => one.path.at(-1) === key && one.path.length > 1)
     .map((one) => one.path.join("."))
@@ -96,16 +108,16 @@ const words = (expected: string): ReadonlyArray<string> =>
   expected.startsWith("one of ") ? expected.slice("one of ".length).split(", ") : []
 
 const badValue = ({ issue, path }: Leaf, tree: unknown, origin: Origin): Problem => {
-  const found = settingsAt(path)
+  const found = settingsAt(path, tree)
   const at = found[0]?.path.length ?? path.length
   const where = path.slice(0, at)
   const value = Setting.get(tree, where)
   if (found.length === 0 && issue._tag !== "MissingKey") {
-    const keys = keysBelow(path)
+    const keys = keysBelow(path, tree)
     const remedy = keys.length === 0 ? "use keys and values" : `use keys and values; known here: ${keys.join(", ")}`
     return { field: named(path), value: shown(value), origin: origin(path), remedy }
   }
-  const expected = found.map((one) => one.expected).join(" or ")
+  const expected = [...new Set(found.map((one) => one.expected))].join(" or ")
   const near = typeof value === "string" ? didYouMean(value, words(expected)) : ""
   return {
     field: named(where),

@@ -30,6 +30,8 @@ export interface Setting extends Facts {
   readonly path: ReadonlyArray<string>
   /** Undefined for settings below a name of the user's own. */
   readonly variable: string | undefined
+  /** The `kind` that it belongs to, where what may stand there depends on one. */
+  readonly member?: string
 }
 
 const annotation = "@sluice/gateway/setting"
@@ -211,6 +213,12 @@ interface Inner {
   readonly members?: ReadonlyArray<Inner & Schema.Top>
 }
 
+/** The settings of one member of a union, with the word that tells it apart. */
+const ofMember = (settings: ReadonlyArray<Setting>, path: ReadonlyArray<string>): ReadonlyArray<Setting> => {
+  const kind = settings.find((one) => one.path.length === path.length + 1 && one.path.at(-1) === "kind")
+  return kind === undefined ? settings : settings.map((one) => ({ ...one, member: kind.expected }))
+}
+
 /** Every setting below a Schema, in the order in which it is written; `<name>` stands for a name of the user's own. */
 export const settingsOf = (schema: Schema.Top, path: ReadonlyArray<string> = []): ReadonlyArray<Setting> => {
   const own = factsOf(schema)
@@ -220,7 +228,7 @@ export const settingsOf = (schema: Schema.Top, path: ReadonlyArray<string> = [])
   }
   const { fields, members, schema: inner, value } = schema as Inner
   if (fields !== undefined) return Object.entries(fields).flatMap(([key, field]) => settingsOf(field, [...path, key]))
-  if (members !== undefined) return members.flatMap((member) => settingsOf(member, path))
+  if (members !== undefined) return members.flatMap((member) => ofMember(settingsOf(member, path), path))
   if (value !== undefined) return settingsOf(value, [...path, "<name>"])
   return inner === undefined ? [] : settingsOf(inner, path)
 }

@@ -41,6 +41,11 @@ describe("a model in the configuration", () => {
       "with an interface that there is not",
       `${model}, api: opnai`,
       'agents.m.api = "opnai" (sluice.yaml:2): use one of openai, anthropic; did you mean "openai"?'
+    ],
+    [
+      "with a key that another kind of agent has",
+      `${model}, mode: plan`,
+      'agents.m.mode = "plan" (sluice.yaml:2): unknown key; known here: kind, api, url, model, keyFile, keyVariable, systemPrompt, maxTokens, contextTokens, overflow, temperature, images, requestTimeout, retries, stallTimeout, turnTimeout'
     ]
   ]
   for (const [name, agent, expected] of cases) {

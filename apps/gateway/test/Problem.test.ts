@@ -72,12 +72,14 @@ describe("bad values", () => {
     [
       "an unknown kind of agent",
       yaml("agents:\n  a: { kind: comand }\n"),
-      ['agents.a.kind = "comand" (sluice.yaml:2): use one of demo, command; did you mean "command"?']
+      [
+        'agents.a.kind = "comand" (sluice.yaml:2): use one of demo, command, acp, claude-code, model; did you mean "command"?'
+      ]
     ],
     [
       "an agent without a kind",
       yaml("agents:\n  a: { argv: [x] }\n"),
-      ["agents.a.kind (sluice.yaml:2): is missing; use one of demo, command"]
+      ["agents.a.kind (sluice.yaml:2): is missing; use one of demo, command, acp, claude-code, model"]
     ],
     [
       "a command without argv",

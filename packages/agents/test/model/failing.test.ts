@@ -152,6 +152,18 @@ describe("a server that takes its time", () => {
     )
   }
 
+  it.effect("after its last word is not waited for as long: the answer is there", () =>
+    Effect.gen(function* () {
+      const last = `data: {"choices":[{"delta":{"content":"done"},"finish_reason":"stop"}]}\n\n`
+      const server = yield* standIn({ answer: () => ({ _tag: "Raw", chunks: [last], after: "hang" }) })
+      const agent = yield* opened({ url: server.url })
+      const { error, text } = yield* whileTimePasses(heard(agent.answer(turnOf(["hello"]))))
+      assert.isUndefined(error)
+      assert.strictEqual(text, "done")
+      assert.isBelow(yield* Clock.currentTimeMillis, 10_000)
+    }).pipe(Effect.provide(client))
+  )
+
   it.effect("and says that it still works is waited for", () =>
     Effect.gen(function* () {
       const server = yield* standIn({ answer: () => ({ _tag: "Raw", chunks: [": waiting\n\n"], after: "hang" }) })
