@@ -44,8 +44,8 @@ describe("a model in the configuration", () => {
     ],
     [
       "with a key that another kind of agent has",
-      `${model}, mode: plan`,
-      'agents.m.mode = "plan" (sluice.yaml:2): unknown key; known here: kind, api, url, model, keyFile, keyVariable, systemPrompt, maxTokens, contextTokens, overflow, temperature, images, requestTimeout, retries, stallTimeout, turnTimeout'
+      `${model}, environment: [HTTPS_PROXY]`,
+      'agents.m.environment = ["HTTPS_PROXY"] (sluice.yaml:2): unknown key; known here: kind, api, url, model, keyFile, keyVariable, systemPrompt, maxTokens, contextTokens, overflow, temperature, images, requestTimeout, retries, stallTimeout, turnTimeout'
     ]
   ]
   for (const [name, agent, expected] of cases) {
