@@ -36,6 +36,31 @@ const archive = Effect.fnUntraced(function* (boot: Boot) {
 
 describe("retention", () => {
   it.effect(
+    "usage of old days goes, that of this month and the last one stays; kept values go with archived texts",
+    () =>
+      Effect.gen(function* () {
+        const boot = yield* bootMemory({ retention: { ledger: 9 * day, transcript: 5 * day } })
+        const model = { model: "m", inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0, cost: 1 }
+        yield* turn(boot, "first", "reply")
+        for (const name of ["1970-01-01", "1970-02-27", "1970-04-10"]) {
+          yield* boot.journal.spend(1, { day: name, models: [model], totals: { inputTokens: 1 } })
+        }
+        yield* boot.journal.keep(1, "kept/main", () => "of the archived one")
+        yield* archive(boot)
+        yield* boot.journal.keep(2, "kept/main", () => "of the current one")
+        yield* TestClock.adjust(100 * day)
+        yield* boot.journal.compact
+        const days = yield* boot.journal.reads.usage({ by: "day" })
+        assert.deepStrictEqual(
+          days.map(({ name }) => name),
+          ["1970-04-10", "1970-02-27"]
+        )
+        assert.isUndefined(yield* boot.journal.value(1, "kept/main"))
+        assert.strictEqual(yield* boot.journal.value(2, "kept/main"), "of the current one")
+      })
+  )
+
+  it.effect(
     "D21: compaction deletes what is old and archived; ledger, ids and numbers go on as if nothing had been",
     () =>
       Effect.gen(function* () {

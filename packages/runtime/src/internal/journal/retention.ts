@@ -49,7 +49,8 @@ const tables = [
   "sluice_replies",
   "sluice_posts",
   "sluice_permissions",
-  "sluice_notices"
+  "sluice_notices",
+  "sluice_sessions"
 ]
 
 /** Where a pass stands: the table, and the last id that was looked at. */
@@ -187,14 +188,28 @@ const notices = (query: Query, limits: Limits) =>
     limits.ledger
   ])
 
-const rules = [messages, turns, replies, posts, permissions, notices]
+/** What was kept with a session goes with its texts: nothing of it can go on. */
+const values = (query: Query, limits: Limits) =>
+  query.change(
+    `delete from sluice_values where session in (
+       select id from sluice_sessions where id > ? and id <= ? and archived = 1 and forgotten is null and last_active < ?)`,
+    [limits.after, limits.upTo, limits.transcript]
+  )
+
+const rules = [messages, turns, replies, posts, permissions, notices, values]
+
+/** Sums of old days go with the ledger's rows, but the days of this month and the last one never: budgets need them. */
+const usage = Effect.fnUntraced(function* ({ now, query, retention }: Round): Effect.fn.Return<number, SqlError> {
+  const before = new Date(now - Math.max(retention.ledger, days(62))).toISOString().slice(0, 10)
+  return yield* query.change(`delete from sluice_usage where day < ?`, [before])
+})
 
 /** Looks at the next window of a pass. */
 export const compact = Effect.fnUntraced(function* (round: Round, place: Place): Effect.fn.Return<Piece, SqlError> {
   const { now, query, retention } = round
   const table = tables[place.table]
   const rule = rules[place.table]
-  if (table === undefined || rule === undefined) return { rows: 0, next: undefined }
+  if (table === undefined || rule === undefined) return { rows: yield* usage(round), next: undefined }
   const columns = place.table === 0 ? "seq as id, bytes" : "id, 0 as bytes"
   const found = yield* query<{ readonly id: number; readonly bytes: number }>(
     `select ${columns} from ${table} where ${place.table === 0 ? "seq" : "id"} > ? order by 1 limit ?`,
