@@ -173,4 +173,27 @@ describe.skipIf(claude === undefined)(`ClaudeCode after a crash ${claude === und
       ),
     longest
   )
+
+  it.live(
+    "Q19: what a process did without the permission that it could not ask for any more is no answer: the person is asked again",
+    () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { left, model, next, order, work } = yield* setting
+          const command = `echo done > ${join(work, "done")}`
+          const text = `tool Bash ${JSON.stringify({ command })}`
+          const first = yield* gateway({ ...order, text })
+          yield* first.until('"Permission"')
+          yield* first.kill
+          for (const orphan of yield* left) yield* orphan.gone
+          // It was refused by nobody, and told the model so.
+          const before = model.asked.length
+          const turn = turnOf([text], { id: "cut", attempt: 2, interrupted: { by: "crash" } })
+          yield* Stream.runDrain((yield* next).answer(turn))
+          assert.strictEqual(model.asked.length, before + 1)
+          assert.isFalse(existsSync(join(work, "done")))
+        })
+      ),
+    longest
+  )
 })

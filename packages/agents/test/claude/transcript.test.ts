@@ -70,6 +70,19 @@ describe("what became of a turn, by its transcript", () => {
     assert.strictEqual(became(asked("one"), asked("later"), said("to the later one", "end_turn")), "Asked")
   })
 
+  it("only asked when the process had nobody to ask for a permission that it needed", () => {
+    const refused = {
+      type: "tool_result",
+      tool_use_id: "t1",
+      is_error: true,
+      content: "Tool permission request failed: AbortError: Tool permission stream closed before response received"
+    }
+    assert.strictEqual(
+      became(asked("one"), toolUse, asked("t", [refused]), said("I was not allowed to.", "end_turn")),
+      "Asked"
+    )
+  })
+
   it("by the last of its messages that is there", () => {
     assert.strictEqual(
       became(asked("one"), said("half a", null), asked("two"), said("the rest", "end_turn")),

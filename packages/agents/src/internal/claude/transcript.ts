@@ -45,6 +45,15 @@ const textsOf = (body: Message): ReadonlyArray<string> =>
     return said === undefined || said === "" ? [] : [said]
   })
 
+/** What a tool's result says when a process that had lost its gateway could not ask for permission. */
+const couldNotAsk = "permission stream closed"
+
+/** Whether the answer was given without the person whose permission it needed. */
+const unasked = ({ body }: Entry): boolean =>
+  records(body, "content").some(
+    (block) => block["is_error"] === true && JSON.stringify(block["content"] ?? "").includes(couldNotAsk)
+  )
+
 /** A result of a tool is written as if the user had said it; what is marked so is the CLI's own. */
 const isPrompt = ({ body, message }: Entry): boolean => {
   if (text(message, "type") !== "user" || message["isMeta"] === true) return false
@@ -77,7 +86,9 @@ export const find = (lines: ReadonlyArray<string>, uuids: ReadonlyArray<string>)
   if (at === -1) return { _tag: "Unknown" }
   const rest = entries.slice(at + 1)
   const end = rest.findIndex(isPrompt)
-  const said = (end === -1 ? rest : rest.slice(0, end)).filter(
+  const turn = end === -1 ? rest : rest.slice(0, end)
+  if (turn.some(unasked)) return { _tag: "Asked" }
+  const said = turn.filter(
     // What the CLI says in the model's place (that its API failed, that nothing was answered) is no answer.
     ({ body, message }) => text(message, "type") === "assistant" && text(body, "model") !== synthetic
   )
