@@ -30,7 +30,9 @@ export const narrow: ReadonlyArray<readonly [seed: number, about: string]> = [
 
 /** Those that are played as plans are now. */
 export const wide: ReadonlyArray<readonly [seed: number, about: string]> = [
-  [247, "a question is answered by its number from another session of the conversation"],
+  [24, "a boot that ended because its store failed is no crash of a turn"],
+  [101, "a question is answered by its number from another session of the conversation"],
   [507, "a question is answered by its number from another session of the conversation"],
-  [24, "a boot that ended because its store failed is no crash of a turn"]
+  [973, "a post to a channel that a reload has taken away is held for it"],
+  [850_003_956, "a question that nobody saw waits for a person"]
 ]

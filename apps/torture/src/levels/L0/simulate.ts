@@ -34,6 +34,10 @@ const firstDay = 1_780_000_000_000
 /** A gateway that nothing disturbs and that ends so often in one history never stays. */
 const mostLives = 150
 
+/** After so long without rest people answer what they were not asked; so many questions may be open in a conversation. */
+const patience = 3_600_000
+const mostQuestions = 4
+
 /** How long the calm lasts at most: longer than any wait or expiry of the gateway's. */
 const longestCalm = 3 * 86_400_000
 
@@ -244,12 +248,17 @@ class World {
   /** Lets time pass until nothing is open, and writes down the gateway's own ledger. */
   settle(): boolean {
     const began = this.time.now
+    let asked = began
     for (
       let step = 1000;
       this.time.now - began < longestCalm && this.time.stuck === undefined;
       step = Math.min(step * 1.5, 3_600_000)
     ) {
       this.time.run(this.time.now + step)
+      if (this.time.now - asked > patience) {
+        this.#answerUnseen()
+        asked = this.time.now
+      }
       if (!this.#looksRested() || this.#closed() === undefined) continue
       // What is only said and not owed may still be on its way, and a person may answer it.
       const { length } = this.history.operations
@@ -260,6 +269,15 @@ class World {
       return true
     }
     return false
+  }
+
+  /** A question that got lost waits for a person for ever: after a while they say yes to whatever there may be. */
+  #answerUnseen(): void {
+    for (const [talk, { loose }] of this.plan.talks.entries()) {
+      for (let n = 1; loose && n <= mostQuestions; n++) {
+        this.people.say(talk, 2, `a${++this.#decisions}`, `/allow ${n} yes`, true)
+      }
+    }
   }
 
   /** The gateway's own ledger, if it says that nothing is open. */
