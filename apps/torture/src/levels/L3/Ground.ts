@@ -40,15 +40,15 @@ export interface Made {
   readonly failed: Effect.Effect<never>
 }
 
-const within = <A, E>(what: string, wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+const within = <A, E>(what: string, wait: Effect.Effect<A, E>, millis = patience): Effect.Effect<A, E> =>
   Effect.timeoutOrElse(wait, {
-    duration: patience,
-    orElse: () => Effect.die(new Error(`it did not come about within ${patience} ms that ${what}`))
+    duration: millis,
+    orElse: () => Effect.die(new Error(`it did not come about within ${millis} ms that ${what}`))
   })
 
-/** Looks again and again at what only another process changes. */
-export const until = (what: string, is: () => boolean): Effect.Effect<void> =>
-  within(what, Effect.whileLoop({ while: () => !is(), body: () => Effect.sleep("5 millis"), step: () => {} }))
+/** Looks again and again at what only another process changes. What may take long on a busy machine says so. */
+export const until = (what: string, is: () => boolean, millis?: number): Effect.Effect<void> =>
+  within(what, Effect.whileLoop({ while: () => !is(), body: () => Effect.sleep("5 millis"), step: () => {} }), millis)
 
 const bootOptions = (prepared: Prepared, environment: Readonly<Record<string, string>>): World.BootOptions => ({
   ...prepared.boot,

@@ -66,17 +66,24 @@ const atBoot = (call: Call, rule: Rule): Scenario["during"] =>
     return { count: struck(), of: `${call}s hit` }
   })
 
-/** Strikes while a gateway stops and closes its store. One that is ended by its watchdog before it gets there is followed by another. */
+/**
+ * Strikes while a gateway stops and closes its store, and never at the start of the next one, which would be another
+ * fault. A stop that is ended by its watchdog before it gets there is followed by another.
+ */
 const atStop = (call: Call, rule: Rule): Scenario["during"] =>
   Effect.fnUntraced(function* (ground) {
-    const struck = yield* set(ground, call, rule)
-    for (let n = 0; n < 5 && struck() === 0; n++) {
+    for (let n = 0; n < 5; n++) {
       const gateway = yield* ground.gateway
       const ends = ground.ends.length
+      yield* ground.hold
+      const struck = yield* set(ground, call, rule)
       yield* gateway.stop(`a disk whose ${call} fails`)
       yield* ground.endAfter(ends)
+      if (struck() > 0) return { count: struck(), of: `${call}s hit` }
+      yield* mend(ground)
+      yield* ground.release
     }
-    return { count: struck(), of: `${call}s hit` }
+    return { count: 0, of: `${call}s hit` }
   })
 
 /** While no commit can reach the disk nobody may hear that one did. */
