@@ -228,6 +228,12 @@ describe("what an agent is told", () => {
         yield* inTurn(seeing, { messages }),
         "look\n<image/png 28>\n[The file a picture.png is missing.]\n[The file gone is missing.]"
       )
+      const large = { ...about, size: 9 * 1024 * 1024 }
+      const two = [new Attachment({ ...large, path }), new Attachment({ ...large, path, name: "newer" })]
+      assert.strictEqual(
+        yield* inTurn(seeing, { messages: [{ ...message, attachments: two }] }),
+        "look\n<resource_link>\n<image/png 28>"
+      )
       const blind = yield* open(scripted())
       assert.strictEqual(
         yield* inTurn(blind, { messages }),

@@ -247,6 +247,11 @@ export const start = Effect.fnUntraced(function* (
       }
     )
     .connect(wire.stream)
+  // The SDK gives up a connection that it can't go on with: then the process is of no use either.
+  void connection.closed.then(() => {
+    const problem = "can't be talked with any more: its connection was closed"
+    return Deferred.doneUnsafe(gone, Effect.fail(new AcpError({ kind: "Garbled", program: name, problem })))
+  })
   // Nobody waits for a connection that is let go of: what it would still say is said by `gone`.
   yield* Effect.addFinalizer(() => Effect.sync(wire.close))
   let logins: ReadonlyArray<string> = []

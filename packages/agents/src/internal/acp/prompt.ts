@@ -12,6 +12,9 @@ import { readWhole } from "../node/files.ts"
 /** The largest picture that is sent along, in bytes; a larger one is sent as a link to its file. */
 export const maxImage = 10 * 1024 * 1024
 
+/** How much of pictures one prompt takes along, in bytes; the newest go first, the others are links. */
+export const maxImages = 16 * 1024 * 1024
+
 const text = (text: string): ContentBlock => ({ type: "text", text })
 
 /** What an agent is told of the attempt before this one. */
@@ -42,10 +45,23 @@ const notesOf = (turn: Turn): ReadonlyArray<ContentBlock> => {
 
 const nameOf = ({ name, hash, type }: Attachment): string => name ?? `${hash.slice(0, 12)} (${type})`
 
-const attached = Effect.fnUntraced(function* (attachment: Attachment, images: boolean) {
+/** The pictures that go along: the newest ones that fit. */
+const chosen = (files: ReadonlyArray<Attachment>): ReadonlySet<Attachment> => {
+  let room = maxImages
+  const fitting = files.toReversed().filter(({ missing, path, size, type }) => {
+    if (path === undefined || missing === true || !type.startsWith("image/") || size > Math.min(room, maxImage)) {
+      return false
+    }
+    room -= size
+    return true
+  })
+  return new Set(fitting)
+}
+
+const attached = Effect.fnUntraced(function* (attachment: Attachment, goesAlong: boolean) {
   const { path, size, type } = attachment
   if (path === undefined || attachment.missing === true) return text(`[The file ${nameOf(attachment)} is missing.]`)
-  if (images && type.startsWith("image/") && size <= maxImage) {
+  if (goesAlong) {
     const bytes = yield* readWhole(path)
     if (bytes === undefined) return text(`[The file ${nameOf(attachment)} is missing.]`)
     return { type: "image", mimeType: type, data: bytes.toString("base64") } satisfies ContentBlock
@@ -65,10 +81,9 @@ export const messageBlocks = Effect.fnUntraced(function* (
   images: boolean
 ): Effect.fn.Return<Array<ContentBlock>> {
   const several = new Set(messages.map(({ sender }) => sender)).size > 1
-  const files = yield* Effect.forEach(
-    messages.flatMap(({ attachments }) => attachments),
-    (attachment) => attached(attachment, images)
-  )
+  const attachments = messages.flatMap(({ attachments }) => attachments)
+  const along = images ? chosen(attachments) : new Set()
+  const files = yield* Effect.forEach(attachments, (attachment) => attached(attachment, along.has(attachment)))
   const lines = linesOf(messages, several)
   return lines === "" && files.length > 0 ? files : [text(lines), ...files]
 })
