@@ -32,9 +32,10 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>()
 export const problemText = (problem: Problem): string =>
   `${problem.field}${problem.value === "" ? "" : ` = ${problem.value}`}${problem.origin === "" ? "" : ` (${problem.origin})`}: ${problem.remedy}`
 
-/** A value as it is shown in a problem: JSON, at most 80 characters, nothing that moves a cursor. */
+/** A value as it is shown in a problem: JSON, at most 80 characters, nothing that moves a cursor, no password of an address. */
 export const shown = (value: unknown): string => {
-  const text = typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? String(value))
+  const json = typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? String(value))
+  const text = json.replace(/(?<=:\/\/)[^\s"/@]+(?=@)/g, "...")
   return escape(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }
 

@@ -30,7 +30,7 @@ describe("a model in the configuration", () => {
     [
       "with a password in its address",
       "url: 'https://me:secret@example.org', model: llama",
-      `agents.m.url = "https://me:secret@example.org" (sluice.yaml:2): ${address}`
+      `agents.m.url = "https://...@example.org" (sluice.yaml:2): ${address}`
     ],
     [
       "with a temperature that is too high",
