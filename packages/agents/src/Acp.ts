@@ -176,17 +176,15 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     const introduction = conversation.introduction()
     const blocks = yield* promptOf(turn, { images: connection.can.images, introduction })
     yield* Effect.addFinalizer(() => Effect.sync(() => (running = undefined)))
-    running = yield* Running.run(blocks, {
-      connection,
-      conversation,
-      permissions: options.permissions ?? "ask",
-      cancelWithin: options.cancelWithin ?? "2 seconds",
-      scope: one.scope,
-      end: Effect.suspend(() => {
-        if (live === one) live = undefined
-        return one.end
-      })
+    const { permissions = "ask", cancelWithin = "2 seconds" } = options
+    const end = Effect.suspend(() => {
+      if (live === one) live = undefined
+      return one.end
     })
+    // A prompt that was sent without anybody to cancel it would run on into the next turn.
+    running = yield* Effect.uninterruptible(
+      Running.run(blocks, { connection, conversation, permissions, cancelWithin, scope: one.scope, end })
+    )
     return running.events
   })
 
