@@ -211,6 +211,23 @@ describe("forgetting", () => {
     })
   )
 
+  it.effect("Q27: names of its sessions are gone from the reports of earlier stops as well", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = rememberer()
+      const one = yield* boot(place, options(agent))
+      yield* ends(one, yield* one.say("kim", "/new Geheimnis", "1"))
+      yield* one.say("kim", "slow", "2")
+      yield* until(() => agent.stored.size === 1)
+      yield* meanwhile(one.stop)
+      assert.include(JSON.stringify(yield* one.gateway.stopped), "chat/kim#Geheimnis")
+      const next = yield* boot(place, options(agent))
+      assert.include(files(place), "chat/kim#Geheimnis")
+      yield* meanwhile(next.gateway.forget("chat/kim"))
+      assert.notInclude(files(place), "Geheimnis")
+    })
+  )
+
   it.effect("Q27: copies from before an upgrade are deleted, too", () =>
     Effect.gen(function* () {
       const place = yield* world()

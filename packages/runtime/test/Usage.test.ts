@@ -3,6 +3,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { DatabaseSync } from "node:sqlite"
@@ -237,6 +239,53 @@ describe("budgets", () => {
       yield* rest(next, "chat/kim")
       assert.strictEqual(agent.runs[1]?.turn.text, "waits")
       assert.isTrue((yield* next.gateway.audit).balanced)
+    })
+  )
+
+  it.effect("D3: a turn that a crash cut off waits for the budget, too, and goes on when the day turns", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const one = yield* boot(place, { agent, timeZone: "UTC", budgets: { daily: 5 } })
+      yield* one.say("lee", "cut off", "1")
+      yield* agent.run(1)
+      yield* one.say("kim", "dear", "2")
+      yield* costing(one, agent, 2, 5)
+      yield* one.crash
+      const next = yield* boot(place, { agent, timeZone: "UTC", budgets: { daily: 5 } })
+      yield* rest(next, "chat/lee")
+      assert.isTrue((yield* next.gateway.readiness).ready)
+      assert.lengthOf(agent.runs, 2)
+      yield* TestClock.adjust("24 hours")
+      const again = yield* agent.run(3)
+      assert.deepInclude(again.turn, { text: "cut off", attempt: 2 })
+      yield* again.finish("done")
+      yield* rest(next, "chat/lee")
+      assert.isTrue((yield* next.gateway.audit).balanced)
+    })
+  )
+
+  it.effect("a model without a price is named once while there is a budget: it would never be used up", () =>
+    Effect.gen(function* () {
+      const named: Array<unknown> = []
+      const logger = Logger.make<unknown, void>(({ fiber, message }) => {
+        if (String(message).startsWith("A model has no price"))
+          named.push(fiber.getRef(References.CurrentLogAnnotations)["model"])
+      })
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const one = yield* boot(place, { agent, prices, budgets: { daily: 5 } }).pipe(
+        Effect.provide(Logger.layer([logger]))
+      )
+      yield* one.say("kim", "hello", "1")
+      const run = yield* agent.run(1)
+      const tokens = { inputTokens: 10, outputTokens: 1 }
+      for (const model of ["large", "new", "new", "newer"]) yield* run.emit(usage(tokens, model))
+      yield* run.emit(usage({ ...tokens, cost: 0.1 }, "newest"))
+      yield* run.emit(usage({ thoughts: 1 }, "none"))
+      yield* run.finish("done")
+      yield* rest(one, "chat/kim")
+      assert.deepStrictEqual(named, ["new", "newer"])
     })
   )
 

@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
-import { type Conversation, conversationKey, mainSession } from "../../Message.ts"
+import { type Conversation, conversationKey, mainSession, sessionKey } from "../../Message.ts"
 import { forgottenDigest } from "./admit.ts"
 import { cancelSession } from "./cancel.ts"
 import type { Query } from "./database.ts"
@@ -95,6 +95,22 @@ const letValuesGo = Effect.fnUntraced(function* (query: Query, sessions: string)
   )
 })
 
+/** Reports of stops name sessions. */
+const letNamesGo = Effect.fnUntraced(function* (
+  query: Query,
+  sessions: ReadonlyArray<SessionRecord>
+): Effect.fn.Return<void, SqlError> {
+  for (const { id, key, name } of sessions) {
+    if (name === mainSession || name === `~${id}`) continue
+    const [before, after] = [sessionKey(key, name), sessionKey(key, `~${id}`)].map((text) => JSON.stringify(text))
+    yield* query.change(`update sluice_boots set report = replace(report, ?, ?) where instr(report, ?) > 0`, [
+      before ?? "",
+      after ?? "",
+      before ?? ""
+    ])
+  }
+})
+
 /** The sessions are nobody's any more: their names may say what they were about. */
 const letSessionsGo = Effect.fnUntraced(function* (
   round: Round,
@@ -151,6 +167,7 @@ export const forgetConversation = Effect.fnUntraced(function* (
   const files = yield* letFilesGo(query, conversation, upTo)
   yield* letTextsGo(query, conversation, list, upTo)
   yield* letValuesGo(query, list)
+  yield* letNamesGo(query, found)
   const fresh = yield* letSessionsGo(round, found, list)
   yield* query(`insert into sluice_meta (key, value) values (?, '1') on conflict do nothing`, [note])
   yield* query(`pragma secure_delete = fast`)

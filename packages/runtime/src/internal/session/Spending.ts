@@ -5,6 +5,7 @@
  * an agent that is missing, and look again when the period turns, when a reload
  * raises the budget, or after a while, because the wall clock may have jumped.
  */
+import * as Effect from "effect/Effect"
 import type { Journal } from "../../Journal.ts"
 import type { Registered } from "../registry.ts"
 import { type Budgets, Calendar, type Day, dollars, nano } from "../spending.ts"
@@ -39,6 +40,7 @@ export class Spending {
   readonly #journal: Pick<Journal["Service"], "spentUnsafe">
   readonly #registered: Registered["Service"]
   readonly #wallNow: () => number
+  readonly #unpriced = new Set<string>()
   #calendar: { readonly of: string | undefined; readonly calendar: Calendar } | undefined
 
   constructor(
@@ -83,6 +85,17 @@ export class Spending {
 
   #held(period: Hold["period"], budget: number, since: number, until: number): Hold {
     return { period, budget, since, until, untilText: this.#current.text(until) }
+  }
+
+  /** A budget that counts nothing of a model is none: said once for each. */
+  unpriced(model: string): Effect.Effect<void> {
+    const { budgets } = this.#registered.entries.spending
+    const counts = budgets?.daily !== undefined || budgets?.monthly !== undefined
+    if (!counts || this.#unpriced.has(model) || this.#unpriced.size >= 100) return Effect.void
+    this.#unpriced.add(model)
+    return Effect.logWarning("A model has no price, so that its turns count nothing in the budgets").pipe(
+      Effect.annotateLogs({ model, field: `prices.${model}` })
+    )
   }
 
   /** For status and lists. */

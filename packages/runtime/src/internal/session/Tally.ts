@@ -11,28 +11,35 @@ const bounds = { names: 64, models: 16, model: 128 }
 
 const isCount = (value: number | undefined): value is number => value !== undefined && Number.isFinite(value)
 
-/** What one attempt has used so far. */
-export class Tally {
-  readonly #models = new Map<string, { -readonly [Key in keyof ModelUsage]: ModelUsage[Key] }>()
-  readonly #totals = new Map<string, number>()
+/** Sums within their bounds. */
+class Sums {
+  readonly models = new Map<string, { -readonly [Key in keyof ModelUsage]: ModelUsage[Key] }>()
+  readonly totals = new Map<string, number>()
 
-  #of(name: string) {
-    const model = this.#models.has(name) || this.#models.size < bounds.models ? name : "others"
-    const known = this.#models.get(model)
+  of(name: string) {
+    const model = this.models.has(name) || this.models.size < bounds.models ? name : "others"
+    const known = this.models.get(model)
     if (known !== undefined) return known
     const fresh = { model, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, cost: 0 }
-    this.#models.set(model, fresh)
+    this.models.set(model, fresh)
     return fresh
   }
 
-  #total(name: string, count: number) {
-    if (!this.#totals.has(name) && this.#totals.size >= bounds.names) return
-    this.#totals.set(name, (this.#totals.get(name) ?? 0) + count)
+  total(name: string, count: number) {
+    if (!this.totals.has(name) && this.totals.size >= bounds.names) return
+    this.totals.set(name, (this.totals.get(name) ?? 0) + count)
   }
+}
 
-  /** Adds what an event says. */
-  add(usage: Readonly<Record<string, number>>, model: string, prices: SpendingOptions["prices"]) {
-    const line = this.#of(model.slice(0, bounds.model).toWellFormed())
+/** What one attempt has used so far. */
+export class Tally {
+  // Made for the first event: many turns have none.
+  #sums: Sums | undefined
+
+  /** Adds what an event says; `false` when it has a cost that nobody knows. */
+  add(usage: Readonly<Record<string, number>>, model: string, prices: SpendingOptions["prices"]): boolean {
+    const sums = (this.#sums ??= new Sums())
+    const line = sums.of(model.slice(0, bounds.model).toWellFormed())
     const tokens = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 }
     for (const name of counted) {
       const count = usage[name]
@@ -40,19 +47,20 @@ export class Tally {
       line[name] += tokens[name]
     }
     for (const [name, count] of Object.entries(usage)) {
-      if (isCount(count) && name !== "cost") this.#total(name, count)
+      if (isCount(count) && name !== "cost") sums.total(name, count)
     }
     const price = priceOf(prices, model)
     const said = usage["cost"]
     const cost = isCount(said) && said >= 0 ? nano(said) : price === undefined ? 0 : costOf(price, tokens)
     line.cost += cost
-    if (cost > 0) this.#total("cost", dollars(cost))
+    if (cost > 0) sums.total("cost", dollars(cost))
+    return isCount(said) || price !== undefined || counted.every((name) => tokens[name] === 0)
   }
 
   /** What is stored of it with the day on which it counts; `undefined` when nothing was used. */
   spent(day: () => string): Spent | undefined {
-    return this.#models.size === 0
+    return this.#sums === undefined
       ? undefined
-      : { day: day(), models: [...this.#models.values()], totals: Object.fromEntries(this.#totals) }
+      : { day: day(), models: [...this.#sums.models.values()], totals: Object.fromEntries(this.#sums.totals) }
   }
 }

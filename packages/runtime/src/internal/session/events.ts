@@ -139,8 +139,8 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
       return showLine(session, running, event.text)
     case "Usage": {
       const { model = running.claimed.session.model ?? "", usage } = event
-      running.tally.add(usage, model, session.env.spending.prices)
-      return Effect.void
+      const priced = running.tally.add(usage, model, session.env.spending.prices)
+      return priced ? Effect.void : session.env.spending.unpriced(model)
     }
     case "Alive":
       return Effect.void
