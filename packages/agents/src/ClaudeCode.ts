@@ -7,7 +7,7 @@
  * means for an agent is in docs/agents.md.
  */
 import * as Agent from "@sluice/runtime/Agent"
-import type { Turn } from "@sluice/runtime/Message"
+import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,6 +20,7 @@ import * as Children from "./Children.ts"
 import * as Connection from "./internal/claude/connection.ts"
 import * as Conversation from "./internal/claude/conversation.ts"
 import type { Policy } from "./internal/claude/permission.ts"
+import { further } from "./internal/claude/prompt.ts"
 import * as Running from "./internal/claude/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
 import { inherited } from "./internal/node/host.ts"
@@ -159,7 +160,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
   let live: Live | undefined
-  let busy = false
+  let running: Running.Running | undefined
 
   const connect = Effect.gen(function* () {
     const name = yield* conversation.name
@@ -189,7 +190,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     Effect.gen(function* () {
       const error = yield* Effect.flip(Deferred.await(one.connection.gone))
       // A turn that runs hears of it itself, and ends it when it lets go.
-      if (live !== one || busy) return
+      if (live !== one || running !== undefined) return
       yield* Effect.logWarning("An agent ended between turns", error).pipe(
         Effect.annotateLogs({ session: session.key })
       )
@@ -208,10 +209,9 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
 
   const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, { content, uuid }: Sending) {
     yield* conversation.sending(turn, uuid)
-    yield* Effect.addFinalizer(() => Effect.sync(() => (busy = false)))
-    busy = true
+    yield* Effect.addFinalizer(() => Effect.sync(() => (running = undefined)))
     one.sent.add(uuid)
-    return yield* Running.run({
+    running = yield* Running.run({
       connection: one.connection,
       uuid,
       content,
@@ -223,7 +223,14 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
         return one.end
       })
     })
+    return running.events
   })
+
+  const steer = (messages: ReadonlyArray<TurnMessage>) =>
+    Effect.flatMap(
+      further(messages),
+      (content) => running?.steer({ ids: messages.map(({ id }) => id), content }) ?? Effect.void
+    )
 
   /** Signs of life until the process is ready, then the turn. */
   const asking = (turn: Turn, sending: Sending) =>
@@ -248,7 +255,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
             : asking(turn, plan)
       )
     )
-  return { answer }
+  return { answer, steer }
 })
 
 /** What is wrong with the options, with its remedy; `undefined` when nothing is. Looks at nothing outside of them. */

@@ -3,7 +3,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Keeping, turnOf } from "@sluice/runtime/testing/agentConformance"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
@@ -13,7 +12,7 @@ import * as Children from "../../src/Children.ts"
 import { claude, missing } from "../installed.ts"
 import { lives, node } from "../processes.ts"
 import type { Order } from "./programs/gateway.ts"
-import { answerOf, optionsFor, place } from "./real.ts"
+import { answerOf, optionsFor, place, until } from "./real.ts"
 
 /** Starts the gateway in small; `line` waits for the next event that it prints. */
 const gateway = (order: Order) =>
@@ -42,9 +41,6 @@ const gateway = (order: Order) =>
     }),
     ({ kill }) => kill
   )
-
-const until = (fact: () => boolean) =>
-  Effect.sync(fact).pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("10 millis") }), Effect.asVoid)
 
 /** Waits until the CLI has written of a message to its transcript, which it does a moment after it knows. */
 const written = (config: string, words: string) =>

@@ -13,7 +13,7 @@ import { join } from "node:path"
 import * as Children from "../../src/Children.ts"
 import { claude, missing } from "../installed.ts"
 import { usage } from "../standIn/anthropic.ts"
-import { answerOf, place, reading } from "./real.ts"
+import { answerOf, place, reading, until } from "./real.ts"
 
 const of = <Tag extends AgentEvent["_tag"]>(events: ReadonlyArray<AgentEvent>, tag: Tag) =>
   events.filter((event): event is Extract<AgentEvent, { readonly _tag: Tag }> => event._tag === tag)
@@ -172,6 +172,84 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           assert.strictEqual(answerOf(events), "and now?")
           assert.isFalse(existsSync(join(work, "stopped")))
           assert.deepStrictEqual(yield* Children.running(instance), before)
+        })
+      ),
+    longest
+  )
+
+  it.live(
+    "Q6: what is written while a tool runs reaches the model at its next step, and is told as taken",
+    () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { model, open, work } = yield* place
+          const agent = yield* open({ permissions: "allow" })
+          const gate = join(work, "gate")
+          const wait = `echo at work > ${join(work, "begun")}; until [ -e ${gate} ]; do sleep 0.05; done`
+          const turn = yield* reading(agent.answer(turnOf([bash(wait)])))
+          yield* until(() => existsSync(join(work, "begun")))
+          yield* agent.steer?.(turnOf(["and this too"]).messages) ?? Effect.void
+          writeFileSync(gate, "")
+          const taken = yield* turn.until((told) => (told as AgentEvent)._tag === "Steered")
+          assert.deepStrictEqual(taken, { _tag: "Steered", ids: ["message-1"] })
+          yield* turn.until((told) => told === "end")
+          assert.include(JSON.stringify(model.asked[1]?.body.messages), "and this too")
+          assert.strictEqual(model.asked.length, 2)
+        })
+      ),
+    longest
+  )
+
+  it.live(
+    "Q6: what is written while the last words are said is answered in the same turn",
+    () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { model, open } = yield* place
+          const agent = yield* open()
+          const turn = yield* reading(agent.answer(turnOf(["hold"])))
+          const held = yield* model.ask(1)
+          held.delta("the last words")
+          yield* turn.until((told) => (told as AgentEvent)._tag === "Text")
+          yield* agent.steer?.(turnOf(["one thing more"]).messages) ?? Effect.void
+          held.finish()
+          yield* turn.until((told) => (told as AgentEvent)._tag === "Steered")
+          const said = yield* turn.until((told) => (told as AgentEvent)._tag === "Text")
+          // A paragraph of its own.
+          assert.match((said as Extract<AgentEvent, { readonly _tag: "Text" }>).delta, /^\n\none thi/)
+          yield* turn.until((told) => told === "end")
+          // Nothing is left over: the next turn is answered with its own.
+          const events = yield* Stream.runCollect(agent.answer(turnOf(["and now?"], { id: "turn-2" })))
+          assert.strictEqual(answerOf(events), "and now?")
+        })
+      ),
+    longest
+  )
+
+  it.live(
+    "Q19: a question that the model asks is put to the person with its options, and the answers reach it",
+    () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { model, open } = yield* place
+          const agent = yield* open()
+          const options = (...labels: ReadonlyArray<string>) => labels.map((label) => ({ label, description: label }))
+          const questions = [
+            { question: "Which color?", header: "Color", multiSelect: false, options: options("Red", "Blue") },
+            { question: "Which size?", header: "Size", multiSelect: false, options: options("S", "L") }
+          ]
+          const turn = yield* reading(agent.answer(turnOf([`tool AskUserQuestion ${JSON.stringify({ questions })}`])))
+          for (const [question, option] of [
+            ["Which color?", "Blue"],
+            ["Which size?", "L"]
+          ] as const) {
+            const asked = yield* turn.until(asks)
+            if (!asks(asked)) return assert.fail("nobody was asked")
+            assert.strictEqual(asked.question, question)
+            yield* asked.respond(option)
+          }
+          yield* turn.until((told) => told === "end")
+          assert.match(model.asked[1]?.results.join("") ?? "", /"Which color\?"="Blue", "Which size\?"="L"/)
         })
       ),
     longest

@@ -4,6 +4,7 @@ import { type Keeping, sessionOf } from "@sluice/runtime/testing/agentConformanc
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
@@ -75,3 +76,7 @@ export const reading = Effect.fnUntraced(function* (answer: Stream.Stream<Agent.
 })
 
 export { answerText as answerOf } from "@sluice/runtime/testing/agentConformance"
+
+/** Waits until something is so that nothing tells of: a file of another program's. */
+export const until = (fact: () => boolean): Effect.Effect<void> =>
+  Effect.sync(fact).pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("10 millis") }), Effect.asVoid)

@@ -37,7 +37,19 @@ export interface Options {
   readonly answered: Effect.Effect<void, Agent.AgentError>
 }
 
-type Events = Stream.Stream<Agent.AgentEvent, Agent.AgentError>
+/** A turn that runs. */
+export interface Running {
+  readonly events: Stream.Stream<Agent.AgentEvent, Agent.AgentError>
+  /**
+   * Hands further messages to it: the CLI takes them at its next step, or goes on with them when it has just ended.
+   * Either way they are this turn's, which `Steered` tells with their `ids`.
+   */
+  readonly steer: (further: {
+    readonly ids: ReadonlyArray<string>
+    readonly content: ReadonlyArray<Message>
+  }) => Effect.Effect<void>
+}
+
 type Item = { readonly event: Agent.AgentEvent } | { readonly result: Exit.Exit<Message, ClaudeError> }
 type Translator = ReturnType<typeof translator>
 
@@ -117,21 +129,17 @@ const questions = (policy: Policy, push: (event: Agent.AgentEvent) => void) => {
   }
 }
 
-/** Whether a message says that the CLI has begun with ours. */
-const begins = (message: Message, uuid: string): boolean => {
+/** The messages that a message of the CLI says it has begun with. */
+const begun = (message: Message): ReadonlyArray<string> => {
   switch (text(message, "type")) {
     case "command_lifecycle":
-      return text(message, "command_uuid") === uuid && text(message, "state") === "started"
+      return text(message, "state") === "started" ? [text(message, "command_uuid") ?? ""] : []
     case "user":
-      return text(message, "uuid") === uuid
+      return [text(message, "uuid") ?? ""]
     default:
-      return texts(message, "user_message_uuids")?.includes(uuid) === true
+      return texts(message, "user_message_uuids") ?? []
   }
 }
-
-/** Whether a result is that of our message: what the CLI does by itself has results too. */
-const isOurs = (result: Message, uuid: string, begun: boolean): boolean =>
-  texts(result, "user_message_uuids")?.includes(uuid) ?? begun
 
 /** Tells the CLI to stop and waits until it has; ends it when it has not in time. */
 const interrupt = Effect.fnUntraced(function* (options: Options, stopped: Deferred.Deferred<void>) {
@@ -154,10 +162,34 @@ const interrupt = Effect.fnUntraced(function* (options: Options, stopped: Deferr
   yield* options.end
 })
 
+/** What the turn has sent, and whether the CLI has taken it. */
+const messages = (first: string) => {
+  const taken = new Set<string>()
+  /** Handed over and not taken yet, with the ids that the gateway knows them by. */
+  const waiting = new Map<string, ReadonlyArray<string>>()
+  return {
+    waiting,
+    begun: () => taken.has(first),
+    /** Takes note of what the CLI begins with; the ids of what was handed over and is taken now. */
+    take: (uuids: ReadonlyArray<string>): ReadonlyArray<string> => {
+      const now = uuids.filter((uuid) => !taken.has(uuid) && (uuid === first || waiting.has(uuid)))
+      return now.flatMap((uuid) => {
+        taken.add(uuid)
+        const ids = waiting.get(uuid) ?? []
+        waiting.delete(uuid)
+        return ids
+      })
+    },
+    /** Whether a result is that of ours: what the CLI does by itself has results too. */
+    owns: (result: Message): boolean =>
+      texts(result, "user_message_uuids")?.some((uuid) => taken.has(uuid)) ?? taken.has(first)
+  }
+}
+
 /** Hears what belongs to the turn. */
 const listening = (
   options: Options,
-  said: Translator,
+  { ours, said }: { readonly ours: ReturnType<typeof messages>; readonly said: Translator },
   on: {
     readonly event: (event: Agent.AgentEvent) => void
     readonly alive: () => void
@@ -165,18 +197,21 @@ const listening = (
   }
 ): Listener & { readonly drop: () => void } => {
   const { ask, drop, withdrawn } = questions(options.permissions, on.event)
-  let begun = false
+  const onResult = (result: Message) => {
+    if (!ours.owns(result)) return on.alive()
+    // What was handed over too late to be taken in is what the CLI does next: it is still this turn.
+    if (ours.waiting.size === 0 || result["is_error"] === true) return on.result(result)
+    for (const event of [...said.end(text(result, "result")), ...usageOf(result, said.model())]) on.event(event)
+  }
   return {
     drop,
     asked: ask,
     withdrawn,
     message: (message) => {
-      if (text(message, "type") === "result") {
-        if (isOurs(message, options.uuid, begun)) return on.result(message)
-        return on.alive()
-      }
-      begun ||= begins(message, options.uuid)
-      const events = begun ? said.on(message) : []
+      const ids = ours.take(begun(message))
+      if (ids.length > 0) on.event({ _tag: "Steered", ids })
+      if (text(message, "type") === "result") return onResult(message)
+      const events = ours.begun() ? said.on(message) : []
       events.forEach(on.event)
       if (events.length === 0) on.alive()
     }
@@ -184,27 +219,32 @@ const listening = (
 }
 
 /** Sends the message; its scope is the reader's. */
-export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Events, never, Scope.Scope> {
+export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Running, never, Scope.Scope> {
   const { connection } = options
   const items = yield* Queue.unbounded<Item>()
   const stopped = yield* Deferred.make<void>()
   const said = translator()
+  const ours = messages(options.uuid)
   let left = false
   const offer = (item: Item) => {
     if (left) return
     Queue.offerUnsafe(items, item)
     if (Queue.sizeUnsafe(items) > behind) connection.pause()
   }
-  const listener = listening(options, said, {
-    event: (event) => offer({ event }),
-    // One is enough for whoever is behind.
-    alive: () => (Queue.sizeUnsafe(items) === 0 ? offer({ event: { _tag: "Alive" } }) : undefined),
-    result: (result) => {
-      connection.listen(undefined)
-      offer({ result: Exit.succeed(result) })
-      Deferred.doneUnsafe(stopped, Effect.void)
+  const listener = listening(
+    options,
+    { ours, said },
+    {
+      event: (event) => offer({ event }),
+      // One is enough for whoever is behind.
+      alive: () => (Queue.sizeUnsafe(items) === 0 ? offer({ event: { _tag: "Alive" } }) : undefined),
+      result: (result) => {
+        connection.listen(undefined)
+        offer({ result: Exit.succeed(result) })
+        Deferred.doneUnsafe(stopped, Effect.void)
+      }
     }
-  })
+  )
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       left = true
@@ -249,7 +289,17 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     if (event === undefined && failure !== undefined) return yield* failure
     return event
   })
-  return Stream.unfold(undefined, () =>
-    Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
-  )
+  return {
+    events: Stream.unfold(undefined, () =>
+      Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
+    ),
+    steer: ({ content, ids }) =>
+      Effect.suspend(() => {
+        // Over already: they are the next turn's.
+        if (left || Deferred.isDoneUnsafe(stopped)) return Effect.void
+        const uuid = crypto.randomUUID()
+        ours.waiting.set(uuid, ids)
+        return connection.send(userMessage(uuid, content))
+      })
+  }
 })

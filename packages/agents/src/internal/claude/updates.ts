@@ -170,10 +170,14 @@ export const translator = () => {
       }
     },
     /** The last events: an answer that came only with the result, and tools that nobody finished. */
-    end: (answer: string | undefined): ReadonlyArray<Agent.AgentEvent> => [
-      ...(spoke || answer === undefined ? [] : say(answer)),
-      ...[...tools].map((id) => ({ _tag: "ToolFinished" as const, id }))
-    ],
+    end: (answer: string | undefined): ReadonlyArray<Agent.AgentEvent> => {
+      const open = [...tools]
+      tools.clear()
+      return [
+        ...(spoke || answer === undefined ? [] : say(answer)),
+        ...open.map((id) => ({ _tag: "ToolFinished" as const, id }))
+      ]
+    },
     spoke: () => spoke,
     model: () => model,
     /** The CLI's word for how the model's API refused, if it did. */
