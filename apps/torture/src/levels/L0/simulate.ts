@@ -274,7 +274,8 @@ class World {
   /** A question that got lost waits for a person for ever: after a while they say yes to whatever there may be. */
   #answerUnseen(): void {
     for (const [talk, { loose }] of this.plan.talks.entries()) {
-      for (let n = 1; loose && n <= mostQuestions; n++) {
+      if (!loose) continue
+      for (let n = 1; n <= mostQuestions; n++) {
         this.people.say(talk, 2, `a${++this.#decisions}`, `/allow ${n} yes`, true)
       }
     }
