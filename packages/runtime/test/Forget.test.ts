@@ -211,6 +211,27 @@ describe("forgetting", () => {
     })
   )
 
+  it.effect("Q27: what retention had let go before, or was replaced, has left nothing in the files either", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = rememberer()
+      const retention = { transcript: "1 hour", ledger: "9 days" } as const
+      const one = yield* boot(place, options(agent, { journal: { retention } }))
+      const data = one.gateway.data("chat/kim")
+      for (const n of [1, 2, 3]) {
+        yield* data.set(Note, `Geheimnis ${n} ${"and so on ".repeat(4000)}`)
+        yield* one.say("kim", `Geheimnis ${n} ${"and so on ".repeat(3000 * n)}`, `${n}`)
+        yield* rest(one, "chat/kim")
+      }
+      yield* ends(one, yield* one.say("kim", "/new", "4"))
+      yield* TestClock.adjust("3 hours")
+      yield* one.journal.compact
+      yield* data.set(Note, "short")
+      yield* meanwhile(one.gateway.forget("chat/kim"))
+      assert.notInclude(files(place), "Geheimnis")
+    })
+  )
+
   it.effect("Q27: names of its sessions are gone from the reports of earlier stops as well", () =>
     Effect.gen(function* () {
       const place = yield* world()

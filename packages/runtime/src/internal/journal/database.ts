@@ -61,8 +61,8 @@ const pragmas = [
   "pragma synchronous = full",
   "pragma journal_size_limit = 67108864",
   "pragma temp_store = memory",
-  // What is freed within a page is overwritten: the page is written anyway, and what is forgotten must not stay in it.
-  "pragma secure_delete = fast",
+  // What is freed is overwritten, always: what was let go or moved long before it is forgotten must not stay in the file.
+  "pragma secure_delete = on",
   // 16 MiB: the same pages are written again and again, and a checkpoint writes each of them once.
   "pragma wal_autocheckpoint = 4000",
   "pragma cache_size = -8000",

@@ -154,8 +154,6 @@ export const forgetConversation = Effect.fnUntraced(function* (
   // What this round has drafted before is a reply like any other.
   yield* writeDrafts(round)
   round.drafts.length = 0
-  // Freed pages are overwritten as well, not only what is freed within a page.
-  yield* query(`pragma secure_delete = on`)
   yield* giveUp(round, conversation)
   const cancelled: Array<Forgotten["cancelled"][number]> = []
   const turns: Array<Forgotten["turns"][number]> = []
@@ -170,7 +168,6 @@ export const forgetConversation = Effect.fnUntraced(function* (
   yield* letNamesGo(query, found)
   const fresh = yield* letSessionsGo(round, found, list)
   yield* query(`insert into sluice_meta (key, value) values (?, '1') on conflict do nothing`, [note])
-  yield* query(`pragma secure_delete = fast`)
   return { sessions: found.map(sessionOf), fresh, cancelled, turns, files }
 })
 
@@ -188,12 +185,10 @@ export const writeForgets = Effect.fnUntraced(function* (
   for (const entry of entries) {
     const { input } = entry
     if (input._tag === "Agent") {
-      yield* query(`pragma secure_delete = on`)
       yield* query.change(`delete from sluice_values where session = ? and key = ?`, [
         input.session,
         `kept/${input.agent}`
       ])
-      yield* query(`pragma secure_delete = fast`)
       succeed(entry, undefined)
       continue
     }
