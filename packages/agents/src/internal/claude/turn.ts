@@ -250,8 +250,10 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       left = true
       listener.drop()
       connection.resume()
-      const over = (yield* Deferred.isDone(stopped)) || (yield* Deferred.isDone(connection.gone))
-      if (!over) yield* interrupt(options, stopped)
+      const gone = yield* Deferred.isDone(connection.gone)
+      // What was handed over and not taken would be a turn that nobody hears.
+      const over = (yield* Deferred.isDone(stopped)) && ours.waiting.size === 0
+      if (!gone && !over) yield* interrupt(options, stopped)
       connection.listen(undefined)
       // A process that ended or broke the protocol may have left others behind.
       if (yield* Deferred.isDone(connection.gone)) yield* options.end
