@@ -207,6 +207,19 @@ const Turns = Schema.Struct({
   })
 })
 
+const Questions = Schema.Struct({
+  expireAfter: Setting.duration("0 millis", "36500 days", {
+    default: "1 hour",
+    meaning: "How long a question of an agent's is waited for; the agent goes on without an answer then. 0 = for ever.",
+    needsRestart: true
+  }),
+  onStop: Setting.choice(["keep", "cancel"], {
+    default: "keep",
+    meaning: "Open questions at a stop: people can answer them over the restart, or they end and are asked again.",
+    needsRestart: true
+  })
+})
+
 const Persona = Schema.Struct({
   agent: Setting.text({ meaning: "Name of the agent that speaks." }),
   systemPrompt: Schema.optionalKey(Setting.text({ meaning: "What the agent is told about itself.", most: 65_536 }))
@@ -280,6 +293,7 @@ export const Configuration = Schema.Struct({
   queue: Queue,
   session: Session,
   turns: Turns,
+  questions: Questions,
   agents: Schema.Record(Name, Agent),
   personas: Schema.Record(Name, Persona),
   prices: Prices,

@@ -15,7 +15,7 @@ import { type Command, isCommand, parseCommand } from "./internal/commands/parse
 import { Forgetting } from "./internal/forgetting.ts"
 import { wording } from "./internal/commands/wording.ts"
 import { Registered, resolveAgent } from "./internal/registry.ts"
-import { optionOf } from "./internal/session/events.ts"
+import { optionOf } from "./internal/session/questions.ts"
 import {
   type CommandAction,
   type CommandOutcome,

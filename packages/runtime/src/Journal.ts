@@ -130,14 +130,17 @@ export class Journal extends Context.Service<
     readonly pendingForgets: Effect.Effect<ReadonlyArray<PendingForget> | undefined, JournalError>
     /** Takes what was forgotten out of the write-ahead log as well; `false` when a reader stands in the way. */
     readonly scrub: Effect.Effect<boolean, JournalError>
-    /** Stores a question of a running turn; `undefined` when it does not run any more. */
+    /**
+     * Stores a question of a running turn; `undefined` when it does not run any more. One that an earlier boot asked in
+     * the same words for the same turn is the same: it comes back with what was decided meanwhile.
+     */
     readonly ask: (
       turn: number,
       question: string,
       options: ReadonlyArray<string>
-    ) => Effect.Effect<PermissionRow | undefined, JournalError>
-    /** Ends a question without a decision of a person (`expired`, `cancelled`). */
-    readonly unask: (permission: number, decision: string) => Effect.Effect<void, JournalError>
+    ) => Effect.Effect<(PermissionRow & { readonly told: boolean }) | undefined, JournalError>
+    /** Ends a question without a decision of a person (`expired`, `cancelled`); `false` when it had its end before. */
+    readonly unask: (permission: number, decision: string) => Effect.Effect<boolean, JournalError>
     /** Open questions of a session. */
     readonly permissions: (session: number) => Effect.Effect<ReadonlyArray<PermissionRow>, JournalError>
 

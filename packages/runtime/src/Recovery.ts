@@ -83,8 +83,9 @@ const make = Effect.gen(function* () {
     return true
   })
 
-  /** Nobody listens to what a cut-off attempt asked: its turn asks again when it goes on. */
+  /** Nobody listens to what a cut-off attempt asked, and its turn asks again when it goes on. Kept ones are found again then. */
   const endQuestions = Effect.fnUntraced(function* (turn: TurnRow) {
+    if (sessions.keepsQuestions) return
     for (const { id } of yield* journal.permissions(turn.session)) yield* journal.unask(id, "cancelled")
   })
 

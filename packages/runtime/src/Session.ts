@@ -13,9 +13,10 @@ import { around, bound, closeAgent, type Kept, openAgent } from "./internal/sess
 import { attempt, type Cut, CutSignal, type Outcome, type Pulse } from "./internal/session/attempt.ts"
 import { claimNext, toTurn } from "./internal/session/claiming.ts"
 import { Alarm, type Environment } from "./internal/session/Environment.ts"
-import { endPermissions, onEvent } from "./internal/session/events.ts"
+import { onEvent } from "./internal/session/events.ts"
 import { finish } from "./internal/session/finish.ts"
 import { dispatchable, waitsForResume } from "./internal/session/next.ts"
+import { endQuestions } from "./internal/session/questions.ts"
 import { stillAtIt } from "./internal/session/slow.ts"
 import type { Hold } from "./internal/session/Spending.ts"
 import { Tally } from "./internal/session/Tally.ts"
@@ -64,6 +65,7 @@ export interface Running {
 export interface Question {
   readonly row: PermissionRow
   readonly respond: (option: string | undefined) => Effect.Effect<void>
+  readonly expires: Alarm
 }
 
 /** What a running attempt is doing, or was when it ended. */
@@ -337,7 +339,7 @@ export class Session {
     const outcome = yield* this.#attempt(running)
     if (outcome._tag === "Failed") yield* closeAgent(this)
     yield* finish(this, running, outcome)
-    yield* endPermissions(this)
+    yield* endQuestions(this, outcome)
     this.running = undefined
     this.restedAt = this.env.now()
     if (this.line.size === 0) this.toldWaiting = false

@@ -42,6 +42,8 @@ export class Sessions extends Context.Service<
     /** Settings that hold where a session has none of its own; milliseconds. */
     readonly idleTimeout: number
     readonly queueMode: string
+    /** Questions of agents outlive a restart. */
+    readonly keepsQuestions: boolean
 
     /** Enters what an earlier boot left; nothing starts before `open`. */
     readonly recover: (left: ReadonlyArray<Left>) => Effect.Effect<void>

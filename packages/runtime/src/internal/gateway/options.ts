@@ -50,6 +50,12 @@ export interface GatewayOptions<R = never> extends Registry<R> {
     /** Most live sessions; the least recently used idle one makes room (1,000). */
     readonly maxLive?: number
   }
+  readonly questions?: {
+    /** A question of an agent's that nobody answers for this long is not waited for (1 h; 0 = never). */
+    readonly expireAfter?: Duration.Input
+    /** What a stop does with open ones: `keep` (default) lets people answer them over a restart, `cancel` ends them. */
+    readonly onStop?: "keep" | "cancel"
+  }
   readonly turns?: {
     /** Most turns at one time over all sessions (32), given out fairly. */
     readonly limit?: number

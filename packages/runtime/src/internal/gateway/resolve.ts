@@ -31,6 +31,10 @@ export const resolve = (
       },
       idleTimeout: millis(options.session?.idleTimeout, 600_000),
       maxLive: options.session?.maxLive ?? 1000,
+      questions: {
+        expireAfter: millis(options.questions?.expireAfter, 3_600_000),
+        keep: options.questions?.onStop !== "cancel"
+      },
       turnLimit: options.turns?.limit ?? 32,
       backoff: (options.turns?.backoff ?? ["2 seconds", "10 seconds"]).map((wait) => Duration.toMillis(wait))
     }

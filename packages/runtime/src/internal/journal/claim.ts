@@ -147,6 +147,11 @@ const supersede = Effect.fnUntraced(function* (
      from json_each(?) j join sluice_turns o on o.id = j.value->>0 where sluice_turns.id = j.value->>1`,
     [list]
   )
+  // What it asked stands: the turn that takes over asks the same, and hears what was decided.
+  yield* round.query(
+    `update sluice_permissions set turn = j.value->>1 from json_each(?) j where sluice_permissions.turn = j.value->>0`,
+    [list]
+  )
   yield* round.query(
     `update sluice_replies set turn = j.value->>1 from json_each(?) j
      where sluice_replies.id = j.value->>0`,

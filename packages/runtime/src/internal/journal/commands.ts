@@ -82,9 +82,10 @@ const decide = Effect.fnUntraced(function* (
     .map(permissionOf)
     .find((row) => (number === undefined ? row.options.includes(option) : row.number === number))
   if (asked === undefined || !asked.options.includes(option)) return undefined
-  yield* round.query(`update sluice_permissions set decision = ?, decided_at = ? where id = ?`, [
+  yield* round.query(`update sluice_permissions set decision = ?, decided_at = ?, decided_epoch = ? where id = ?`, [
     option,
     round.now,
+    round.epoch,
     asked.id
   ])
   return { ...asked, decision: option }

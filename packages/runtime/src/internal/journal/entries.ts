@@ -84,10 +84,10 @@ export interface Kinds {
   readonly keep: [ValueEntry, boolean, JournalError]
   readonly ask: [
     { readonly turn: number; readonly question: string; readonly options: ReadonlyArray<string> },
-    PermissionRow | undefined,
+    (PermissionRow & { readonly told: boolean }) | undefined,
     JournalError
   ]
-  readonly unask: [{ readonly permission: number; readonly decision: string }, void, JournalError]
+  readonly unask: [{ readonly permission: number; readonly decision: string }, boolean, JournalError]
   readonly asked: [{ readonly turn: number; readonly reason: string }, AskedBefore | undefined, JournalError]
   readonly drop: [
     { readonly session: number; readonly seqs: ReadonlyArray<number>; readonly policy: string },

@@ -8,6 +8,7 @@ import type { Value } from "./database.ts"
 import { type Entry, succeed } from "./entries.ts"
 import { loadInbound } from "./load.ts"
 import { stopWaiting } from "./memory.ts"
+import type { PermissionRow } from "./records.ts"
 import type { Round } from "./round.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
 import { endMessages } from "./settle.ts"
@@ -22,6 +23,30 @@ export const permissionColumns = "id, number, turn, session, question, options, 
 export const siblings = `select id from sluice_sessions where conversation =
   (select conversation from sluice_sessions where id = ?)`
 
+/**
+ * The same question of the same turn, asked by an earlier boot: open, or decided in this one while nobody listened. What
+ * was decided before that has been acted upon, perhaps, and is asked again.
+ */
+const askedBefore = Effect.fnUntraced(function* (
+  round: Round,
+  turn: number,
+  question: string,
+  options: string
+): Effect.fn.Return<(PermissionRow & { readonly told: boolean }) | undefined, SqlError> {
+  const [row] = yield* round.query<PermissionRecord & { readonly told: number }>(
+    `select ${permissionColumns}, exists (
+       select 1 from sluice_replies r join sluice_sessions s on s.conversation = r.conversation
+       where s.id = p.session and r.notice = 'permission' and r.created_at >= p.asked_at) as told
+     from sluice_permissions p
+     where turn = ? and question = ? and options = ? and epoch < ? and (decision is null or decided_epoch = ?)
+     order by id limit 1`,
+    [turn, question, options, round.epoch, round.epoch]
+  )
+  if (row === undefined) return undefined
+  yield* round.query(`update sluice_permissions set epoch = ? where id = ?`, [round.epoch, row.id])
+  return { ...permissionOf(row), told: row.told === 1 }
+})
+
 /** Writes a round's questions. */
 export const writeAsks = Effect.fnUntraced(function* (
   round: Round,
@@ -34,6 +59,13 @@ export const writeAsks = Effect.fnUntraced(function* (
       continue
     }
     // Sessions of one conversation ask in one chat: an answer by number means one of them.
+    const question = entry.input.question.toWellFormed()
+    const options = JSON.stringify(entry.input.options.map((option) => option.toWellFormed()))
+    const before = yield* askedBefore(round, turn.id, question, options)
+    if (before !== undefined) {
+      succeed(entry, before)
+      continue
+    }
     const [highest] = yield* round.query<{ readonly number: number | null }>(
       `select max(number) as number from sluice_permissions where decision is null and session in (${siblings})`,
       [turn.session]
@@ -43,15 +75,16 @@ export const writeAsks = Effect.fnUntraced(function* (
       number: (highest?.number ?? 0) + 1,
       turn: turn.id,
       session: turn.session,
-      question: entry.input.question.toWellFormed(),
-      options: JSON.stringify(entry.input.options.map((option) => option.toWellFormed())),
+      question,
+      options,
       decision: null
     }
     yield* round.query(
-      `insert into sluice_permissions (id, number, turn, session, question, options, asked_at) values (?,?,?,?,?,?,?)`,
-      [row.id, row.number, row.turn, row.session, row.question, row.options, round.now]
+      `insert into sluice_permissions (id, number, turn, session, question, options, epoch, asked_at)
+       values (?,?,?,?,?,?,?,?)`,
+      [row.id, row.number, row.turn, row.session, row.question, row.options, round.epoch, round.now]
     )
-    succeed(entry, permissionOf(row))
+    succeed(entry, { ...permissionOf(row), told: false })
   }
 })
 
@@ -61,12 +94,11 @@ export const writeUnasks = Effect.fnUntraced(function* (
   entries: ReadonlyArray<Entry<"unask">>
 ): Effect.fn.Return<void, SqlError> {
   for (const entry of entries) {
-    yield* round.query(`update sluice_permissions set decision = ?, decided_at = ? where id = ? and decision is null`, [
-      entry.input.decision,
-      round.now,
-      entry.input.permission
-    ])
-    succeed(entry, undefined)
+    const changed = yield* round.query.change(
+      `update sluice_permissions set decision = ?, decided_at = ? where id = ? and decision is null`,
+      [entry.input.decision, round.now, entry.input.permission]
+    )
+    succeed(entry, changed > 0)
   }
 })
 

@@ -257,6 +257,10 @@ export const migrations: ReadonlyArray<Migration> = [
       usage,
       `alter table sluice_sessions add column model text`,
       `alter table sluice_sessions add column output_mode text`,
+      // Boot in which a question was asked last, and in which a person decided.
+      `create index sluice_permissions_turn on sluice_permissions (turn)`,
+      `alter table sluice_permissions add column epoch integer`,
+      `alter table sluice_permissions add column decided_epoch integer`,
       // When its conversation was forgotten: nothing is kept with it any more.
       `alter table sluice_sessions add column forgotten bigint`,
       // What a session's agent is given of its past.

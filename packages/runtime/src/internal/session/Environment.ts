@@ -2,6 +2,7 @@
  * What all sessions of one gateway share: the services that they use, the gate
  * that lets turns start, and the pause that a chain of crashes puts on resuming.
  */
+import type * as Effect from "effect/Effect"
 import type { Journal } from "../../Journal.ts"
 import type { Outbox } from "../../Outbox.ts"
 import type { Running, Session } from "../../Session.ts"
@@ -21,6 +22,8 @@ export interface SessionOptions {
   readonly idleTimeout: number
   readonly maxLive: number
   readonly turnLimit: number
+  /** Milliseconds after which a question is not waited for (0 = never), and whether questions outlive a restart. */
+  readonly questions: { readonly expireAfter: number; readonly keep: boolean }
   /** Waits before the second try, the third, and so on; one more try than waits. */
   readonly backoff: ReadonlyArray<number>
 }
@@ -53,6 +56,8 @@ export interface Environment {
   readonly suspects: Gate
   readonly watchers: Watchers
   readonly spending: Spending
+  /** Runs a small task that no session's fiber should wait for. */
+  readonly background: (effect: Effect.Effect<unknown, unknown>) => void
   /** A budget is used up: everybody is woken when that may have changed. Synchronous. */
   readonly broke: (hold: Hold) => void
   /** Automatic resume is paused after a chain of crashes. */

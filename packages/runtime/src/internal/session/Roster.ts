@@ -62,6 +62,7 @@ export class Roster {
       paused: () => this.paused,
       stop: { roll: undefined, by: Infinity, reason: "stop" },
       reference,
+      background: (effect) => this.background(effect),
       changed: () => this.changed(),
       started: (session) => this.#started(session),
       ended: (session, running, outcome) => this.#ended(session, running, outcome)

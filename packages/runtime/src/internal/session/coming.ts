@@ -6,7 +6,7 @@
 import type { PermissionRow, RowKey } from "../../Journal.ts"
 import type { Session } from "../../Session.ts"
 import { drop } from "./drop.ts"
-import { optionOf } from "./events.ts"
+import { optionOf } from "./questions.ts"
 import type { Roster } from "./Roster.ts"
 import { canSteer, hand } from "./steering.ts"
 

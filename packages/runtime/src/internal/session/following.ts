@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { PermissionRow, SessionRow } from "../../Journal.ts"
-import { decided } from "./events.ts"
+import { decided } from "./questions.ts"
 import { waitsForResume } from "./next.ts"
 import type { Left } from "./records.ts"
 import type { Roster } from "./Roster.ts"

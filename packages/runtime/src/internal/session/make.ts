@@ -33,6 +33,7 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     ...stopping(roster),
     idleTimeout: options.idleTimeout,
     queueMode: options.queue.mode,
+    keepsQuestions: options.questions.keep,
     failed: Deferred.await(roster.failed),
     spending: Effect.sync(() => roster.env.spending.state()),
     live: Effect.sync(() => roster.all().map((session) => roster.describe(session))),

@@ -24,8 +24,11 @@ export const stillAtIt = (session: Session, running: Running): Effect.Effect<nev
       // A question waits for the person, not the person for it.
       const left = running.pulse.waiting ? after : running.pulse.shownAt + after - env.now()
       if (left > 0) return Effect.andThen(Effect.sleep(left), wait(after))
+      // Steps that went by while a question was open are not made up for.
+      let next = after * 2
+      while (running.pulse.shownAt + next <= env.now()) next *= 2
       return Effect.catch(tell, (error) => Effect.logWarning("A person could not be told of a long turn", error)).pipe(
-        Effect.andThen(wait(after * 2))
+        Effect.andThen(wait(next))
       )
     })
   return wait(silence)
