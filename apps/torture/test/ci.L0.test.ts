@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { run } from "../src/levels/L0/index.ts"
 import { openStore } from "../src/levels/L0/open.ts"
 import { narrow, wide } from "../src/levels/L0/seeds.ts"
-import { tryNarrow, trySeed } from "../src/levels/L0/trial.ts"
+import { tryNarrow, tryWide } from "../src/levels/L0/trial.ts"
 
 describe("L0", () => {
   it("every seed that once broke a promise keeps it", { timeout: 120_000 }, async () => {
@@ -15,7 +15,7 @@ describe("L0", () => {
       assert.deepStrictEqual(tryNarrow(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
     }
     for (const [seed, about] of wide) {
-      assert.deepStrictEqual(trySeed(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
+      assert.deepStrictEqual(tryWide(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
     }
   })
 

@@ -71,6 +71,8 @@ class Client {
       phase,
       by: this.#name,
       channel: this.#channel,
+      // Nothing may ever be shown there: a crash at the first request is all that there was.
+      class: this.#channel,
       conversation: `${this.#channel}/${this.#peer}`,
       id: message.id,
       n: message.n,

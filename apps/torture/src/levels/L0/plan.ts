@@ -225,7 +225,7 @@ const stepOf = (random: Random, talks: readonly [Talk, ...ReadonlyArray<Talk>]):
   }
 }
 
-/** The plan of a seed without what {@link planOf} adds. */
+/** The plan of a seed without what {@link widePlanOf} adds. */
 export const narrowPlanOf = (seed: number): Plan => {
   const random = new Random(seed)
   const talks = Array.from(
@@ -320,5 +320,9 @@ const widen = (plan: Plan): Plan => {
   return { ...plan, short: random.chance(0.3), steps }
 }
 
-/** The plan of a seed. */
-export const planOf = (seed: number): Plan => widen(narrowPlanOf(seed))
+/** The plan of a seed with all that there is. */
+export const widePlanOf = (seed: number): Plan => widen(narrowPlanOf(seed))
+
+/** The plan of a seed. Half of them are narrow: what goes wrong there is not thinned out by more steps. */
+export const planOf = (seed: number): Plan =>
+  new Random(seed ^ 0x1b873593).chance(0.5) ? widePlanOf(seed) : narrowPlanOf(seed)

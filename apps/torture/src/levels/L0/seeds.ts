@@ -28,7 +28,7 @@ export const narrow: ReadonlyArray<readonly [seed: number, about: string]> = [
   [77_000_258, "an attempt counts before it begins, a mark counts for its boot only, three crashes set a turn aside"]
 ]
 
-/** Those that are played as plans are now. */
+/** Those that are played with all that is in plans now. */
 export const wide: ReadonlyArray<readonly [seed: number, about: string]> = [
   [24, "a boot that ended because its store failed is no crash of a turn"],
   [101, "a question is answered by its number from another session of the conversation"],

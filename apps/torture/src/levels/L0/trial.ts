@@ -5,7 +5,7 @@
  */
 import type { Broken, CheckerVerdict } from "../../checker/Findings.ts"
 import { judge } from "../../checker/judge.ts"
-import { narrowPlanOf, type Plan, planOf } from "./plan.ts"
+import { narrowPlanOf, type Plan, planOf, widePlanOf } from "./plan.ts"
 import { type Played, play } from "./simulate.ts"
 import type { Store } from "./store.ts"
 
@@ -35,6 +35,9 @@ export const trySeed = (seed: number, store: Store): Trial => tryPlan(planOf(see
 
 /** The same without what was added to plans later. */
 export const tryNarrow = (seed: number, store: Store): Trial => tryPlan(narrowPlanOf(seed), store)
+
+/** The same with it. */
+export const tryWide = (seed: number, store: Store): Trial => tryPlan(widePlanOf(seed), store)
 
 /** The promises that it broke. */
 const brokenBy = ({ verdict }: Trial): ReadonlySet<string> => new Set(verdict.broken.map(({ invariant }) => invariant))
