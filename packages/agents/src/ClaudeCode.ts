@@ -147,6 +147,8 @@ interface Live {
   readonly connection: Connection.Connection
   /** Ids of the messages that this process was sent. */
   readonly sent: Set<string>
+  /** What its turns used that was not told yet. */
+  readonly unclaimed: Array<Agent.AgentEvent>
   /** Ends the process; whoever comes later waits for the first. */
   readonly end: Effect.Effect<void>
 }
@@ -182,7 +184,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       Scope.provide(own),
       Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : end))
     )
-    return { connection, end, sent: new Set<string>() } satisfies Live
+    return { connection, end, sent: new Set<string>(), unclaimed: [] } satisfies Live
   })
 
   /** A process that ends between turns: what it left behind goes too, and the next turn starts another one. */
@@ -218,6 +220,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       permissions: options.permissions ?? "ask",
       interruptWithin: options.interruptWithin ?? "2 seconds",
       answered: conversation.answered,
+      unclaimed: one.unclaimed,
       end: Effect.suspend(() => {
         if (live === one) live = undefined
         return one.end

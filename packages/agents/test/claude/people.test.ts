@@ -46,6 +46,28 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
   )
 
   it.live(
+    "Q19: what a person always allows is not asked again while the process lives",
+    () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { open, work } = yield* place
+          const agent = yield* open()
+          const turn = yield* reading(agent.answer(turnOf([bash("mkdir made && rmdir made")])))
+          const asked = yield* turn.until(asks)
+          if (!asks(asked)) return assert.fail("nobody was asked")
+          yield* asked.respond("Always allow")
+          yield* turn.until((told) => told === "end")
+          const again = yield* Stream.runCollect(
+            agent.answer(turnOf([bash("mkdir made && rmdir made")], { id: "turn-2" }))
+          )
+          assert.deepStrictEqual(again.filter(asks), [])
+          assert.isFalse(existsSync(join(work, ".claude")))
+        })
+      ),
+    longest
+  )
+
+  it.live(
     "a turn that is stopped while it waits for a person is let go, and the tool never runs",
     () =>
       Effect.scoped(

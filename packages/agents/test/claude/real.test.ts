@@ -78,6 +78,9 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           const events = yield* Stream.runCollect(agent.answer(turnOf(["and now?"], { id: "turn-2" })))
           assert.strictEqual(answerOf(events), "and now?")
           assert.deepStrictEqual(yield* Children.running(instance), before)
+          // What the stopped one used is not lost: it is told with the next.
+          const input = of(events, "Usage").reduce((sum, event) => sum + (event.usage["inputTokens"] ?? 0), 0)
+          assert.strictEqual(input, 2 * usage.input_tokens)
         })
       ),
     longest

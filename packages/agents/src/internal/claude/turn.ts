@@ -33,6 +33,8 @@ export interface Options {
   readonly interruptWithin: Duration.Input
   /** Ends the CLI's process, with the ladder. */
   readonly end: Effect.Effect<void>
+  /** What earlier turns of the process used when nobody listened any more: told with this one, because it is paid for. */
+  readonly unclaimed: Array<Agent.AgentEvent>
   /** The turn has an answer: what there is to remember before it is told. */
   readonly answered: Effect.Effect<void, Agent.AgentError>
 }
@@ -259,6 +261,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       if (yield* Deferred.isDone(connection.gone)) yield* options.end
     })
   )
+  for (const event of options.unclaimed.splice(0)) offer({ event })
   connection.listen(listener)
   yield* Effect.forkScoped(
     Effect.andThen(Effect.exit(Deferred.await(connection.gone)), (exit) => Effect.sync(() => offer({ result: exit })))
