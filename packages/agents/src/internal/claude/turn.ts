@@ -241,6 +241,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       // One is enough for whoever is behind.
       alive: () => (Queue.sizeUnsafe(items) === 0 ? offer({ event: { _tag: "Alive" } }) : undefined),
       result: (result) => {
+        if (left) options.unclaimed.push(...usageOf(result, said.model()))
         connection.listen(undefined)
         offer({ result: Exit.succeed(result) })
         Deferred.doneUnsafe(stopped, Effect.void)
