@@ -8,7 +8,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import * as Debouncer from "./Debouncer.ts"
 import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
@@ -71,6 +70,9 @@ const action = (command: Command): CommandAction => {
 
 /** Commands that change how a session is. */
 const settings: ReadonlySet<Command["_tag"]> = new Set(["Timeout", "Queue", "Model", "Output"])
+
+/** Most milliseconds between two tries of a command that the store refused. */
+const longestPause = 1600
 
 const make = Effect.gen(function* () {
   const journal = yield* Journal
@@ -145,12 +147,17 @@ const make = Effect.gen(function* () {
     if (outcome !== undefined) yield* follow(command, outcome)
   })
 
+  /** Whether it is still worth waiting for the store: nobody comes back to a journal that has ended. */
+  const goesOn = (millis: number) =>
+    Effect.raceFirst(Effect.as(Effect.sleep(millis), true), Effect.as(journal.failed, false))
+
   /** A store that failed once may answer the next time; nobody else would run the command before the next boot. */
-  const patience = {
-    schedule: Schedule.exponential("100 millis"),
-    times: 5,
-    while: (error: JournalError) => error.reason === "Storage"
-  }
+  const patiently = (row: Row, pause = 100): Effect.Effect<void, JournalError> =>
+    Effect.catch(run(row), (error) =>
+      error.reason === "Storage" && pause <= longestPause
+        ? Effect.flatMap(goesOn(pause), (more) => (more ? patiently(row, 2 * pause) : Effect.fail(error)))
+        : Effect.fail(error)
+    )
 
   // No quiet period: each row is its own batch, in order within its conversation.
   const lanes = yield* Debouncer.make<number, Row>({
@@ -160,7 +167,7 @@ const make = Effect.gen(function* () {
         rows,
         (row) =>
           // The row is still there: after these tries the next boot runs it. The journal has told the program of its failure.
-          Effect.catch(Effect.retry(run(row), patience), (error) =>
+          Effect.catch(patiently(row), (error) =>
             // A stop has closed the journal meanwhile: nothing failed.
             error.reason === "Closed"
               ? Effect.logDebug("A command waits for the next start")

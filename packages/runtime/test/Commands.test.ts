@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import type { Label } from "../src/internal/boundary.ts"
 import { TestAgent } from "../src/testing/index.ts"
 import { type Boot, boot, given, rest, type World, world } from "./guarantees/boots.ts"
 
@@ -259,5 +260,28 @@ describe("what is shown", () => {
       assert.deepStrictEqual(given(agent), ["/etc/passwd is a file"])
       assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 3, replied: 1 })
     })
+  )
+})
+
+describe("a store that is gone", () => {
+  it.effect(
+    "S8, D11: a command that it refused keeps nobody waiting who stops the gateway, and the next boot runs it",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const gone = (label: Label) =>
+          label === "before:command" ? Effect.die(new Error("the disk is gone")) : Effect.void
+        const first = yield* boot(place, { at: gone })
+        yield* first.say("kim", "/queue followup")
+        assert.strictEqual((yield* first.journal.failed).reason, "Storage")
+        // Its scope ends with it, and no time passes meanwhile.
+        const at = yield* Clock.monotonicTimeNanos
+        assert.strictEqual((yield* first.stop).exitCode, 74)
+        assert.strictEqual(yield* Clock.monotonicTimeNanos, at)
+
+        const second = yield* boot(place)
+        yield* rest(second, "chat/kim")
+        assert.deepStrictEqual((yield* second.gateway.audit).detail, { command: 1 })
+      })
   )
 })
