@@ -2,7 +2,7 @@
 // mid-turn, an answer that the CLI finished after the crash, and a question that a person answers.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { existsSync } from "node:fs"
+import { existsSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { claude, missing } from "../../../../packages/agents/test/installed.ts"
 import { type Asked, standIn } from "../../../../packages/agents/test/standIn/anthropic.ts"
@@ -129,6 +129,32 @@ describe.skipIf(claude === undefined)(`an agent of kind claude-code ${claude ===
         yield* gateway.client.send("kim", "allow")
         yield* answers(gateway, 1, /completed|no output/)
         assert.isTrue(existsSync(file))
+      }).pipe(Effect.scoped),
+    longest
+  )
+
+  it.live(
+    "Q6: what is written while it works joins the running turn, and one answer is for both",
+    () =>
+      Effect.gen(function* () {
+        const { boot, folder, model } = yield* setting
+        const gateway = yield* boot("    permissions: allow\nqueue: { mode: steer }")
+        const [begun, gate] = [join(folder, "begun"), join(folder, "gate")]
+        const command = `echo at work > ${begun}; until [ -e ${gate} ]; do sleep 0.05; done`
+        yield* gateway.client.send("kim", `tool Bash ${JSON.stringify({ command })}`, { id: "one" })
+        yield* until(
+          "the tool runs",
+          Effect.sync(() => existsSync(begun)),
+          (is) => is
+        )
+        yield* gateway.client.send("kim", "and this too", { id: "two" })
+        writeFileSync(gate, "")
+        const replies = yield* answers(gateway, 0, /./)
+        assert.deepStrictEqual(
+          replies.map(({ inReplyTo }) => inReplyTo),
+          [["one", "two"]]
+        )
+        assert.include(JSON.stringify(model.asked.at(-1)?.body.messages), "and this too")
       }).pipe(Effect.scoped),
     longest
   )

@@ -97,7 +97,8 @@ describe("ClaudeCode, when the CLI", () => {
     ["says things that are not known yet, and leaves out what is", "strange"],
     ["is an older one, without pieces and ids", "older"],
     ["says the answer only with the result", "only the result"],
-    ["does a turn by itself first", "by itself"]
+    ["does a turn by itself first", "by itself"],
+    ["ends before its last words have come", "hands over and exits"]
   ]
   for (const [what, mode] of harmless) {
     it.live(`${what}, it is answered all the same`, () =>

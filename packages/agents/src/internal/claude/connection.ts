@@ -42,6 +42,9 @@ export interface Connection {
 /** How much that is no message is put up with, in bytes: before the first message, and between two. */
 const maxStray = { first: 64 * 1024, later: 16 * 1024 * 1024 }
 
+/** How long an output may be quiet whose process has ended, in milliseconds. */
+const late = 250
+
 const shortened = (line: string): string => (line.length > 200 ? `${line.slice(0, 200)}...` : line)
 
 /** What of a process's output tells why it ended. */
@@ -168,11 +171,16 @@ const attach = (child: Children.Child, name: string) => {
   }
 
   const read = Effect.gen(function* () {
+    let exited = false
     while (true) {
       yield* flow.await
-      const piece = yield* child.read
-      if (piece._tag === "Alive") continue
-      if (piece._tag !== "Bytes") break
+      // Its last words may still be on their way when it has ended; who holds its output open has nothing to say.
+      const next = yield* exited ? Effect.timeoutOption(child.read, late) : Effect.asSome(child.read)
+      if (Option.isNone(next)) break
+      const piece = next.value
+      if (piece._tag === "End") break
+      exited ||= piece._tag === "Exited"
+      if (piece._tag !== "Bytes") continue
       const lines = split(piece.bytes)
       heard.tooLong = lines === undefined
       if (lines === undefined) break

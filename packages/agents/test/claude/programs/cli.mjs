@@ -1,6 +1,7 @@
 // A CLI that a test can make odd: it speaks stream-json as the real one does, and its first argument says what is wrong
 // with it. A message is said back; "hang" is not, "fail" is refused by its provider. It keeps a transcript as the real
 // one does, in the folder that its environment names.
+import { spawn } from "node:child_process"
 import { appendFileSync, mkdirSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -103,6 +104,15 @@ const answer = (uuid, text) => {
   if (text === "fail") {
     say({ type: "assistant", error: "server_error", message: { content: [{ type: "text", text: "API Error" }] } })
     return result(uuid, { is_error: true, api_error_status: 500, result: "API Error" })
+  }
+  if (mode === "hands over and exits") {
+    // What it says last comes from a child of it, a moment after its own end.
+    const last = JSON.stringify({ type: "result", subtype: "success", is_error: false, result: text })
+    spawn("/bin/sh", ["-c", `sleep 0.1; printf '%s\\n' "$0"`, last], {
+      stdio: ["ignore", 1, 2],
+      detached: true
+    }).unref()
+    return process.exit(0)
   }
   if (mode === "dies") {
     speak("so far")
