@@ -175,11 +175,13 @@ const attach = (child: Children.Child, name: string) => {
     while (true) {
       yield* flow.await
       // Its last words may still be on their way when it has ended; who holds its output open has nothing to say.
-      const next = yield* exited ? Effect.timeoutOption(child.read, late) : Effect.asSome(child.read)
+      const next: Option.Option<Children.Piece> = yield* exited
+        ? Effect.timeoutOption(child.read, late)
+        : Effect.asSome(child.read)
       if (Option.isNone(next)) break
-      const piece = next.value
+      const piece: Children.Piece = next.value
       if (piece._tag === "End") break
-      exited ||= piece._tag === "Exited"
+      if (piece._tag === "Exited") exited = true
       if (piece._tag !== "Bytes") continue
       const lines = split(piece.bytes)
       heard.tooLong = lines === undefined
