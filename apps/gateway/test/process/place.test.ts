@@ -28,7 +28,7 @@ describe("what can't start says why", () => {
       assert.deepStrictEqual(said.split("\n"), [
         'sluice: http.prot = 1 (sluice.yaml:1): unknown key; did you mean "port"?',
         'sluice: drain.timeout = 30 (sluice.yaml:2): use a duration from 1 second to 24 hours, such as "30 seconds"',
-        'sluice: agents.a.kind = "comand" (sluice.yaml:3): use one of demo, command; did you mean "command"?',
+        'sluice: agents.a.kind = "comand" (sluice.yaml:3): use one of demo, command, acp, claude-code, model; did you mean "command"?',
         'sluice: log.level = "loud" (SLUICE_LOG_LEVEL): use one of trace, debug, info, warn, error, none'
       ])
       assert.isFalse(existsSync(gateway.stateDirectory))
