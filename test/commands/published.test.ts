@@ -53,6 +53,7 @@ beforeAll(() => {
   link("@types/node")
   // The testing room's store; the pipeline itself takes any SqlClient.
   link("@effect/sql-sqlite-node", "packages/runtime")
+  link("@agentclientprotocol/sdk", "packages/agents")
   writeFileSync(join(folder, "package.json"), `{"type":"module"}`)
 }, 60_000)
 
