@@ -168,7 +168,7 @@ describe("C6: what the turn was doing", () => {
   }
 
   it.effect(
-    "Q19: a question of the cut-off attempt is over; the resumed one asks again, and that decision reaches it",
+    "Q19: with the policy `cancel` a question of the cut-off attempt is over; the resumed one asks again, and hears the decision",
     () =>
       Effect.gen(function* () {
         const place = yield* world()
@@ -179,13 +179,14 @@ describe("C6: what the turn was doing", () => {
           options: ["yes", "no"],
           respond: (option) => Effect.sync(() => void decided.push(option))
         }
-        const first = yield* boot(place)
+        const questions = { onStop: "cancel" } as const
+        const first = yield* boot(place, { questions })
         const last = () => place.far.chat?.seen("kim").at(-1) ?? ""
         yield* first.say("kim", "work")
         yield* (yield* first.agent.run(1)).emit(question)
         yield* until(() => last().startsWith("May I?"))
         yield* first.crash
-        const second = yield* boot(place)
+        const second = yield* boot(place, { questions })
         const run = yield* second.agent.run(1)
         yield* second.say("kim", "/allow 1 yes")
         yield* until(() => last() === "There is no open question with that number.")
