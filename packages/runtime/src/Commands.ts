@@ -13,8 +13,8 @@ import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
 import { Forgetting } from "./internal/forgetting.ts"
 import { wording } from "./internal/commands/wording.ts"
+import { optionOf } from "./internal/journal/permissions.ts"
 import { Registered, resolveAgent } from "./internal/registry.ts"
-import { optionOf } from "./internal/session/questions.ts"
 import {
   type CommandAction,
   type CommandOutcome,

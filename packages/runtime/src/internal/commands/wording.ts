@@ -82,7 +82,9 @@ export const wording = Effect.fnUntraced(function* (
       case "Help":
         return help
       case "Allow":
-        return outcome.permission === undefined ? say("permissionGone", {}) : say("decided", { option: command.option })
+        return outcome.permission === undefined
+          ? say("permissionGone", {})
+          : say("decided", { option: outcome.permission.decision ?? command.option })
       case "Refused":
         return say("notPossible", { value: command.value, allowed: command.allowed })
       case "Unknown":

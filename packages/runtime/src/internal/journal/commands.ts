@@ -10,7 +10,7 @@ import { forgetConversation } from "./forget.ts"
 import { type Entry, type CommandEntry, succeed } from "./entries.ts"
 import { loadInbound, loadSessions } from "./load.ts"
 import { makeCurrent, makeSession, named } from "./naming.ts"
-import { permissionColumns, siblings } from "./permissions.ts"
+import { optionOf, permissionColumns, siblings } from "./permissions.ts"
 import type { CommandOutcome, PermissionRow } from "./records.ts"
 import { draftReplies, loadNumbers } from "./replies.ts"
 import type { Round } from "./round.ts"
@@ -72,23 +72,25 @@ const decide = Effect.fnUntraced(function* (
   number: number | undefined,
   option: string
 ): Effect.fn.Return<PermissionRow | undefined, SqlError> {
-  // By words a person answers the session that they are in, by number whoever asked.
+  // By words a person answers the session that they are in, by number whoever asked. Words go to what was asked last over
+  // boots: an older question may never be asked again.
   const open = yield* round.query<PermissionRecord>(
     `select ${permissionColumns} from sluice_permissions
-     where decision is null and session ${number === undefined ? "= ?" : `in (${siblings})`} order by number`,
+     where decision is null and session ${number === undefined ? "= ?" : `in (${siblings})`} order by epoch desc, number`,
     [session]
   )
   const asked = open
     .map(permissionOf)
     .find((row) => (number === undefined ? row.options.includes(option) : row.number === number))
-  if (asked === undefined || !asked.options.includes(option)) return undefined
+  const decision = asked === undefined ? undefined : optionOf(asked, option)
+  if (asked === undefined || decision === undefined) return undefined
   yield* round.query(`update sluice_permissions set decision = ?, decided_at = ?, decided_epoch = ? where id = ?`, [
-    option,
+    decision,
     round.now,
     round.epoch,
     asked.id
   ])
-  return { ...asked, decision: option }
+  return { ...asked, decision }
 })
 
 /** Does what a command does, to rows before its own. */

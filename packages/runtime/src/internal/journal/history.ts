@@ -65,7 +65,8 @@ export const history = Effect.fnUntraced(function* (
   before: number | undefined,
   limit: number
 ): Effect.fn.Return<ReadonlyArray<Answered>, SqlError> {
-  const most = Math.min(Math.max(1, Math.trunc(limit)), mostTurns)
+  // No number at all is the smallest page.
+  const most = Math.min(Math.max(1, Math.trunc(limit) || 1), mostTurns)
   let next: number | undefined = before ?? Number.MAX_SAFE_INTEGER
   while (next !== undefined) {
     const { found, next: older }: Effect.Success<ReturnType<typeof page>> = yield* page(query, session, next, most)

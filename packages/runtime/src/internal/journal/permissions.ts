@@ -19,6 +19,13 @@ const insertUntold = insert("sluice_untold", ["session", "seq"], { tail: "on con
 /** Columns of a question. */
 export const permissionColumns = "id, number, turn, session, question, options, decision"
 
+/** The option of a question that a text names: by its words, whatever their case, or by its place. */
+export const optionOf = ({ options }: PermissionRow, text: string): string | undefined => {
+  const said = text.trim().toLowerCase()
+  const words = options.find((option) => option.toLowerCase() === said)
+  return words ?? (/^[1-9]\d?$/.test(said) ? options[Number(said) - 1] : undefined)
+}
+
 /** The sessions of a session's conversation. */
 export const siblings = `select id from sluice_sessions where conversation =
   (select conversation from sluice_sessions where id = ?)`
@@ -66,8 +73,9 @@ export const writeAsks = Effect.fnUntraced(function* (
       succeed(entry, before)
       continue
     }
+    // A late answer to an earlier question must not decide this one: its number is not given again.
     const [highest] = yield* round.query<{ readonly number: number | null }>(
-      `select max(number) as number from sluice_permissions where decision is null and session in (${siblings})`,
+      `select max(number) as number from sluice_permissions where session in (${siblings})`,
       [turn.session]
     )
     const row: PermissionRecord = {

@@ -259,6 +259,8 @@ export const migrations: ReadonlyArray<Migration> = [
       `alter table sluice_sessions add column output_mode text`,
       // Boot in which a question was asked last, and in which a person decided.
       `create index sluice_permissions_turn on sluice_permissions (turn)`,
+      // A conversation's highest number.
+      `create index sluice_permissions_number on sluice_permissions (session, number)`,
       `alter table sluice_permissions add column epoch integer`,
       `alter table sluice_permissions add column decided_epoch integer`,
       // When its conversation was forgotten: nothing is kept with it any more.

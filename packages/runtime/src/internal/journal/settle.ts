@@ -239,6 +239,16 @@ const updateSessions = update("sluice_sessions", ["id", "set_aside"], {
   set_aside: "coalesce(j.set_aside, sluice_sessions.set_aside)"
 })
 
+/** Open questions of turns have no answer any more. */
+const endQuestions = (round: Round, turns: ReadonlyArray<number>, and = "") =>
+  turns.length === 0
+    ? Effect.void
+    : round.query.change(
+        `update sluice_permissions set decision = 'cancelled', decided_at = ?
+         where decision is null and turn in (select value from json_each(?)) ${and}`,
+        [round.now, ids(turns)]
+      )
+
 /** What ending turns does beside the turns themselves: sessions and open questions. */
 export const leaveTurns = Effect.fnUntraced(function* (
   round: Round,
@@ -263,10 +273,9 @@ export const leaveTurns = Effect.fnUntraced(function* (
     })
   }
   yield* updateAll(round.query, updateSessions, values, [round.now])
-  yield* round.query.change(
-    `update sluice_permissions set decision = 'cancelled', decided_at = ?
-     where decision is null and turn in (select value from json_each(?))`,
-    [round.now, ids(turns.map((turn) => turn.id))]
+  yield* endQuestions(
+    round,
+    turns.map((turn) => turn.id)
   )
 })
 
@@ -331,6 +340,12 @@ export const writeSettles = Effect.fnUntraced(function* (
   yield* desk.placeholders.write
   yield* endMessages(round, ends)
   for (const { turn } of list) if (turn.ended_at === null) round.memory.turns.patch(turn.id, turn, round.undo)
+  // An attempt that failed while its question was on its way never heard of it: nobody would hear the answer.
+  yield* endQuestions(
+    round,
+    list.filter(({ turn }) => turn.state === "waiting").map(({ turn }) => turn.id),
+    `and epoch = ${round.epoch}`
+  )
   yield* leaveTurns(
     round,
     list.flatMap(({ turn }) => (turn.ended_at === null ? [] : [turn]))

@@ -19,6 +19,17 @@ import { ids, update, updateAll } from "./statements.ts"
 
 const takeMessages = update("sluice_inbound", ["seq", "turn"])
 
+/** The first `/stop` that has still to run: what was written behind it is not of the turn that it stops. */
+const stopOf = (round: Round, session: number) =>
+  Effect.map(
+    round.query<{ readonly seq: number | null }>(
+      `select min(seq) as seq from sluice_inbound
+       where command = 1 and ending is null and session = ? and ltrim(text) like '/stop%'`,
+      [session]
+    ),
+    ([row]) => row?.seq ?? Infinity
+  )
+
 /** Those of the messages that still wait, as many as the turn takes beside its own. */
 const fresh = Effect.fnUntraced(function* (
   round: Round,
@@ -33,7 +44,9 @@ const fresh = Effect.fnUntraced(function* (
   const first = inbound.get(Math.min(...seqs))
   // One message always fits a turn that has none; this one has some.
   if (first !== undefined && first.bytes > room.bytes) return []
-  return batchOf({ rows: new Map(), inbound, taken: new Set() }, turn.session, seqs, room)
+  const stop = yield* stopOf(round, turn.session)
+  const before = seqs.filter((seq) => seq < stop)
+  return batchOf({ rows: new Map(), inbound, taken: new Set() }, turn.session, before, room)
 })
 
 /** Writes what a round's turns took over, one after the other: each sees what the one before left. */

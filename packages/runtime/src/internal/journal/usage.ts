@@ -53,7 +53,7 @@ export const recentDays = (
 ): Effect.Effect<ReadonlyArray<readonly [string, number]>, SqlError> =>
   Effect.map(
     query<{ readonly day: string; readonly cost: number }>(
-      `select day, sum(cost) as cost from sluice_usage where day >= ? group by day`,
+      `select day, total(cost) as cost from sluice_usage where day >= ? group by day`,
       [new Date(now - keptDays * 86_400_000).toISOString().slice(0, 10)]
     ),
     (rows) => rows.map(({ cost, day }) => [day, cost] as const)
@@ -183,9 +183,9 @@ export const usage = (query: Query, question: UsageQuestion): Effect.Effect<Read
   }
   return Effect.map(
     query<SumRecord>(
-      `select ${name}, sum(u.turns) as turns, sum(u.input) as input, sum(u.output) as output,
-         sum(u.cache_read) as cache_read, sum(u.cache_write) as cache_write, sum(u.cost) as cost,
-         sum(u.input + u.output) as tokens
+      `select ${name}, sum(u.turns) as turns, total(u.input) as input, total(u.output) as output,
+         total(u.cache_read) as cache_read, total(u.cache_write) as cache_write, total(u.cost) as cost,
+         total(u.input) + total(u.output) as tokens
        from sluice_usage u left join sluice_sessions s on s.id = u.session
          left join sluice_conversations c on c.id = s.conversation
        where ${where.join(" and ")} ${rest} limit ?`,

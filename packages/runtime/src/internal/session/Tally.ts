@@ -9,6 +9,9 @@ import { costOf, counted, dollars, nano, priceOf, type SpendingOptions } from ".
 /** The most names, and the most models, for which usage is added up; further models share one line. */
 const bounds = { names: 64, models: 16, model: 128 }
 
+/** The most that one attempt can use of anything, and what it can cost in billionths of a dollar: no bill has so much. */
+const most = { count: 1e12, cost: 1e15 }
+
 const isCount = (value: number | undefined): value is number => value !== undefined && Number.isFinite(value)
 
 /** Sums within their bounds. */
@@ -27,7 +30,8 @@ class Sums {
 
   total(name: string, count: number) {
     if (!this.totals.has(name) && this.totals.size >= bounds.names) return
-    this.totals.set(name, (this.totals.get(name) ?? 0) + count)
+    const sum = (this.totals.get(name) ?? 0) + count
+    this.totals.set(name, Math.max(-most.count, Math.min(sum, most.count)))
   }
 }
 
@@ -43,16 +47,19 @@ export class Tally {
     const tokens = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 }
     for (const name of counted) {
       const count = usage[name]
-      if (isCount(count) && count > 0) tokens[name] = Math.round(count)
-      line[name] += tokens[name]
+      if (isCount(count) && count > 0) tokens[name] = Math.min(Math.round(count), most.count)
+      line[name] = Math.min(line[name] + tokens[name], most.count)
     }
     for (const [name, count] of Object.entries(usage)) {
       if (isCount(count) && name !== "cost") sums.total(name, count)
     }
     const price = priceOf(prices, model)
     const said = usage["cost"]
-    const cost = isCount(said) && said >= 0 ? nano(said) : price === undefined ? 0 : costOf(price, tokens)
-    line.cost += cost
+    const cost = Math.min(
+      isCount(said) && said >= 0 ? nano(said) : price === undefined ? 0 : costOf(price, tokens),
+      most.cost
+    )
+    line.cost = Math.min(line.cost + cost, most.cost)
     if (cost > 0) sums.total("cost", dollars(cost))
     return isCount(said) || price !== undefined || counted.every((name) => tokens[name] === 0)
   }

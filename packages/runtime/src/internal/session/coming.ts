@@ -5,10 +5,10 @@
  */
 import type { PermissionRow, RowKey } from "../../Journal.ts"
 import type { Session } from "../../Session.ts"
+import { optionOf } from "../journal/permissions.ts"
 import { drop } from "./drop.ts"
-import { optionOf } from "./questions.ts"
 import type { Roster } from "./Roster.ts"
-import { canSteer, hand } from "./steering.ts"
+import { canSteer } from "./steering.ts"
 
 /** The messages came while a turn runs. */
 const behind = (roster: Roster, session: Session) => {
@@ -17,7 +17,7 @@ const behind = (roster: Roster, session: Session) => {
   if (line.mode === "interrupt") session.cutOff({ _tag: "Cancelled", by: "interrupt" })
   const fallen = line.overflow()
   if (fallen.length > 0) roster.background(drop(session, fallen))
-  if (running !== undefined && canSteer(session)) return roster.background(hand(session, running))
+  if (running !== undefined && canSteer(session)) return running.handed.ring()
   if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || line.mode === "interrupt") return
   session.toldWaiting = true
   roster.background(outbox.notify({ conversation: row.conversation, address: row.address }, "waiting", {}))

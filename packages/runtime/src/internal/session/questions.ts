@@ -62,13 +62,6 @@ export const ask = (
     session.tellState()
   })
 
-/** The option of a question that a text names: by its words, whatever their case, or by its place. */
-export const optionOf = ({ options }: PermissionRow, text: string): string | undefined => {
-  const said = text.trim().toLowerCase()
-  const words = options.find((option) => option.toLowerCase() === said)
-  return words ?? (/^[1-9]\d?$/.test(said) ? options[Number(said) - 1] : undefined)
-}
-
 /** A person decided: the turn takes its place again and goes on. */
 export const decided = Effect.fnUntraced(function* (session: Session, row: PermissionRow) {
   const open = session.questions.get(row.id)

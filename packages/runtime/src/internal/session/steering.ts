@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { OpenAgent } from "../../Agent.ts"
-import type { JournalError } from "../../Journal.ts"
+import type { Claimed, JournalError } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
 import { maxBytes, maxMessages } from "../journal/claim.ts"
 import { message } from "./claiming.ts"
@@ -23,13 +23,31 @@ export class Handed {
   /** The last one that was looked at: what comes later has not been handed over. */
   upTo = 0
   bytes = 0
-  /** Somebody is handing over right now, and looks again when he is through. */
-  busy = false
+  #rung = false
+  #told: (() => void) | undefined = undefined
+
+  /** More waits that can be handed over. Synchronous. */
+  ring() {
+    this.#rung = true
+    this.#told?.()
+  }
+
+  /** Completes when it was rung since the last time. */
+  readonly rung: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const answer = () => {
+      this.#rung = false
+      this.#told = undefined
+      resume(Effect.void)
+    }
+    if (this.#rung) return answer()
+    this.#told = answer
+  })
 }
 
-/** Whether what comes now can be handed to the turn that runs. */
+/** Whether what comes now can be handed to the turn that runs. It overtakes nothing that an earlier boot left waiting. */
 export const canSteer = (session: Session): boolean =>
   session.steers &&
+  session.backlog === 0 &&
   session.running?.handed.open === true &&
   !session.env.gate.draining &&
   session.agent?.open.steer !== undefined
@@ -49,18 +67,7 @@ const next = (session: Session, { claimed, handed }: Running) => {
 }
 
 /** Hands over what waits, until nothing does that was not handed over before. */
-export const hand = (session: Session, running: Running): Effect.Effect<void, JournalError> =>
-  Effect.suspend(() => {
-    const { handed } = running
-    if (handed.busy) return Effect.void
-    handed.busy = true
-    const done = Effect.sync(() => {
-      handed.busy = false
-    })
-    return Effect.ensuring(handAll(session, running), done)
-  })
-
-const handAll = Effect.fnUntraced(function* (session: Session, running: Running): Effect.fn.Return<void, JournalError> {
+const hand = Effect.fnUntraced(function* (session: Session, running: Running): Effect.fn.Return<void, JournalError> {
   const { handed } = running
   while (session.running === running && canSteer(session)) {
     const keys = next(session, running)
@@ -76,6 +83,22 @@ const handAll = Effect.fnUntraced(function* (session: Session, running: Running)
   }
 })
 
+/**
+ * Hands over whatever comes while the attempt runs. It belongs to the attempt: what an agent is still doing with messages
+ * when its turn is over is let go of with the turn.
+ */
+const handing = (session: Session, running: Running): Effect.Effect<never> =>
+  hand(session, running).pipe(
+    // What was not handed over waits for the next turn.
+    Effect.catchCause((cause) =>
+      Effect.annotateLogs(Effect.logError("Messages could not be handed to a running turn", cause), {
+        session: session.key
+      })
+    ),
+    Effect.andThen(running.handed.rung),
+    Effect.forever
+  )
+
 /** The agent as a turn that can be steered is given to it: what came before it began is handed over at once. */
 export const steered = (session: Session, running: Running, open: OpenAgent): OpenAgent => {
   if (open.steer === undefined) return open
@@ -84,11 +107,23 @@ export const steered = (session: Session, running: Running, open: OpenAgent): Op
       Stream.unwrap(
         Effect.suspend(() => {
           running.handed.open = true
-          return Effect.as(Effect.forkChild(hand(session, running)), open.answer(turn))
+          return Effect.as(Effect.forkChild(handing(session, running)), open.answer(turn))
         })
       )
   }
 }
+
+/** Commits what became the turn's, and takes it out of the line. */
+const commit = Effect.fnUntraced(function* (
+  session: Session,
+  { turn }: Claimed,
+  seqs: ReadonlyArray<number>
+): Effect.fn.Return<void, JournalError> {
+  const rows = yield* session.env.journal.steer(turn.id, turn.attempt, seqs)
+  const gone = new Set(rows.map(({ seq }) => seq))
+  session.line.clear(({ seq }) => gone.has(seq))
+  session.env.changed()
+})
 
 /** The agent took messages over: with all that were handed over before them they become the turn's. */
 export const taken = Effect.fnUntraced(function* (
@@ -105,8 +140,6 @@ export const taken = Effect.fnUntraced(function* (
   const gap = waiting.findIndex(({ seq }) => !handed.taken.has(seq))
   const seqs = (gap === -1 ? waiting : waiting.slice(0, gap)).map(({ seq }) => seq)
   if (seqs.length === 0) return
-  const rows = yield* session.env.journal.steer(claimed.turn.id, claimed.turn.attempt, seqs)
-  const gone = new Set(rows.map(({ seq }) => seq))
-  session.line.clear(({ seq }) => gone.has(seq))
-  session.env.changed()
+  // An attempt that is cut off now still hears of it: else the next one would be handed what its turn has already.
+  yield* Effect.uninterruptible(commit(session, claimed, seqs))
 })
