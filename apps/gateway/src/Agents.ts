@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import { join } from "node:path"
 import type * as Configuration from "./ConfigurationAgents.ts"
 import type { Loaded } from "./ConfigurationSources.ts"
-import { ConfigurationError, shown } from "./Problem.ts"
+import { ConfigurationError, type Problem, shown } from "./Problem.ts"
 import { longDuration } from "./Setting.ts"
 import { readSecret } from "./Tokens.ts"
 
@@ -49,11 +49,16 @@ const secretsOf = Effect.fnUntraced(function* (
   loaded: Loaded
 ) {
   const entries: Array<readonly [string, Redacted.Redacted]> = []
+  const problems: Array<Problem> = []
   for (const [variable, path] of Object.entries(files)) {
     const field = `agents.${name}.secrets.${variable}`
-    const text = yield* readSecret(path, field, loaded.origin(["agents", name, "secrets", variable]))
-    entries.push([variable, Redacted.make(text.trimEnd())])
+    const origin = loaded.origin(["agents", name, "secrets", variable])
+    const read = yield* Effect.result(readSecret(path, field, origin))
+    if (read._tag === "Failure") problems.push(...read.failure.problems)
+    else if (read.success.trim() !== "") entries.push([variable, Redacted.make(read.success.trimEnd())])
+    else problems.push({ field, value: shown(path), origin, remedy: "it is empty; write the secret into it" })
   }
+  if (problems.length > 0) return yield* new ConfigurationError({ problems })
   return Object.fromEntries(entries)
 })
 
@@ -198,8 +203,14 @@ const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
     (secret, index) => Redacted.value(secret) === Redacted.value(other.secrets[index] ?? Redacted.make(""))
   )
 
+/** An agent, and the secrets that it was given. */
+interface Found {
+  readonly made: Agent.Agent
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+}
+
 /** Makes one agent. A kind beyond the first two is loaded when a configuration names it, so that no other start pays for it. */
-const one = (name: string, agent: Configuration.Agent, loaded: Loaded) => {
+const one = (name: string, agent: Configuration.Agent, loaded: Loaded): Effect.Effect<Found, ConfigurationError> => {
   switch (agent.kind) {
     case "demo":
       return Effect.succeed({ made: { ...Demo.make(), ...limits(agent) }, secrets: [] })
@@ -214,7 +225,7 @@ const one = (name: string, agent: Configuration.Agent, loaded: Loaded) => {
   }
 }
 
-/** Makes what the configuration names. */
+/** Makes what the configuration names. What is wrong is told of all agents at once. */
 export const make = Effect.fnUntraced(function* (
   loaded: Loaded,
   before?: { readonly made: Made }
@@ -222,12 +233,19 @@ export const make = Effect.fnUntraced(function* (
   const agents: Record<string, Agent.Agent> = {}
   const recipes: Record<string, Recipe> = {}
   const secrets: Array<Redacted.Redacted> = []
+  const problems: Array<Problem> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
-    const found = yield* one(name, agent, loaded)
+    const result = yield* Effect.result(one(name, agent, loaded))
+    if (result._tag === "Failure") {
+      problems.push(...result.failure.problems)
+      continue
+    }
+    const found = result.success
     const recipe = { text: JSON.stringify([agent, loaded.folder]), secrets: found.secrets }
     agents[name] = (isSame(recipe, before?.made.recipes[name]) ? before?.made.agents[name] : undefined) ?? found.made
     recipes[name] = recipe
     secrets.push(...found.secrets)
   }
+  if (problems.length > 0) return yield* new ConfigurationError({ problems })
   return { agents, personas: loaded.configuration.personas, recipes, secrets }
 })

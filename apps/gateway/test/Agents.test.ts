@@ -7,6 +7,7 @@ import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Agents from "../src/Agents.ts"
 import * as Sources from "../src/ConfigurationSources.ts"
+import * as Findings from "../src/tools/Findings.ts"
 import { start, temporaryFolder } from "./harness.ts"
 
 const loaded = (folder: string, agents: string) =>
@@ -47,6 +48,34 @@ describe("agents over a reload", () => {
       const configuration = yield* loaded(folder, "  b: { kind: command, argv: [cat], secrets: { KEY: key } }\n")
       const error = yield* Effect.flip(Agents.make(configuration))
       assert.match(error.message, /^agents\.b\.secrets\.KEY = .*\(sluice\.yaml:2\): others can read it/)
+    })
+  )
+
+  it.effect("what is wrong with the secrets of all agents is told at once, also that a file is empty", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "empty"), "\n", { mode: 0o600 })
+      const configuration = yield* loaded(
+        folder,
+        `  b: { kind: command, argv: [cat], secrets: { ONE: empty, TWO: gone } }
+  c: { kind: demo }
+  d: { kind: model, url: "http://localhost:1", model: small, keyVariable: NO_SUCH_KEY_4711 }
+`
+      )
+      const { problems } = yield* Effect.flip(Agents.make(configuration))
+      assert.deepStrictEqual(
+        problems.map(({ field, remedy }) => [field, remedy]),
+        [
+          ["agents.b.secrets.ONE", "it is empty; write the secret into it"],
+          ["agents.b.secrets.TWO", "can't be read: it does not exist; correct the path or its permissions"],
+          ["agents.d.keyVariable", "this variable is not set; set it, or use keyFile"]
+        ]
+      )
+      // And the doctor calls no agent well that could not be made.
+      assert.deepStrictEqual(
+        (yield* Findings.agents(configuration)).map(({ name, state }) => `${name} ${state}`),
+        ["agents fail", "agents fail", "agents fail", "agent b ok", "agent c ok"]
+      )
     })
   )
 })

@@ -192,14 +192,18 @@ describe("check", () => {
     )
   )
 
-  it.live("warns of an agent whose program is missing", () =>
+  it.live("warns of an agent whose program is missing, and of a secret that can't be read", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
         const file = join(folder, "sluice.yaml")
-        writeFileSync(file, "agents: { main: { kind: command, argv: [no-such-program-4711] } }\n")
+        writeFileSync(
+          file,
+          "agents: { main: { kind: command, argv: [no-such-program-4711], secrets: { KEY: gone } } }\n"
+        )
         const { code, printed } = yield* type("check", "--config", file)
         assert.strictEqual(code, 0)
         assert.match(printed, /warning: agent "main": program "no-such-program-4711" is not found; install it/)
+        assert.match(printed, /warning: agents\.main\.secrets\.KEY = .*: can't be read: it does not exist/)
       })
     )
   )

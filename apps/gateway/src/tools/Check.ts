@@ -3,10 +3,11 @@
  * in force and where each value was written. Nothing is started or made.
  */
 import * as Effect from "effect/Effect"
+import * as Agents from "../Agents.ts"
 import * as Configuration from "../Configuration.ts"
 import * as Sources from "../ConfigurationSources.ts"
 import { escape } from "../LogEncoder.ts"
-import { type ConfigurationError, shown } from "../Problem.ts"
+import { type ConfigurationError, problemText, shown } from "../Problem.ts"
 import * as Programs from "../Programs.ts"
 import * as Setting from "../Setting.ts"
 import * as Words from "./Words.ts"
@@ -35,7 +36,10 @@ export const check = Effect.fnUntraced(function* (
   json: boolean
 ): Effect.fn.Return<void, ConfigurationError> {
   const loaded = yield* Sources.load(sources)
-  const warnings = [...loaded.warnings, ...Programs.warnings(loaded)]
+  // Secrets may be somewhere else than where this is asked, so they are no reason to call the rest bad.
+  const made = yield* Effect.result(Agents.make(loaded))
+  const secrets = made._tag === "Success" ? [] : made.failure.problems.map(problemText)
+  const warnings = [...loaded.warnings, ...Programs.warnings(loaded), ...secrets]
   const all = values(loaded)
   if (json) {
     return yield* Words.json({

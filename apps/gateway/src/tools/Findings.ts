@@ -14,7 +14,7 @@ import { createServer } from "node:net"
 import { input, make, type ModelAgent, modelOptions } from "../Agents.ts"
 import { isLoopback } from "../ConfigurationChecks.ts"
 import type { Loaded, Place } from "../ConfigurationSources.ts"
-import { shown } from "../Problem.ts"
+import { problemText, shown } from "../Problem.ts"
 import * as Programs from "../Programs.ts"
 import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
 import { surroundings } from "../Supervisor.ts"
@@ -187,7 +187,9 @@ const claude = Effect.fnUntraced(function* (
 export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
   const made = yield* Effect.result(make(loaded))
   const secrets: ReadonlyArray<Finding> =
-    made._tag === "Success" ? [] : [{ name: "agents", state: "fail", detail: made.failure.message }]
+    made._tag === "Success"
+      ? []
+      : made.failure.problems.map((problem) => ({ name: "agents", state: "fail", detail: problemText(problem) }))
   const servers: Array<Finding> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
     if (agent.kind !== "model") continue
@@ -195,15 +197,15 @@ export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Re
     const found = yield* Effect.result(model(name, agent, loaded))
     if (found._tag === "Success") servers.push(found.success)
   }
-  const models = new Set(servers.map(({ name }) => name))
-  const programs = yield* Effect.forEach(Programs.look(loaded), ({ agent, found, problem, remedy }) => {
+  const others = Programs.look(loaded).filter(({ agent }) => loaded.configuration.agents[agent]?.kind !== "model")
+  const programs = yield* Effect.forEach(others, ({ agent, found, problem, remedy }) => {
     const name = `agent ${agent}`
     if (problem !== undefined) return Effect.succeed<Finding>({ name, state: "fail", detail: problem, remedy })
     return loaded.configuration.agents[agent]?.kind === "claude-code"
       ? claude({ agent, found }, loaded)
       : Effect.succeed<Finding>({ name, state: "ok", detail: found })
   })
-  return [...secrets, ...programs.filter(({ name }) => !models.has(name)), ...servers]
+  return [...secrets, ...programs, ...servers]
 })
 
 /** How each channel delivers: an ambiguous one may show a reply twice or not at all after a crash. */
