@@ -117,8 +117,14 @@ const make = Effect.gen(function* () {
       : { ...command, option: named }
   }
 
-  /** A model can be chosen only where the session's agent has it. */
+  /** A model can be chosen only where the session's agent has it, and a persona only where there is one. */
   const checked = (command: Command, session: SessionRow): Command => {
+    if (command._tag === "New" && command.persona !== undefined) {
+      const known = new Set(["default", ...registered.entries.personas.keys()])
+      return known.has(command.persona)
+        ? command
+        : { _tag: "Refused", value: command.persona, allowed: [...known].join(", ") }
+    }
     if (command._tag !== "Model" || command.model === undefined || command.model === "default") return command
     const { agent, name } = resolveAgent(registered.entries, session)
     const models = agent?.models

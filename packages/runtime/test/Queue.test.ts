@@ -342,7 +342,7 @@ describe("queue modes", () => {
       const agent = TestAgent.make()
       const current = yield* boot(place, { agent })
       const seen = () => place.far.chat?.seen("kim").filter((text) => !text.startsWith("Got it")) ?? []
-      for (const text of ["/queue", "/queue sideways", "/queue followup"]) yield* current.say("kim", text)
+      for (const text of ["/queue", "/queue sideways", "/queue Followup"]) yield* current.say("kim", text)
       yield* rest(current, "chat/kim")
       assert.deepStrictEqual(seen(), [
         'What you write while I\'m busy is handled as "collect".',

@@ -69,6 +69,35 @@ describe("Q15: /model", () => {
   )
 })
 
+describe("what is not possible", () => {
+  it.effect("a persona that there is none of begins no session, and a word that is missing is asked for", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make({ answer: (turn) => turn.text })
+      const current = yield* boot(place, { agent, personas: { planner: { agent: "main" } } })
+      for (const text of [
+        "/new plan planer",
+        "/sessions",
+        "/new plan planner",
+        "/new more default",
+        "/session",
+        "/allow"
+      ]) {
+        yield* current.say("kim", text)
+        yield* rest(current, "chat/kim")
+      }
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [
+        '"planer" is not possible here. Possible: default, planner.',
+        "* main, idle, 0 waiting, active just now",
+        'A fresh start: "plan".',
+        'A fresh start: "more".',
+        "Something is missing there: a name of letters, digits, dots and dashes.",
+        "Something is missing there: /allow with the question's number and your choice."
+      ])
+    })
+  )
+})
+
 describe("Q21: output modes", () => {
   it.effect("Q21: the answer alone by default; with /verbose tools and progress in between; /default undoes it", () =>
     Effect.gen(function* () {

@@ -53,10 +53,13 @@ const timeout = (arg: string | undefined): Command => {
   return minutes >= 1 && minutes <= 120 ? { _tag: "Timeout", minutes } : refused(arg, "1 to 120 minutes")
 }
 
-const queue = (mode: string | undefined): Command =>
-  mode === undefined || queueModes.some((known) => known === mode)
+const queue = (arg: string | undefined): Command => {
+  // A telephone writes the first letter large.
+  const mode = arg?.toLowerCase()
+  return mode === undefined || queueModes.some((known) => known === mode)
     ? { _tag: "Queue", mode }
     : refused(mode, queueModes.join(", "))
+}
 
 const model = (name: string | undefined): Command =>
   name === undefined || /^[\w][\w.:/@-]{0,127}$/.test(name)

@@ -69,7 +69,8 @@ export const english: Catalogue = {
     `I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,
   timeoutSet: ({ timeout }) =>
     `From now on I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,
-  notPossible: ({ value, allowed }) => `"${value}" is not possible here. Possible: ${allowed}.`,
+  notPossible: ({ value, allowed }) =>
+    value === "" ? `Something is missing there: ${allowed}.` : `"${value}" is not possible here. Possible: ${allowed}.`,
   queueIs: ({ mode }) => `What you write while I'm busy is handled as "${mode}".`,
   queueSet: ({ mode }) => `From now on, what you write while I'm busy is handled as "${mode}".`,
   modelIs: ({ model }) => (model === "" ? "The model is my own choice." : `The model is "${model}".`),
