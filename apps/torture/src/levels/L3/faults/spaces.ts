@@ -9,6 +9,7 @@ import { execFileSync, spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { acknowledgedBetween } from "../proofs.ts"
 import type { Ground, Group, Scenario } from "../Scenario.ts"
 
 const megabytes = 12
@@ -99,20 +100,23 @@ export const fullDisk: Group = {
   scenarios: [filling, fullAtStop]
 }
 
-/** Everybody writes as much at once as a body may hold, and insists, whoever dies of it. */
-const flooding = ({ people }: Ground, flooders: ReadonlyArray<string>) =>
-  Effect.forEach(flooders, (guest) => people.say(guest, `work0 ${"y".repeat(700_000)}`), {
-    concurrency: "unbounded",
-    discard: true
+/** Everybody writes almost as much at once as is accepted, and insists, whoever dies of it; how many were accepted. */
+const flooding = Effect.fnUntraced(function* ({ people, world }: Ground, flooders: ReadonlyArray<string>) {
+  const from = world.history.now()
+  const ids = yield* Effect.forEach(flooders, (guest) => people.say(guest, `work0 ${"y".repeat(250_000)}`), {
+    concurrency: "unbounded"
   })
+  const told = acknowledgedBetween(world.file, from, Infinity)
+  return ids.filter((id) => told.includes(id)).length
+})
 
 const flood: Scenario = {
   name: "a heap of 40 MB and a flood of messages",
   during: Effect.fnUntraced(function* (ground) {
     const flooders = guests.slice(0, ground.long ? 60 : 10)
     // Whether it dies of it is its own affair.
-    yield* flooding(ground, flooders)
-    return { count: flooders.length, of: "messages of 700 kB at once" }
+    const count = yield* flooding(ground, flooders)
+    return { count: count === flooders.length ? count : 0, of: "messages of 250 kB at once" }
   }),
   mend: () => Effect.void,
   expects: { ends: ["SIGABRT", "SIGKILL", 134, 74] }
@@ -152,8 +156,8 @@ const refused: Scenario = {
       limit(gateway.pid, ground.random() * 16e6)
       const flooders = yield* Effect.forkScoped(flooding(ground, guests.slice(n * 10, n * 10 + 10)))
       const { code, signal } = yield* ground.endAfter(ends)
-      if (outOfMemory.some((how) => how === (signal ?? code))) count++
-      yield* Fiber.join(flooders)
+      const accepted = yield* Fiber.join(flooders)
+      if (accepted > 0 && outOfMemory.some((how) => how === (signal ?? code))) count++
     }
     return { count, of: "deaths by lack of memory" }
   }),
