@@ -5,19 +5,27 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import process from "node:process"
 import { DatabaseSync } from "node:sqlite"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { Journal } from "@sluice/runtime/Journal"
 import * as Effect from "effect/Effect"
 import type { Admit } from "@sluice/runtime/Journal"
 
-/** A folder that is gone afterwards. */
+/** A folder that is gone afterwards, also after Ctrl-C. */
 export const inFolder = async <A>(use: (folder: string) => Promise<A>): Promise<A> => {
   const folder = mkdtempSync(join(process.env["SLUICE_BENCH_DIR"] ?? tmpdir(), "sluice-bench-"))
+  const remove = () => rmSync(folder, { recursive: true, force: true })
+  const interrupted = () => {
+    remove()
+    process.exit(130)
+  }
+  process.once("SIGINT", interrupted)
   try {
     return await use(folder)
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    process.off("SIGINT", interrupted)
+    remove()
   }
 }
 
