@@ -6,12 +6,16 @@ import * as TestClock from "effect/testing/TestClock"
 import { TestAgent } from "../src/testing/index.ts"
 import { type Boot, boot, meanwhile, until, world } from "./guarantees/boots.ts"
 
-const ask = Effect.fnUntraced(function* (run: TestAgent.Run, question: string) {
+const ask = Effect.fnUntraced(function* (
+  run: TestAgent.Run,
+  question: string,
+  options: ReadonlyArray<string> = ["Yes", "No"]
+) {
   const told: Array<string | undefined> = []
   yield* run.emit({
     _tag: "Permission",
     question,
-    options: ["Yes", "No"],
+    options,
     respond: (option) => Effect.sync(() => void told.push(option))
   })
   return told
@@ -89,4 +93,22 @@ describe("Q19: answers to questions that are gone", () => {
       })
     )
   }
+
+  it.effect("Q19: an agent hears the option that was chosen as it had said it, however long, or broken, it was", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "go")
+      const options = [`Always ${"and everywhere ".repeat(30)}`, "half a \ud800 character", "No"]
+      const run = yield* agent.run(1)
+      for (const [index, option] of options.entries()) {
+        const told = yield* ask(run, `Which, ${index}?`, options)
+        yield* waits(current)
+        yield* answered(current, `/allow ${index + 1} ${index + 1}`)
+        yield* until(() => told.length > 0)
+        assert.deepStrictEqual(told, [option])
+      }
+    })
+  )
 })

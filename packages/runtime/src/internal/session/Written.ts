@@ -4,6 +4,7 @@
  * in which they came. Bounded, because an agent may say much on its way.
  */
 import type { Running, Session } from "../../Session.ts"
+import { cutOffAnswer, maxAnswer } from "./attempt.ts"
 
 /** How answers are written; `default` is the answer alone. */
 export const outputModes = ["default", "verbose"] as const
@@ -16,14 +17,20 @@ export class Written {
   readonly #parts: Array<{ text: string; readonly isLine: boolean }> = []
   #lines = 0
   #length = 0
+  /** Of the answer. */
+  #said = 0
   /** How many lines did not fit. */
   #left = 0
 
-  /** More of the answer. */
+  /** More of the answer, within the bound of every answer. */
   text(delta: string) {
+    const room = maxAnswer - this.#said
+    if (room < 0) return
+    this.#said += delta.length
     const last = this.#parts.at(-1)
-    if (last === undefined || last.isLine) this.#parts.push({ text: delta, isLine: false })
-    else last.text += delta
+    const part = last === undefined || last.isLine ? { text: "", isLine: false } : last
+    if (part !== last) this.#parts.push(part)
+    part.text = delta.length > room ? cutOffAnswer(part.text + delta, part.text.length + room) : part.text + delta
   }
 
   /** Something beside it. */

@@ -50,6 +50,10 @@ export type Outcome =
 /** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
 export const maxAnswer = 1_048_576
 
+/** An answer, or the last part of one, that has become too long: what fits, and the sentence. */
+export const cutOffAnswer = (text: string, fits = maxAnswer): string =>
+  `${text.slice(0, fits).replace(/[\uD800-\uDBFF]$/, "")}\n\n(The answer was longer; the rest is cut off.)`
+
 /**
  * When the attempt last showed that it lives, and when something of it that a person could see; monotonic milliseconds.
  * `waiting` while it waits for a person.
@@ -91,7 +95,7 @@ class Answer {
     this.text += delta
     if (this.text.length <= maxAnswer) return
     this.#full = true
-    this.text = `${this.text.slice(0, maxAnswer).replace(/[\uD800-\uDBFF]$/, "")}\n\n(The answer was longer; the rest is cut off.)`
+    this.text = cutOffAnswer(this.text)
   }
 }
 

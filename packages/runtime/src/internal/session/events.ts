@@ -24,10 +24,8 @@ const text = (session: Session, running: Running, delta: string): Effect.Effect<
   // A sign of life at most: there is nothing to show, and a message can't be edited to nothing.
   if (delta === "") return Effect.void
   const turn = running.claimed.turn.id
-  if (running.shown.length < maxAnswer) {
-    running.shown += delta.slice(0, maxAnswer)
-    running.written?.text(delta.slice(0, maxAnswer))
-  }
+  running.written?.text(delta)
+  if (running.shown.length < maxAnswer) running.shown += delta.slice(0, maxAnswer)
   if (!running.responding) {
     running.responding = true
     session.tellState()

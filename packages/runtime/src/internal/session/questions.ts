@@ -35,12 +35,15 @@ export const ask = (
       )
       return yield* event.respond(undefined)
     }
-    const asked = event.options.slice(0, bounds.options).map((option) => upTo(option, bounds.option))
+    const asked = event.options.slice(0, bounds.options).map((option) => upTo(option, bounds.option).toWellFormed())
+    // A person is shown the beginning of a long option; the agent hears it as it said it.
+    const respond = (decision: string | undefined) =>
+      event.respond(decision === undefined ? undefined : event.options[asked.indexOf(decision)])
     const row = yield* env.journal.ask(claimed.turn.id, upTo(event.question, bounds.question), asked)
     // The turn was ended meanwhile, so nobody can decide any more; or a person has decided while nobody listened.
-    if (row === undefined || row.decision !== undefined) return yield* event.respond(row?.decision)
+    if (row === undefined || row.decision !== undefined) return yield* respond(row?.decision)
     const expires = new Alarm(() => env.background(expire(session, running, row)))
-    session.questions.set(row.id, { row, respond: event.respond, expires })
+    session.questions.set(row.id, { row, respond, expires })
     if (env.options.questions.expireAfter > 0) env.alarms.arm(expires, env.now() + env.options.questions.expireAfter)
     if (!running.pulse.waiting) {
       running.pulse.waiting = true
