@@ -138,19 +138,27 @@ const levelTable = (levels: ReadonlyArray<LevelOfRun>): ReadonlyArray<string> =>
   )
 ]
 
-/** The newest run that measured each time: percentiles of several runs can't be added up. */
-const newestTimes = (runs: ReadonlyArray<Run>): ReadonlyArray<readonly [string, TimeOfRun]> => {
-  const newest = new Map<string, TimeOfRun>()
-  for (const { times } of runs) for (const [name, time] of Object.entries(times)) newest.set(name, time)
-  return [...newest].toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
+/** So many of a time are enough for its percentiles. */
+const enough = 20
+
+/** Each time in the newest run that measured enough of it, or else in the one that measured most: percentiles can't be added up. */
+const timesOfRuns = (runs: ReadonlyArray<Run>): ReadonlyArray<readonly [string, TimeOfRun]> => {
+  const found = new Map<string, TimeOfRun>()
+  for (const { times } of runs) {
+    for (const [name, time] of Object.entries(times)) {
+      const known = found.get(name)
+      if (known === undefined || time.count >= Math.min(enough, known.count)) found.set(name, time)
+    }
+  }
+  return [...found].toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
 }
 
 const timeTable = (runs: ReadonlyArray<Run>): ReadonlyArray<string> => {
-  const times = newestTimes(runs)
+  const times = timesOfRuns(runs)
   if (times.length === 0) return []
   return [
     "",
-    row(["time, in the newest run that measured it", "count", "p50", "p99", "max"]),
+    row([`time, in the newest run with ${enough} of it, or the one with most`, "count", "p50", "p99", "max"]),
     "|---|--:|--:|--:|--:|",
     ...times.map(([name, { count, max, p50, p99 }]) => row([name, grouped(count), span(p50), span(p99), span(max)]))
   ]

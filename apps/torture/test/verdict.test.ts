@@ -97,6 +97,19 @@ describe("the block of figures", () => {
     expect(block(runs)).toContain("| stop: hang | 3 | 20 ms | 30 ms | 30 ms |")
   })
 
+  it("has each time of the newest run with enough of it, and of the one with most where none has", () => {
+    const measured = (...counts: ReadonlyArray<number>) =>
+      block(
+        counts.map((count, index) => ({
+          ...runOf([], about),
+          times: { "stop: idle": { count, p50: index + 1, p99: index + 1, max: index + 1 } }
+        }))
+      )
+    expect(measured(47, 25, 1)).toContain("| stop: idle | 25 | 2.0 ms |")
+    expect(measured(6, 9, 1)).toContain("| stop: idle | 9 | 2.0 ms |")
+    expect(measured(20, 20)).toContain("| stop: idle | 20 | 2.0 ms |")
+  })
+
   it("has the newest hunt of each mutant, and says who was not caught", () => {
     const mutant = {
       name: "acknowledged-before-commit",
