@@ -1,7 +1,6 @@
 // An answer that is too long says so also where people read what is done in between.
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { TestAgent } from "../src/testing/index.ts"
 import { boot, rest, world } from "./guarantees/boots.ts"
 
 it.effect("C9: with /verbose an answer beyond the bound is cut off with the same sentence as without", () =>
