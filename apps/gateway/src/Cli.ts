@@ -248,6 +248,25 @@ const forget = Command.make(
     })
 ).pipe(Command.withDescription("Delete what was said in a conversation: texts, files, and what its agents stored"))
 
+const exported = Command.make(
+  "export",
+  {
+    ...everywhere,
+    conversation: Argument.String("conversation").pipe(
+      Argument.withDescription("As `sluice sessions` shows it, such as http/kim")
+    ),
+    name: Argument.String("name").pipe(
+      Argument.withDescription("One of its sessions; the current one without it"),
+      Argument.optional
+    )
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const { transcript } = yield* Effect.promise(() => import("./tools/Export.ts"))
+      yield* transcript(yield* placeOf(given), given.conversation, Option.getOrUndefined(given.name))
+    })
+).pipe(Command.withDescription("Print what was said in a session, as Markdown"))
+
 const letters = (given: Everywhere & { readonly json: boolean }) =>
   Effect.gen(function* () {
     yield* (yield* tools).deadLetters(yield* placeOf(given), given.json)
@@ -289,6 +308,7 @@ export const sluice = Command.make("sluice").pipe(
     reload,
     resume,
     forget,
+    exported,
     deadLetters
   ])
 )

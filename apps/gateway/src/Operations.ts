@@ -142,6 +142,22 @@ const forget = ({ gateway, parts }: Running) =>
       : json({ conversation: key, ...report })
   })
 
+/** What was said in a session, as Markdown; `?session=` names another than the current one. */
+const transcript = ({ gateway, parts }: Running) =>
+  Effect.gen(function* () {
+    const { conversation = "" } = yield* HttpRouter.params
+    const { url } = yield* HttpServerRequest.HttpServerRequest
+    const session = new URLSearchParams(url.split("?", 2)[1]).get("session") ?? undefined
+    const key = keyOf(conversation, (yield* parts).channels)
+    const found = yield* gateway.transcript(key, session)
+    return found === undefined
+      ? problem(404, "not-found", `conversation ${key}: there is no such session; /v1/sessions lists them`)
+      : HttpServerResponse.stream(found.content, {
+          contentType: "text/markdown; charset=utf-8",
+          headers: { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+        })
+  })
+
 /** What turns used; `?conversation=` narrows it to one, by its key. */
 const usage = ({ gateway }: Running) =>
   Effect.gen(function* () {
@@ -226,6 +242,7 @@ export const routes = (slot: Slot) => {
     get("/v1/status", (running) => Effect.map(status(running), (found) => json(found))),
     get("/v1/sessions", ({ gateway }) => Effect.map(gateway.sessions, (sessions) => json({ sessions }))),
     HttpRouter.route("DELETE", "/v1/conversations/:conversation", over(slot, forget)),
+    get("/v1/conversations/:conversation/transcript", transcript),
     get("/v1/usage", usage),
     get("/v1/audit", ({ gateway }) => Effect.map(gateway.audit, (ledger) => json(ledger))),
     get("/v1/report", ({ journal }) =>

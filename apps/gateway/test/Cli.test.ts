@@ -61,7 +61,7 @@ describe("help", () => {
     Effect.gen(function* () {
       const { code, printed } = yield* type("--help")
       assert.strictEqual(code, 0)
-      for (const name of "run chat status sessions audit report check doctor stop restart reload resume dead-letters".split(
+      for (const name of "run chat status sessions audit report check doctor stop restart reload resume export dead-letters".split(
         " "
       )) {
         assert.include(printed, `  ${name} `)

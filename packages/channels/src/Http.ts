@@ -29,7 +29,7 @@ import { message, post } from "./internal/http/messages.ts"
 import { answered, problem } from "./internal/http/problems.ts"
 import { events, page } from "./internal/http/replies.ts"
 import { restartMillis, Serving, type Settings } from "./internal/http/serving.ts"
-import { upload } from "./internal/http/uploads.ts"
+import { download, upload } from "./internal/http/uploads.ts"
 
 export type { Rate } from "./internal/http/buckets.ts"
 export type { Tokens } from "./internal/http/guard.ts"
@@ -109,7 +109,8 @@ const routes = (serving: Serving) =>
     HttpRouter.route("POST", `${conversation}/posts`, post(serving)),
     HttpRouter.route("GET", `${conversation}/replies`, page(serving)),
     HttpRouter.route("GET", `${conversation}/events`, events(serving)),
-    HttpRouter.route("POST", "/v1/attachments", upload(serving))
+    HttpRouter.route("POST", "/v1/attachments", upload(serving)),
+    HttpRouter.route("GET", "/v1/attachments/:hash", download(serving))
   ])
 
 type App = Effect.Effect<
@@ -240,6 +241,7 @@ export const make = <RS = never, RR = never>(
     delivery: Channel.pull,
     // programs say whole things: nobody types here
     quiet: 0,
+    files: true,
     receive,
     describe: Effect.suspend(() => (Deferred.isDoneUnsafe(listening) ? address : Effect.succeed("not listening")))
   })

@@ -97,6 +97,7 @@ export const make = (options: TerminalOptions): Channel.Channel => {
     // a person sees the answers of a drain too: it ends with the channels, not with the intake
     kind: "server",
     delivery: Channel.pull,
+    files: true,
     receive: Effect.fnUntraced(function* (handle) {
       yield* handle.ready
       const line = handleLine(handle, { conversation }, options.sender ?? conversation)

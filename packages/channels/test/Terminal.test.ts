@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { MemoryHandle } from "@sluice/runtime/testing"
-import type { Progress } from "@sluice/runtime/Message"
+import { Attachment, type Progress } from "@sluice/runtime/Message"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -75,7 +75,8 @@ describe("chat", () => {
       yield* desk.until("stopping")
       yield* first.close
       yield* desk.type("two")
-      yield* first.memory.reply("kim", { text: "while nobody listened" })
+      const file = new Attachment({ hash: "0".repeat(64), size: 12_300, type: "text/markdown", name: "x\u202e.md" })
+      yield* first.memory.reply("kim", { text: "while nobody listened", attachments: [file] })
       const memory = yield* first.memory.restarted
       yield* serve({ port: first.port, memory })
       yield* memory.message(2)
@@ -87,6 +88,7 @@ describe("chat", () => {
       assert.deepStrictEqual(answers, ["first answer", "while nobody listened", "second answer"])
       const notes = lines.filter((line) => line.startsWith("["))
       assert.strictEqual(notes.filter((note) => note.includes("stopping")).length, 1)
+      assert.strictEqual(notes.filter((note) => note.includes("[file: x\\u{202e}.md, 12 KiB]")).length, 1)
       assert.strictEqual(notes.filter((note) => note.includes("again")).length, 1)
     })
   )

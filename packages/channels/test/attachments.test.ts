@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Attachments } from "@sluice/runtime/Attachments"
+import { Attachment } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -257,6 +258,50 @@ describe("over HTTP", () => {
       const answer = yield* server.post("kim", { text: "hi", attachments })
       assert.strictEqual(answer.status, 413)
       assert.include(answer.body.detail, "16")
+    })
+  )
+
+  it.live(
+    "D33: files of a reply are told with it and fetched by hash, to be saved under a name that steers nothing",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const text = "<script>alert(1)</script>"
+        const uploaded = yield* server.fetch("/v1/attachments", {
+          method: "POST",
+          body: text,
+          headers: { "content-type": "text/html" }
+        })
+        const { hash } = uploaded.body as { readonly hash: string }
+        const file = new Attachment({ hash, size: text.length, type: "text/html", name: "x.html" })
+        yield* server.memory.reply("kim", { text: "here", kind: "command", attachments: [file] })
+        const page = yield* server.fetch("/v1/conversations/kim/replies")
+        assert.deepInclude(page.body.replies?.[0], {
+          attachments: [{ hash, size: text.length, type: "text/html", name: "x.html" }]
+        })
+        const name = encodeURIComponent(`x".html'(1);`)
+        const found = yield* server.fetch(`/v1/attachments/${hash}?name=${name}`)
+        assert.strictEqual(found.text, text)
+        assert.deepInclude(Object.fromEntries(found.headers), {
+          "content-type": "application/octet-stream",
+          "content-length": String(text.length),
+          "content-disposition": "attachment; filename*=UTF-8''x%22.html%27%281%29%3B",
+          "content-security-policy": "sandbox",
+          "x-content-type-options": "nosniff"
+        })
+        assert.strictEqual((yield* server.fetch(`/v1/attachments/${hash}`, { token: null })).status, 401)
+      })
+  )
+
+  it.live("W4: what is no hash, is not stored, or has a name with control characters is refused", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      for (const hash of [sha256("never"), "..%2F..%2Fetc%2Fpasswd", "x"]) {
+        assert.strictEqual((yield* server.fetch(`/v1/attachments/${hash}`)).status, 404, hash)
+      }
+      for (const name of ["?name=a%0d%0aX-Evil:1", "?name=a&name=b"]) {
+        assert.strictEqual((yield* server.fetch(`/v1/attachments/${sha256("never")}${name}`)).status, 400, name)
+      }
     })
   )
 })

@@ -40,6 +40,12 @@ export interface ReplyBody {
   readonly kind: string
   readonly turn?: string
   readonly inReplyTo: ReadonlyArray<string>
+  readonly attachments?: ReadonlyArray<{
+    readonly hash: string
+    readonly size: number
+    readonly type: string
+    readonly name?: string
+  }>
 }
 
 /** All that a JSON answer can have. */

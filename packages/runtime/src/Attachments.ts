@@ -50,6 +50,13 @@ export class Attachments extends Context.Service<
      * be accepted. Text that is no hash is never looked up as a path.
      */
     readonly find: (hash: string) => Effect.Effect<number | undefined, Storage>
+    /** The bytes of a stored file with their number; `undefined` when there is none. */
+    readonly read: (
+      hash: string
+    ) => Effect.Effect<
+      { readonly size: number; readonly content: Stream.Stream<Uint8Array, Storage> } | undefined,
+      Storage
+    >
     /** Where the file of a hash is, for an agent that reads it. `undefined` for text that is no hash. */
     readonly path: (hash: string) => string | undefined
     /** Deletes the files of these hashes, whatever their age: no message refers to them any more. */
@@ -166,6 +173,13 @@ const makeFiles = Effect.fnUntraced(function* (options: {
     return stat === undefined ? undefined : Number(stat.size)
   })
 
+  const read = (hash: string) =>
+    Effect.map(find(hash), (size) =>
+      size === undefined
+        ? undefined
+        : { size, content: Stream.mapError(fs.stream(paths.join(options.folder, hash)), unstored) }
+    )
+
   const sweepOne = Effect.fnUntraced(function* (name: string) {
     const last = used.get(name)
     if (last !== undefined && (yield* Clock.monotonicTimeNanos) - last < keepNanos) return false
@@ -204,6 +218,7 @@ const makeFiles = Effect.fnUntraced(function* (options: {
     put,
     remove,
     find,
+    read,
     path: (hash) => (isHash(hash) ? paths.join(options.folder, hash) : undefined),
     sweep
   })

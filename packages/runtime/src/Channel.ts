@@ -166,6 +166,8 @@ export interface Channel<out R = never> {
   readonly replyMaxAge: number
   /** Quiet period of a burst on this channel, milliseconds; absent: the configured one. 0 where each message stands for itself. */
   readonly quiet?: number
+  /** It sends or shows the files of replies (`Reply.attachments`); without it their names are written into the text. */
+  readonly files?: boolean
   /** What `receive` and `deliver` say of themselves in the start lines, for example an address. */
   readonly describe?: Effect.Effect<string>
 }
@@ -184,6 +186,7 @@ export const make = <R1 = never, R2 = never>(options: {
   readonly split?: (text: string) => ReadonlyArray<string>
   readonly replyMaxAge?: number
   readonly quiet?: number
+  readonly files?: boolean
   readonly describe?: Effect.Effect<string>
 }): Channel<R1 | Exclude<R2, Scope.Scope>> => {
   type Made = Channel<R1 | Exclude<R2, Scope.Scope>>
@@ -194,6 +197,7 @@ export const make = <R1 = never, R2 = never>(options: {
     split: options.split ?? ((text) => [text]),
     replyMaxAge: options.replyMaxAge ?? 3_600_000,
     ...(options.quiet === undefined ? {} : { quiet: options.quiet }),
+    ...(options.files === undefined ? {} : { files: options.files }),
     ...(options.describe === undefined ? {} : { describe: options.describe })
   }
 }

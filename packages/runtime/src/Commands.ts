@@ -8,6 +8,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Attachments } from "./Attachments.ts"
 import * as Debouncer from "./Debouncer.ts"
 import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
@@ -15,6 +17,7 @@ import { Forgetting } from "./internal/forgetting.ts"
 import { wording } from "./internal/commands/wording.ts"
 import { optionOf } from "./internal/journal/permissions.ts"
 import { Registered, resolveAgent } from "./internal/registry.ts"
+import { markdown, transcript } from "./internal/transcript.ts"
 import {
   type CommandAction,
   type CommandOutcome,
@@ -23,6 +26,7 @@ import {
   type Row,
   type SessionRow
 } from "./Journal.ts"
+import type { Attachment } from "./Message.ts"
 import { Notices } from "./Notices.ts"
 import { Outbox } from "./Outbox.ts"
 import { Sessions } from "./Sessions.ts"
@@ -68,6 +72,10 @@ const action = (command: Command): CommandAction => {
   }
 }
 
+/** Files that go with a command's reply. */
+const filesOf = ({ archived }: CommandOutcome): ReadonlyArray<Attachment> =>
+  archived?.file === undefined ? [] : [archived.file]
+
 /** Commands that change how a session is. */
 const settings: ReadonlySet<Command["_tag"]> = new Set(["Timeout", "Queue", "Model", "Output"])
 
@@ -82,6 +90,7 @@ const make = Effect.gen(function* () {
   const forgetting = yield* Forgetting
   const notices = yield* Notices
   const registered = yield* Registered
+  const attachments = yield* Effect.serviceOption(Attachments)
   const clock = yield* Clock.Clock
 
   /** Memory follows the commit: what was cancelled leaves the bursts and the lines, and its agent lets go. */
@@ -134,10 +143,33 @@ const make = Effect.gen(function* () {
       : { _tag: "Refused", value: command.model, allowed: ["default", ...models].join(", ") }
   }
 
+  /** Writes the export of the session that a command is about, before its commit refers to it. */
+  const exported = Effect.fnUntraced(function* (
+    row: Row,
+    { name }: Extract<Command, { readonly _tag: "Archive" }>
+  ): Effect.fn.Return<CommandAction | undefined, JournalError> {
+    const id = name === undefined ? row.session : yield* journal.sessionNamed(row.conversationKey, name)
+    const outline = id === undefined ? undefined : yield* journal.outline(id)
+    if (outline === undefined) return { _tag: "Archive", session: 0, upTo: 0, file: undefined }
+    const { session, upTo } = outline
+    // What is busy now stays so for this command, also if it is done before the commit: its export was not written.
+    if (outline.busy) return { _tag: "Archive", session: session.id, upTo: -1, file: undefined }
+    if (Option.isNone(attachments)) return { _tag: "Archive", session: session.id, upTo, file: undefined }
+    const about = { type: markdown, limit: Number.MAX_SAFE_INTEGER }
+    const file = yield* Effect.catchTag(
+      attachments.value.put(transcript(journal, outline), about),
+      ["Storage", "TooLarge"],
+      (error) => Effect.as(Effect.logError("The export of a session could not be written", error), undefined)
+    )
+    return file === undefined ? undefined : { _tag: "Archive", session: session.id, upTo, file }
+  })
+
   const run = Effect.fnUntraced(function* (row: Row): Effect.fn.Return<void, JournalError> {
     const session = yield* journal.session(row.session)
     if (session === undefined) return
-    const command = checked(read(row), session)
+    const asked = checked(read(row), session)
+    const archive = asked._tag === "Archive" ? yield* exported(row, asked) : undefined
+    const command: Command = asked._tag === "Archive" && archive === undefined ? { _tag: "Unwritten" } : asked
     const render = yield* wording(
       { journal, sessions, notices, now: () => clock.currentTimeMillisUnsafe() },
       row,
@@ -145,9 +177,9 @@ const make = Effect.gen(function* () {
     )
     const outcome = yield* journal.command(
       row.seq,
-      action(command),
+      archive ?? action(command),
       outbox.route(session.address),
-      (found) => outbox.answer(session.address, render(found)).parts,
+      (found) => outbox.answer(session.address, render(found), filesOf(found)).parts,
       outbox.noReply
     )
     if (outcome !== undefined) yield* follow(command, outcome)

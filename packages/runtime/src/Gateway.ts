@@ -19,6 +19,7 @@ import { makeGateway } from "./internal/gateway/make.ts"
 import type { GatewayError, GatewayOptions, Readiness, Registry } from "./internal/gateway/options.ts"
 import { resolve } from "./internal/gateway/resolve.ts"
 import { Registered } from "./internal/registry.ts"
+import type { Transcript } from "./internal/transcript.ts"
 import type { SpendingState } from "./internal/session/Spending.ts"
 import type {
   DeadLetter,
@@ -38,6 +39,7 @@ import { type LiveSession, Sessions } from "./Sessions.ts"
 import { drainBefore, type Report, type StopRequest } from "./Shutdown.ts"
 
 export type { ForgetReport } from "./internal/forgetting.ts"
+export type { Transcript } from "./internal/transcript.ts"
 export type { Persona } from "./internal/registry.ts"
 export type { LiveSession } from "./Sessions.ts"
 
@@ -93,6 +95,11 @@ export class Gateway extends Context.Service<
      * files of the store, too. `undefined` when there is no such conversation.
      */
     readonly forget: (conversation: string) => Effect.Effect<ForgetReport | undefined, JournalError>
+    /**
+     * What was said in a session, as Markdown; without a name in the current one. `undefined` when there is no such
+     * session. A name of a file goes with it.
+     */
+    readonly transcript: (conversation: string, session?: string) => Effect.Effect<Transcript | undefined, JournalError>
     /** Exchanges agents, personas and channels as section Reload of docs/operations.md says. */
     readonly reload: (registry: Registry) => Effect.Effect<ReadonlyArray<string>, GatewayError>
     /** Ends the pause of automatic resume after a chain of unclean boots. */

@@ -14,6 +14,7 @@ import type { ForgetEntry } from "./internal/journal/forget.ts"
 import type { Answered } from "./internal/journal/history.ts"
 import { makeJournal } from "./internal/journal/make.ts"
 import { makeReader } from "./internal/journal/reader.ts"
+import type { Outline, Said } from "./internal/journal/transcript.ts"
 import type {
   Admit,
   Claim,
@@ -41,6 +42,7 @@ import type { JournalOptions, JournalReads, Opening, Page } from "./internal/jou
 import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
 
 export type { Answered } from "./internal/journal/history.ts"
+export type { Outline, Said } from "./internal/journal/transcript.ts"
 export * from "./internal/journal/records.ts"
 export * from "./internal/journal/reports.ts"
 
@@ -112,6 +114,12 @@ export class Journal extends Context.Service<
       session: number,
       page: { readonly before?: number; readonly limit: number }
     ) => Effect.Effect<ReadonlyArray<Answered>, JournalError>
+    /** The messages of a session by number, to be read with `said`; `undefined` when there is no such session. */
+    readonly outline: (session: number) => Effect.Effect<Outline | undefined, JournalError>
+    /** The number of a session by its name in a conversation; without a name that of the current one. */
+    readonly sessionNamed: (conversationKey: string, name?: string) => Effect.Effect<number | undefined, JournalError>
+    /** These messages with the answers that followed them, in order. */
+    readonly said: (seqs: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Said>, JournalError>
     /** Ends a command row together with its effect and its reply. */
     readonly command: (
       seq: number,
@@ -236,7 +244,7 @@ export class Journal extends Context.Service<
       { readonly row: Row; readonly ended: Ended | undefined; readonly replies: ReadonlyArray<Reply> } | undefined,
       JournalError
     >
-    /** Hashes of stored attachments that a row refers to, for the sweep. */
+    /** Hashes of stored files that a message or a reply refers to, for the sweep. */
     readonly attachments: Effect.Effect<ReadonlySet<string>, JournalError>
     readonly reads: JournalReads
   }

@@ -27,6 +27,15 @@ export class Attachment extends Schema.Class<Attachment>("@sluice/runtime/Attach
   missing: Schema.optionalKey(Schema.Boolean)
 }) {}
 
+const units = ["bytes", "KiB", "MiB", "GiB"]
+
+/** A size in words: `12 KiB`. */
+export const sizeText = (bytes: number): string => {
+  const unit = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
+  const value = bytes / 1024 ** unit
+  return `${unit === 0 || value >= 10 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
+}
+
 /**
  * An address where somebody can be reached: a peer (a chat, a room, a person) on
  * one account of one channel, and perhaps a thread in it. Order, numbers of
@@ -281,6 +290,8 @@ export interface Reply {
   readonly turn?: string
   /** External ids of the messages that it answers. */
   readonly inReplyTo: ReadonlyArray<string>
+  /** Files that belong to it; absent where it has none. */
+  readonly attachments?: ReadonlyArray<Attachment>
   /** Epoch milliseconds of its commit. */
   readonly createdAt: number
 }

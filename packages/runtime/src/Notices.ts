@@ -121,6 +121,17 @@ export const sentences = {
   /** A fresh conversation; `waiting` messages of the old one were cancelled. */
   startedNew: sentence({ name: Name, waiting: Count }),
   switched: sentence({ name: Name }),
+  /** It was archived for so long that nothing is left of it. */
+  switchedEmpty: sentence({ name: Name }),
+  /** Archived, with its export as a file; or without, where there is no place for files. */
+  archived: sentence({ name: Name }),
+  archivedOnly: sentence({ name: Name }),
+  /** Something runs or waits in it. */
+  archiveBusy: sentence({ name: Name }),
+  /** Its export could not be written. */
+  archiveFailed: sentence({}),
+  /** A line for a file, where the channel does not show it itself; `size` in words. */
+  file: sentence({ name: Name, size: Name }),
   noSuchName: sentence({ name: Name }),
   timeoutIs: sentence({ timeout: Millis }),
   timeoutSet: sentence({ timeout: Millis }),

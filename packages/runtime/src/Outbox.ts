@@ -14,7 +14,7 @@ import type * as Stream from "effect/Stream"
 import { makeOutbox } from "./internal/outbox/make.ts"
 import type { Registered } from "./internal/registry.ts"
 import type { Draft, Journal, JournalError, Page, ReplyRow, Route } from "./Journal.ts"
-import type { Conversation, Reply } from "./Message.ts"
+import type { Attachment, Conversation, Reply } from "./Message.ts"
 import type { NoticeId, ValuesOf } from "./Notices.ts"
 
 /** Bounds of the outbox; every field has its default. */
@@ -100,8 +100,11 @@ export class Outbox extends Context.Service<
 
     /** How replies to this address become visible now. */
     readonly route: (address: Conversation) => Route
-    /** An answer as a draft, cut into the parts that its channel can carry. An empty text has no parts. */
-    readonly answer: (address: Conversation, text: string) => Draft
+    /**
+     * An answer as a draft, cut into the parts that its channel can carry. An empty text has no parts. Its files go with
+     * the last one, with a line for each where the channel does not show them itself.
+     */
+    readonly answer: (address: Conversation, text: string, attachments?: ReadonlyArray<Attachment>) => Draft
     /** A sentence of Sluice's own as a draft, for a settlement. */
     readonly sentence: <Id extends NoticeId>(address: Conversation, id: Id, values: ValuesOf<Id>) => Draft
     /** What a placeholder becomes whose turn ends without a reply, for `Settle.placeholder`. */

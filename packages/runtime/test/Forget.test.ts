@@ -191,6 +191,7 @@ describe("forgetting", () => {
         Attachments.of({
           put: () => Effect.fail(new Storage({ retryAfter: 1, cause: "not asked for" })),
           find: () => Effect.succeed(1),
+          read: () => Effect.succeed(undefined),
           path: () => undefined,
           sweep: () => Effect.succeed([]),
           remove: (hashes) => Effect.sync(() => void removed.push(...hashes))

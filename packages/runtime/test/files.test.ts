@@ -15,6 +15,7 @@ const unused = Effect.die(new Error("is not used here"))
 const store = Attachments.of({
   put: () => unused,
   remove: () => unused,
+  read: () => unused,
   sweep: () => unused,
   find: (hash) =>
     hash === broken

@@ -15,6 +15,7 @@ import type { Handle, Peer, Standing } from "../Channel.ts"
 import {
   Accepted,
   type AcceptError,
+  type Attachment,
   Conflict,
   conversationKey,
   type Ended,
@@ -45,6 +46,7 @@ export interface MemoryHandle {
       readonly turn?: string
       readonly inReplyTo?: ReadonlyArray<string>
       readonly kind?: ReplyKind
+      readonly attachments?: ReadonlyArray<Attachment>
     }
   ) => Effect.Effect<Reply>
   /** Ends a message; whoever waits for it hears of it. */

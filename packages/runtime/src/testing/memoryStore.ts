@@ -152,6 +152,7 @@ export const reply = Effect.fnUntraced(function* (
     readonly turn?: string
     readonly inReplyTo?: ReadonlyArray<string>
     readonly kind?: ReplyKind
+    readonly attachments?: ReadonlyArray<Attachment>
   }
 ) {
   const createdAt = yield* Clock.currentTimeMillis
@@ -164,6 +165,7 @@ export const reply = Effect.fnUntraced(function* (
     text: input.text,
     inReplyTo: input.inReplyTo ?? [],
     createdAt,
+    ...(input.attachments === undefined ? {} : { attachments: input.attachments }),
     ...(input.turn === undefined ? {} : { turn: input.turn })
   }
   opened.replies.push(stored)

@@ -31,6 +31,14 @@ import {
 import { json, peer, restartMillis, type Route, type Serving } from "./serving.ts"
 import { resolve } from "./uploads.ts"
 
+/** A file of a reply: GET /v1/attachments/{hash} has its bytes. */
+const fileJson = ({ hash, name, size, type }: Attachment) => ({
+  hash,
+  size,
+  type,
+  ...(name === undefined ? {} : { name })
+})
+
 /** A reply as it goes over the wire. */
 export const replyJson = (reply: Reply) => ({
   number: reply.number,
@@ -39,6 +47,7 @@ export const replyJson = (reply: Reply) => ({
   ...(reply.turn === undefined ? {} : { turn: reply.turn }),
   inReplyTo: reply.inReplyTo,
   text: reply.text,
+  ...(reply.attachments === undefined ? {} : { attachments: reply.attachments.map(fileJson) }),
   createdAt: new Date(reply.createdAt).toISOString()
 })
 

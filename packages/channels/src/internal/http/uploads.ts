@@ -7,9 +7,12 @@
 import { Attachment, Invalid, type Storage, type TooLarge } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Stream from "effect/Stream"
 import { visible } from "../visible.ts"
+import { Rejection } from "./problems.ts"
 import { announced, type Message, tooMany, wrongPlainName } from "./requests.ts"
 import { json, type Route, type Serving } from "./serving.ts"
 
@@ -74,4 +77,36 @@ export const upload = (serving: Serving): Route =>
     )
     const stored = yield* serving.whileReading(serving.attachments.put(content, { type, limit }))
     return json(201, { hash: stored.hash, size: stored.size, type: stored.type })
+  })
+
+// What is not a letter of a header's value is encoded, and these besides: a name must not end its own quotation.
+const encoded = (name: string): string =>
+  encodeURIComponent(name).replaceAll(/['()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+
+/**
+ * GET /v1/attachments/{hash}: the bytes, to be saved and never to be shown: whatever somebody has uploaded must not run
+ * in a browser that has the token. `?name=` is what it is saved as.
+ */
+export const download = (serving: Serving): Route<HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams> =>
+  Effect.fnUntraced(function* () {
+    const { params } = yield* HttpRouter.RouteContext
+    const { name } = yield* HttpServerRequest.ParsedSearchParams
+    if (Array.isArray(name)) return yield* new Invalid({ field: "name", value: "", remedy: "give it once" })
+    const wrong = name === undefined ? undefined : wrongPlainName("name", name)
+    if (wrong !== undefined) return yield* wrong
+    const found = yield* serving.attachments.read(params["hash"] ?? "")
+    if (found === undefined) {
+      const detail = "attachment: no file with this hash is stored here any more"
+      return yield* new Rejection({ status: 404, type: "not-found", detail })
+    }
+    return HttpServerResponse.stream(found.content, {
+      contentType: "application/octet-stream",
+      contentLength: found.size,
+      headers: {
+        "content-disposition": name === undefined ? "attachment" : `attachment; filename*=UTF-8''${encoded(name)}`,
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "sandbox"
+      }
+    })
   })

@@ -4,7 +4,7 @@
  * gateway that restarts in between costs a line on the screen. Three loops that
  * only share a cursor: sending, listening, and the keys that interrupt.
  */
-import type { Accepted } from "@sluice/runtime/Message"
+import { type Accepted, sizeText } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -123,6 +123,9 @@ const show = Effect.fnUntraced(function* (dialogue: Dialogue, event: LineEvent) 
       if (typeof dialogue.position === "number" && reply.number <= dialogue.position) return
       for (const id of reply.inReplyTo) dialogue.open.delete(id)
       yield* transcript.reply(reply)
+      for (const { hash, name = hash, size } of reply.attachments ?? []) {
+        yield* transcript.note(`[file: ${visible(name)}, ${sizeText(size)}]`)
+      }
       dialogue.position = reply.number
       dialogue.options.remember?.(reply.number)
       return yield* SubscriptionRef.set(dialogue.cursor, reply.number)

@@ -18,6 +18,7 @@ const incoming = (reply: Reply): Incoming => ({
   kind: reply.kind,
   text: reply.text,
   inReplyTo: reply.inReplyTo,
+  ...(reply.attachments === undefined ? {} : { attachments: reply.attachments }),
   ...(reply.turn === undefined ? {} : { turn: reply.turn })
 })
 

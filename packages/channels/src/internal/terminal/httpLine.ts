@@ -44,7 +44,10 @@ const Reply = Schema.Struct({
   kind: Schema.Literals(["answer", "notice", "command", "post"]),
   text: Schema.String,
   turn: Schema.optionalKey(Schema.String),
-  inReplyTo: Schema.Array(Schema.String)
+  inReplyTo: Schema.Array(Schema.String),
+  attachments: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ hash: Schema.String, name: Schema.optionalKey(Schema.String), size: Schema.Finite }))
+  )
 })
 
 const session = { session: Schema.String }

@@ -22,6 +22,8 @@ export interface Incoming {
   readonly text: string
   readonly turn?: string
   readonly inReplyTo: ReadonlyArray<string>
+  /** Its files: what each is called, and its size in bytes. */
+  readonly attachments?: ReadonlyArray<{ readonly hash: string; readonly name?: string; readonly size: number }>
 }
 
 /** What comes over the line. */

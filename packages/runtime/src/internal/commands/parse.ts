@@ -11,6 +11,8 @@ export type Command =
   | { readonly _tag: "Stop" }
   | { readonly _tag: "New"; readonly name: string | undefined; readonly persona: string | undefined }
   | { readonly _tag: "Switch"; readonly name: string }
+  /** Without a name: the current one. */
+  | { readonly _tag: "Archive"; readonly name: string | undefined }
   | { readonly _tag: "Status" }
   | { readonly _tag: "Sessions" }
   | { readonly _tag: "Timeout"; readonly minutes: number | undefined }
@@ -26,6 +28,8 @@ export type Command =
   | { readonly _tag: "Forget"; readonly confirmed: boolean }
   | { readonly _tag: "Help" }
   | { readonly _tag: "Allow"; readonly number: number | undefined; readonly option: string }
+  /** `/archive`, whose export could not be written. */
+  | { readonly _tag: "Unwritten" }
   /** Known, but its argument is not possible. */
   | { readonly _tag: "Refused"; readonly value: string; readonly allowed: string }
   | { readonly _tag: "Unknown"; readonly word: string }
@@ -36,15 +40,17 @@ const shape = /^\/([a-z][a-z0-9_-]{0,31})(?:@[\w-]{1,64})?(?:\s+([\s\S]*))?$/i
 export const isCommand = (text: string): boolean => shape.test(text.trim())
 
 const sessionName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
+// What a fresh start set aside is called `main~7`.
+const knownName = /^[\p{L}\p{N}][\p{L}\p{N} ._~-]{0,95}$/u
 
 /** Modes that `/queue` sets. */
 export const queueModes = ["collect", "followup", "steer", "interrupt"] as const
 
 const refused = (value: string, allowed: string): Command => ({ _tag: "Refused", value, allowed })
 
-const named = (args: ReadonlyArray<string>, make: (name: string) => Command): Command => {
+const named = (args: ReadonlyArray<string>, make: (name: string) => Command, shape = sessionName): Command => {
   const name = args[0] ?? ""
-  return sessionName.test(name) ? make(name) : refused(name, "a name of letters, digits, dots and dashes")
+  return shape.test(name) ? make(name) : refused(name, "a name of letters, digits, dots and dashes")
 }
 
 const timeout = (arg: string | undefined): Command => {
@@ -79,7 +85,11 @@ const words: Readonly<Record<string, (args: ReadonlyArray<string>) => Command>> 
     args.length === 0
       ? { _tag: "New", name: undefined, persona: undefined }
       : named(args, (name) => ({ _tag: "New", name, persona: args[1] })),
-  session: (args) => named(args, (name) => ({ _tag: "Switch", name })),
+  session: (args) => named(args, (name) => ({ _tag: "Switch", name }), knownName),
+  archive: (args) =>
+    args.length === 0
+      ? { _tag: "Archive", name: undefined }
+      : named(args, (name) => ({ _tag: "Archive", name }), knownName),
   status: () => ({ _tag: "Status" }),
   sessions: () => ({ _tag: "Sessions" }),
   timeout: ([arg]) => timeout(arg),
@@ -113,5 +123,5 @@ export const parseCommand = (text: string): Command => {
 export const switchesSession = (text: string): boolean => {
   if (!isCommand(text)) return false
   const { _tag } = parseCommand(text)
-  return _tag === "New" || _tag === "Switch" || _tag === "Forget"
+  return _tag === "New" || _tag === "Switch" || _tag === "Archive" || _tag === "Forget"
 }

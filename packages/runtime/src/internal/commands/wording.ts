@@ -19,6 +19,16 @@ interface Told {
   readonly now: () => number
 }
 
+const archived = (
+  say: (...args: Parameters<Speaker["say"]>) => string,
+  { name = "" }: Extract<Command, { readonly _tag: "Archive" }>,
+  { archived, busy, session }: CommandOutcome
+): string => {
+  if (busy) return say("archiveBusy", { name: name === "" ? session.name : name })
+  if (archived === undefined) return say("noSuchName", { name })
+  return say(archived.file === undefined ? "archivedOnly" : "archived", { name: archived.name })
+}
+
 /** What a command answers, from facts that were gathered before and what its transaction found. */
 export const wording = Effect.fnUntraced(function* (
   { journal, notices, now, sessions }: Told,
@@ -45,7 +55,10 @@ export const wording = Effect.fnUntraced(function* (
       case "New":
         return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })
       case "Switch":
-        return outcome.missing ? say("noSuchName", { name: command.name }) : say("switched", { name: command.name })
+        if (outcome.missing) return say("noSuchName", { name: command.name })
+        return say(outcome.emptied ? "switchedEmpty" : "switched", { name: command.name })
+      case "Archive":
+        return archived(say, command, outcome)
       case "Status":
         return status(
           session,
@@ -71,6 +84,8 @@ export const wording = Effect.fnUntraced(function* (
         return usage(session.name, used.total[0], used.models)
       case "Whoami":
         return say("whoami", { sender: row.sender, where: row.conversationKey, name: session.name })
+      case "Unwritten":
+        return say("archiveFailed", {})
       case "NoModels":
         return say("noModels", { agent: command.agent })
       case "Retry":

@@ -12,6 +12,7 @@ export const help = [
   "/new [name]  a fresh start; with a name, a further one beside this",
   "/session <name>  go to another one",
   "/sessions  list them",
+  "/archive [name]  set one aside, with all of it in a file; /session brings it back",
   "/status  what I'm doing right now",
   "/retry  try again what was stopped or set aside",
   "/queue [collect|followup|steer|interrupt]  what happens to messages while I'm busy",

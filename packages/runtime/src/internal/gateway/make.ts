@@ -25,6 +25,7 @@ import { Forgetting } from "../forgetting.ts"
 import { type Entries, Registered } from "../registry.ts"
 import { holdText } from "../session/Spending.ts"
 import { sessionValues } from "../session/values.ts"
+import { transcriptOf } from "../transcript.ts"
 import { within } from "../shutdown/Course.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { entriesOf, hostChannel } from "./registry.ts"
@@ -265,6 +266,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     // In a fiber of its own: it may end the very server whose request asked for it.
     reload: (next) => Effect.suspend(() => Fiber.join(fork(Effect.ensuring(exchange(next), Effect.sync(remember))))),
     forget: (conversation) => Effect.suspend(() => forgetting.conversation(addressOf(conversation, isChannel))),
+    transcript: (conversation, session) => transcriptOf(journal, keyOf(conversation), session),
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,

@@ -5,9 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { archiveSession } from "./archive.ts"
 import { cancelSession, retryTurn } from "./cancel.ts"
 import { forgetConversation } from "./forget.ts"
 import { type Entry, type CommandEntry, succeed } from "./entries.ts"
+import { history } from "./history.ts"
 import { loadInbound, loadSessions } from "./load.ts"
 import { makeCurrent, makeSession, named } from "./naming.ts"
 import { optionOf, permissionColumns, siblings } from "./permissions.ts"
@@ -26,6 +28,9 @@ const nothing = (session: number): Effects => ({
   turn: undefined,
   created: false,
   missing: false,
+  emptied: false,
+  archived: undefined,
+  busy: false,
   copies: [],
   permission: undefined,
   forgotten: undefined
@@ -64,6 +69,24 @@ const startNamed = Effect.fnUntraced(function* (
   }
   yield* makeCurrent(round, session.conversation, id)
   return { ...nothing(id), created: known === undefined }
+})
+
+/** `/session`: an archived one comes back; whether anything of what was said in it is still there is told. */
+const switchTo = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord,
+  name: string
+): Effect.fn.Return<Effects, SqlError> {
+  const id = yield* named(round, session.conversation, name)
+  if (id === undefined) return { ...nothing(session.id), missing: true }
+  const [old] = yield* round.query(
+    `select 1 as old from sluice_sessions
+     where id = ? and archived = 1 and last_active < ? and coalesce(archived_at, 0) < ?`,
+    [id, round.now - round.retention.transcript, round.now - round.retention.transcript]
+  )
+  const emptied = old !== undefined && (yield* history(round.query, id, undefined, 1)).length === 0
+  yield* makeCurrent(round, session.conversation, id)
+  return { ...nothing(id), emptied }
 })
 
 const decide = Effect.fnUntraced(function* (
@@ -111,12 +134,10 @@ const act = Effect.fnUntraced(function* (
       return action.name === undefined
         ? yield* startOver(round, session, row, action.persona, placeholder)
         : yield* startNamed(round, session, action.name, action.persona)
-    case "Switch": {
-      const id = yield* named(round, session.conversation, action.name)
-      if (id === undefined) return { ...none, missing: true }
-      yield* makeCurrent(round, session.conversation, id)
-      return nothing(id)
-    }
+    case "Switch":
+      return yield* switchTo(round, session, action.name)
+    case "Archive":
+      return { ...none, ...(yield* archiveSession(round, session, action)) }
     case "Timeout":
       yield* query(`update sluice_sessions set idle_timeout = ? where id = ?`, [Math.round(action.millis), session.id])
       return none
@@ -157,7 +178,12 @@ const run = Effect.fnUntraced(function* (round: Round, entry: Entry<"command">):
   yield* loadNumbers(round, [row.conversation])
   const link = { turn: null, post: null, replayOf: null, inReplyTo: [row.id] }
   const target = { ...session, id: row.conversation }
-  const draft = { kind: "command" as const, parts: input.render(outcome) }
+  const file = outcome.archived?.file
+  const draft = {
+    kind: "command" as const,
+    parts: input.render(outcome),
+    ...(file === undefined ? {} : { attachments: [file] })
+  }
   const replies = draftReplies(round, target, [draft], input.route, link)
   yield* round.query(`update sluice_inbound set replies = ? where seq = ?`, [
     JSON.stringify(replies.map((reply) => reply.id)),

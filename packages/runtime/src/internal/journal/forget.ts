@@ -35,16 +35,18 @@ const giveUp = Effect.fnUntraced(function* (round: Round, conversation: number):
   )
 })
 
-/** Files that no message refers to any more. */
+/** Files that no message and no reply refers to any more. */
 const letFilesGo = Effect.fnUntraced(function* (
   query: Query,
   conversation: number,
   before: number
 ): Effect.fn.Return<ReadonlyArray<string>, SqlError> {
   const dropped = yield* query<{ readonly hash: string }>(
-    `delete from sluice_attachments where seq in (select seq from sluice_inbound where conversation = ? and seq < ?)
+    `delete from sluice_attachments where seq in (
+       select seq from sluice_inbound where conversation = ? and seq < ?
+       union all select -id from sluice_replies where conversation = ? and ended_at is not null)
      returning hash`,
-    [conversation, before]
+    [conversation, before, conversation]
   )
   const hashes = [...new Set(dropped.map(({ hash }) => hash))]
   const kept = yield* query<{ readonly hash: string }>(

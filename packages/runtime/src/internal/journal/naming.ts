@@ -14,7 +14,10 @@ interface Named {
 /** The session of a conversation that has this name. */
 export const named = (round: Round, conversation: number, name: string) =>
   Effect.map(
-    round.query<Named>(`select id from sluice_sessions where conversation = ? and name = ?`, [conversation, name]),
+    round.query<Named>(`select id from sluice_sessions where conversation = ? and name = ? and forgotten is null`, [
+      conversation,
+      name
+    ]),
     (rows) => rows[0]?.id
   )
 
@@ -47,7 +50,7 @@ export const makeCurrent = Effect.fnUntraced(function* (
     [conversation]
   )
   yield* round.query(`update sluice_conversations set session = ? where id = ?`, [session, conversation])
-  yield* round.query(`update sluice_sessions set archived = 0 where id = ?`, [session])
+  yield* round.query(`update sluice_sessions set archived = 0, archived_at = null where id = ?`, [session])
   round.memory.sessions.forget(session)
   if (row !== undefined) round.memory.sessions.forget(row.session)
   const known = round.memory.conversations.byId(conversation)

@@ -11,7 +11,7 @@ import { loadReplies } from "./load.ts"
 import type { Notice, Route } from "./records.ts"
 import { draftReplies, loadNumbers, unlinked } from "./replies.ts"
 import type { Round } from "./round.ts"
-import { replyOf } from "./rows.ts"
+import { attachmentsOf, replyOf } from "./rows.ts"
 import { ids } from "./statements.ts"
 
 const withinCap = Effect.fnUntraced(function* (round: Round, input: Notice): Effect.fn.Return<boolean, SqlError> {
@@ -113,7 +113,8 @@ export const writeReplays = Effect.fnUntraced(function* (
       inReplyTo: dead.in_reply_to === null ? [] : (JSON.parse(dead.in_reply_to) as ReadonlyArray<string>)
     }
     const target = { ...dead, id: dead.conversation }
-    const [fresh] = draftReplies(round, target, [{ kind: dead.kind, parts: [dead.text] }], push, link)
+    const draft = { kind: dead.kind, parts: [dead.text], attachments: attachmentsOf(dead.attachments) }
+    const [fresh] = draftReplies(round, target, [draft], push, link)
     succeed(entry, fresh === undefined ? undefined : replyOf(fresh, round))
   }
 })
@@ -125,10 +126,11 @@ export const writeDiscards = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, SqlError> {
   for (const entry of entries) {
     const rows = yield* round.query(
-      `update sluice_replies set state = 'unknown', text = '', error = 'discarded' where id = ? and state = 'dead'
+      `update sluice_replies set state = 'unknown', text = '', attachments = null, error = 'discarded' where id = ? and state = 'dead'
        returning id`,
       [entry.input.reply]
     )
+    if (rows.length > 0) yield* round.query.change(`delete from sluice_attachments where seq = ?`, [-entry.input.reply])
     succeed(entry, rows.length > 0)
   }
 })

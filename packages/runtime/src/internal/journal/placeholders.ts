@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ReplyKind } from "../../Message.ts"
 import type { Value } from "./database.ts"
-import { nextNumber } from "./replies.ts"
+import type { Draft } from "./records.ts"
+import { attachmentsText, claimFiles, nextNumber } from "./replies.ts"
 import type { Round } from "./round.ts"
 import { replyOf, type ReplyRecord, type TurnRecord } from "./rows.ts"
 import { ids, update, updateAll } from "./statements.ts"
@@ -27,12 +28,19 @@ export class Placeholders {
   }
 
   /** Gives a placeholder its final text: it becomes visible, and the outbox edits it in. */
-  fill(placeholder: ReplyRecord, text: string, kind: ReplyKind, inReplyTo: ReadonlyArray<string>): ReplyRecord {
+  fill(
+    placeholder: ReplyRecord,
+    text: string,
+    kind: ReplyKind,
+    inReplyTo: ReadonlyArray<string>,
+    attachments?: Draft["attachments"]
+  ): ReplyRecord {
     const filled: ReplyRecord = {
       ...placeholder,
       number: nextNumber(this.#round, placeholder.conversation),
       kind,
       text: text.isWellFormed() ? text : text.toWellFormed(),
+      attachments: attachmentsText(attachments),
       // While it is being placed its id is not known yet: the step that stores the id moves it on.
       state: placeholder.state === "placing" ? "placing" : "pending",
       in_reply_to: inReplyTo.length === 0 ? null : JSON.stringify(inReplyTo),
@@ -60,8 +68,13 @@ export class Placeholders {
     const values: Array<Value> = []
     for (const row of this.#changed) {
       values.push(row.id, row.number, row.kind, row.text, row.state, row.in_reply_to, row.created_at, row.ended_at)
+      values.push(row.attachments)
     }
-    const changes = updateAll(query, updatePlaceholders, values)
+    const withFiles = this.#changed.filter((row) => row.attachments !== null)
+    const changes = Effect.andThen(
+      updateAll(query, updatePlaceholders, values),
+      withFiles.length === 0 ? Effect.void : claimFiles(this.#round, withFiles)
+    )
     return this.#gone.length === 0
       ? changes
       : Effect.andThen(
@@ -79,5 +92,6 @@ const updatePlaceholders = update("sluice_replies", [
   "state",
   "in_reply_to",
   "created_at",
-  "ended_at"
+  "ended_at",
+  "attachments"
 ])

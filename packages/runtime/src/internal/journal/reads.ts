@@ -187,10 +187,15 @@ export const report = (query: Query): Asked<unknown> =>
 const letterLength = 1000
 
 /** Replies that could not be delivered, newest first, with the beginnings of their texts. */
-export const deadLetters = (query: Query, store: Store, limit: number): Asked<ReadonlyArray<DeadLetter>> =>
+export const deadLetters = (
+  query: Query,
+  store: Store,
+  limit: number,
+  attachments?: string
+): Asked<ReadonlyArray<DeadLetter>> =>
   Effect.map(
     query<ReplyRecord & { readonly length: number }>(
-      `select ${replyColumnsWith(`substr(r.text, 1, ${letterLength})`)}, length(r.text) as length
+      `select ${replyColumnsWith(`substr(r.text, 1, ${letterLength})`, attachments)}, length(r.text) as length
        from sluice_replies r join sluice_conversations c on c.id = r.conversation
        where r.state = 'dead' and r.number is not null order by r.id desc limit ?`,
       [limit]
@@ -382,7 +387,7 @@ export const standing = Effect.fnUntraced(function* (
   }
 })
 
-/** Hashes of files that a message refers to. */
+/** Hashes of files that a message or a reply refers to. */
 export const attachments = (query: Query): Asked<ReadonlySet<string>> =>
   Effect.map(
     query<{ readonly hash: string }>(`select distinct hash from sluice_attachments`),

@@ -170,6 +170,8 @@ export interface Admit {
 export interface Draft {
   readonly kind: ReplyKind
   readonly parts: ReadonlyArray<string>
+  /** Files that belong to its last part. They are stored already. */
+  readonly attachments?: ReadonlyArray<Attachment>
   /** Notices: id of the sentence and epoch milliseconds after which it is pointless. */
   readonly notice?: string
   readonly expiresAt?: number
@@ -263,6 +265,11 @@ export type CommandAction =
   | { readonly _tag: "Model"; readonly model: string | undefined }
   | { readonly _tag: "Output"; readonly mode: string }
   | { readonly _tag: "Retry" }
+  /**
+   * Sets a session aside that has nothing to do, with its export as it was when messages up to the number `upTo` were
+   * stored: a later one of the session makes it busy.
+   */
+  | { readonly _tag: "Archive"; readonly session: number; readonly upTo: number; readonly file: Attachment | undefined }
   | { readonly _tag: "Forget" }
   | { readonly _tag: "Allow"; readonly number: number | undefined; readonly option: string }
 
@@ -276,6 +283,12 @@ export interface CommandOutcome {
   /** `New`, `Switch`: the session was made by this command. `Switch`: false with `missing` when there is none. */
   readonly created: boolean
   readonly missing: boolean
+  /** `Switch`: it was archived for so long that nothing is left of what was said in it. */
+  readonly emptied: boolean
+  /** `Archive`: what it is called now, and its export. Nothing with `busy`, or when it is not there any more. */
+  readonly archived: { readonly name: string; readonly file: Attachment | undefined } | undefined
+  /** `Archive`: something runs or waits in it. */
+  readonly busy: boolean
   /** `Retry`: the copies, handed on as new rows. */
   readonly copies: ReadonlyArray<Row>
   /** `Allow`: the permission that was decided. */

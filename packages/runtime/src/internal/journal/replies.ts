@@ -9,7 +9,7 @@ import type { ConversationRecord } from "./addresses.ts"
 import type { Value } from "./database.ts"
 import type { Draft, Route } from "./records.ts"
 import type { Round } from "./round.ts"
-import { replyOf, type ReplyRecord } from "./rows.ts"
+import { attachmentsOf, replyOf, type ReplyRecord } from "./rows.ts"
 import { ids, insert, insertAll, update, updateAll } from "./statements.ts"
 
 /** Where a reply goes. */
@@ -54,11 +54,15 @@ export const nextNumber = (round: Round, conversation: number): number => {
   return ++counter.last
 }
 
+/** Files as they are stored with a reply. */
+export const attachmentsText = (attachments: Draft["attachments"]): string | null =>
+  attachments === undefined || attachments.length === 0 ? null : JSON.stringify(attachments)
+
 /** A new visible reply: of a pull channel it is sent with that, else the outbox owes it. */
 const visible = (
   round: Round,
   target: Target,
-  draft: Pick<Draft, "kind" | "notice" | "expiresAt"> & { readonly text: string },
+  draft: Pick<Draft, "kind" | "notice" | "expiresAt" | "attachments"> & { readonly text: string },
   route: Route,
   link: Link
 ): ReplyRecord => ({
@@ -83,6 +87,7 @@ const visible = (
   ended_at: route.pull ? round.now : null,
   error: null,
   text: draft.text.isWellFormed() ? draft.text : draft.text.toWellFormed(),
+  attachments: attachmentsText(draft.attachments),
   key: target.key,
   channel: target.channel,
   account: target.account,
@@ -98,8 +103,11 @@ export const draftReplies = (
   route: Route,
   link: Link
 ): ReadonlyArray<ReplyRecord> => {
-  const records = drafts.flatMap((draft) =>
-    draft.parts.map((text) => visible(round, target, { ...draft, text }, route, link))
+  const records = drafts.flatMap(({ attachments, ...draft }) =>
+    draft.parts.map((text, index) => {
+      const files = attachments !== undefined && index === draft.parts.length - 1 ? { attachments } : {}
+      return visible(round, target, { ...draft, ...files, text }, route, link)
+    })
   )
   for (const record of records) {
     round.drafts.push(record)
@@ -123,10 +131,34 @@ const answerColumns = [
   "text"
 ]
 const insertAnswers = insert("sluice_replies", answerColumns)
-const insertOthers = insert("sluice_replies", [...answerColumns, "post", "expires_at", "notice", "replay_of"])
+const insertOthers = insert("sluice_replies", [
+  ...answerColumns,
+  "post",
+  "expires_at",
+  "notice",
+  "replay_of",
+  "attachments"
+])
+const insertClaims = insert("sluice_attachments", ["seq", "hash", "size"], { tail: "on conflict do nothing" })
 
 const isAnswer = (row: ReplyRecord): boolean =>
-  row.post === null && row.expires_at === null && row.notice === null && row.replay_of === null
+  row.post === null &&
+  row.expires_at === null &&
+  row.notice === null &&
+  row.replay_of === null &&
+  row.attachments === null
+
+/** Claims the files of replies, so that the sweep leaves them. A reply's claims are under its negative number. */
+export const claimFiles = Effect.fnUntraced(function* (
+  { query }: Round,
+  rows: ReadonlyArray<ReplyRecord>
+): Effect.fn.Return<void, SqlError> {
+  const values: Array<Value> = []
+  for (const { attachments, id } of rows) {
+    for (const { hash, size } of attachmentsOf(attachments)) values.push(-id, hash, size)
+  }
+  yield* insertAll(query, insertClaims, values)
+})
 
 const insertDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Return<void, SqlError> {
   const answers: Array<Value> = []
@@ -135,10 +167,12 @@ const insertDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Retur
     const values = isAnswer(row) ? answers : others
     values.push(row.id, row.conversation, row.number, row.kind, row.turn, row.state, row.epoch)
     values.push(row.in_reply_to, row.created_at, row.ended_at, row.text)
-    if (values === others) values.push(row.post, row.expires_at, row.notice, row.replay_of)
+    if (values === others) values.push(row.post, row.expires_at, row.notice, row.replay_of, row.attachments)
   }
   yield* insertAll(round.query, insertAnswers, answers)
+  if (others.length === 0) return
   yield* insertAll(round.query, insertOthers, others)
+  yield* claimFiles(round, round.drafts)
 })
 
 const updateNumbers = update("sluice_conversations", ["id", "number"])

@@ -85,7 +85,7 @@ interface Limits {
 }
 
 // Ended messages that no session needs any more: those of archived ones, and those that never reached an agent.
-const letGo = `i.ending is not null and (s.archived = 1 or i.turn is null)
+const letGo = `i.ending is not null and (s.archived = 1 and coalesce(s.archived_at, 0) < ? or i.turn is null)
   and not exists (select 1 from sluice_untold u where u.session = i.session and u.seq = i.seq)`
 
 const dropTexts = update("sluice_inbound", ["seq", "digest"], { text: "''", sender: "''" })
@@ -100,7 +100,7 @@ const letTextGo = Effect.fnUntraced(function* (query: Query, limits: Limits): Ef
   }>(
     `select i.seq, i.sender, i.text, i.attachments from sluice_inbound i join sluice_sessions s on s.id = i.session
      where i.seq > ? and i.seq <= ? and ${letGo} and i.ended_at < ? and i.digest is null`,
-    [limits.after, limits.upTo, limits.transcript]
+    [limits.after, limits.upTo, limits.transcript, limits.transcript]
   )
   yield* updateAll(
     query,
@@ -124,7 +124,7 @@ const messages = Effect.fnUntraced(function* (query: Query, limits: Limits): Eff
        where i.seq > ? and i.seq <= ? and ${letGo} and i.ended_at < ? and i.accepted_at < ? and i.tick <= ?
          and not exists (select 1 from sluice_turns t where t.id = i.turn and (t.ended_at is null or t.undelivered > 0)))
      returning seq`,
-    [after, upTo, limits.ledger, limits.dedupe, limits.tick]
+    [after, upTo, limits.transcript, limits.ledger, limits.dedupe, limits.tick]
   )
   yield* query.change(`delete from sluice_attachments where seq in (select value from json_each(?))`, [
     ids(gone.map((row) => row.seq))
@@ -144,16 +144,16 @@ const turns = (query: Query, limits: Limits) =>
 const replies = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
   const { after, upTo } = limits
   const letters = yield* query.change(
-    `update sluice_replies set state = 'unknown', text = '', error = 'expired'
+    `update sluice_replies set state = 'unknown', text = '', attachments = null, error = 'expired'
      where id > ? and id <= ? and state = 'dead' and ended_at < ?`,
     [after, upTo, limits.deadLetters]
   )
   const text = yield* query.change(
-    `update sluice_replies set text = '' where id in (
+    `update sluice_replies set text = '', attachments = null where id in (
        select r.id from sluice_replies r join sluice_turns t on t.id = r.turn join sluice_sessions s on s.id = t.session
-       where r.id > ? and r.id <= ? and s.archived = 1 and r.state in ('sent', 'unknown') and r.ended_at < ?
-         and r.text <> '')`,
-    [after, upTo, limits.transcript]
+       where r.id > ? and r.id <= ? and s.archived = 1 and coalesce(s.archived_at, 0) < ?
+         and r.state in ('sent', 'unknown') and r.ended_at < ? and r.text <> '')`,
+    [after, upTo, limits.transcript, limits.transcript]
   )
   // The reply of a turn goes after the turn; a command's, a notice's or a post's when it is old.
   const gone = yield* query.change(
@@ -162,7 +162,14 @@ const replies = Effect.fnUntraced(function* (query: Query, limits: Limits): Effe
        where r.id > ? and r.id <= ? and r.ended_at < ? and r.state in ('sent', 'unknown') and t.id is null)`,
     [after, upTo, limits.ledger]
   )
-  return letters + text + gone
+  // A dead letter keeps its files as long as its text: it may be sent again.
+  const files = yield* query.change(
+    `delete from sluice_attachments where seq >= ? and seq < ? and not exists (
+       select 1 from sluice_replies r where r.id = -seq and r.attachments is not null
+         and (r.ended_at is null or r.state = 'dead' or r.ended_at >= ?))`,
+    [-upTo, -after, limits.attachments]
+  )
+  return letters + text + gone + files
 })
 
 const posts = (query: Query, limits: Limits) =>
@@ -192,8 +199,9 @@ const notices = (query: Query, limits: Limits) =>
 const values = (query: Query, limits: Limits) =>
   query.change(
     `delete from sluice_values where session in (
-       select id from sluice_sessions where id > ? and id <= ? and archived = 1 and forgotten is null and last_active < ?)`,
-    [limits.after, limits.upTo, limits.transcript]
+       select id from sluice_sessions where id > ? and id <= ? and archived = 1 and forgotten is null and last_active < ?
+         and coalesce(archived_at, 0) < ?)`,
+    [limits.after, limits.upTo, limits.transcript, limits.transcript]
   )
 
 const rules = [messages, turns, replies, posts, permissions, notices, values]

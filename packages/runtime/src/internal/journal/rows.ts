@@ -47,7 +47,8 @@ interface StoredAttachment {
   readonly missing?: boolean
 }
 
-const attachmentsOf = (text: string | null): ReadonlyArray<Attachment> =>
+/** Files as they were stored. */
+export const attachmentsOf = (text: string | null): ReadonlyArray<Attachment> =>
   text === null ? [] : (JSON.parse(text) as ReadonlyArray<StoredAttachment>).map((file) => new Attachment(file))
 
 /** A message; `opens` as it was at its admission. */
@@ -183,10 +184,11 @@ export const numbers = (text: string | null): ReadonlyArray<number> =>
 
 /** Columns of a reply with this of its text; the table is `r`, its conversation `c`. */
 export const replyColumnsWith = (
-  text: string
+  text: string,
+  attachments = "r.attachments"
 ) => `r.id, r.conversation, r.number, r.kind, r.turn, r.post, r.state, r.epoch, r.tries, r.marked,
   r.remote_id, r.not_before, r.wait, r.expires_at, r.notice, r.replay_of, r.in_reply_to, r.created_at, r.ended_at,
-  r.error, ${text} as text, c.key, c.channel, c.account, c.peer, c.thread`
+  r.error, ${text} as text, ${attachments} as attachments, c.key, c.channel, c.account, c.peer, c.thread`
 
 /** The same with the whole text. */
 export const replyColumns = replyColumnsWith("r.text")
@@ -214,6 +216,8 @@ export interface ReplyRecord {
   readonly ended_at: number | null
   readonly error: string | null
   readonly text: string
+  /** JSON list of its files. */
+  readonly attachments: string | null
   readonly key: string
   readonly channel: string
   readonly account: string
@@ -232,6 +236,7 @@ export const replyOf = (row: ReplyRecord, store: { readonly epoch: number; reado
     text: row.text,
     ...(row.turn === null ? {} : { turn: String(row.turn) }),
     inReplyTo: row.in_reply_to === null ? [] : (JSON.parse(row.in_reply_to) as ReadonlyArray<string>),
+    ...(row.attachments === null ? {} : { attachments: attachmentsOf(row.attachments) }),
     createdAt: row.created_at
   },
   conversation: row.conversation,

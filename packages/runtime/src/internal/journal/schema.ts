@@ -268,5 +268,16 @@ export const migrations: ReadonlyArray<Migration> = [
       // What a session's agent is given of its past.
       `create index sluice_turns_answered on sluice_turns (session, id) where replies is not null`
     ]
+  },
+  {
+    id: 1003,
+    name: "files of replies",
+    statements: [
+      // JSON, as on a message. Their claims are in `sluice_attachments` under the reply's negative number: the version
+      // before sweeps every file that this table does not know.
+      `alter table sluice_replies add column attachments text`,
+      // When it was archived with `/archive`: what was said in it is kept from then on.
+      `alter table sluice_sessions add column archived_at bigint`
+    ]
   }
 ]

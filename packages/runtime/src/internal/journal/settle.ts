@@ -163,7 +163,9 @@ const reply = (
     return draftReplies(round, target, drafts, route, link).map((record) => record.id)
   }
   const [first = "", ...parts] = head.parts
-  const filled = desk.placeholders.fill(placeholder, first, head.kind, externalIds)
+  // Files belong to the last part.
+  const files = parts.length === 0 ? head.attachments : undefined
+  const filled = desk.placeholders.fill(placeholder, first, head.kind, externalIds, files)
   const rest = draftReplies(round, target, [{ ...head, parts }, ...tail], route, link)
   return [filled.id, ...rest.map((record) => record.id)]
 }

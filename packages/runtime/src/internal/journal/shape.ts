@@ -18,6 +18,7 @@ import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reports.ts"
 import { firstPlace, type Place } from "./retention.ts"
 import { type PermissionRecord, permissionOf } from "./rows.ts"
+import { outline, said, sessionNamed } from "./transcript.ts"
 import { usage } from "./usage.ts"
 import { valueAt } from "./values.ts"
 import type { Writer } from "./writer.ts"
@@ -79,6 +80,9 @@ type Questions =
   | "value"
   | "pendingForgets"
   | "history"
+  | "outline"
+  | "sessionNamed"
+  | "said"
   | "backlog"
   | "waiting"
   | "queued"
@@ -113,6 +117,9 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     value: (place, key) => ask(valueAt(query, place, key)),
     pendingForgets: ask(pendingForgets(query)),
     history: (session, { before, limit }) => ask(history(query, session, before, limit)),
+    outline: (session) => ask(outline(query, session)),
+    sessionNamed: (key, name) => ask(sessionNamed(query, key, name)),
+    said: (seqs) => ask(said(query, seqs)),
     backlog: ask(Reads.backlog(query, opening.epoch)),
     waiting: (session, limit) => ask(Reads.waiting(query, opening.epoch, session, limit)),
     queued: (limit) => ask(Reads.queued(query, limit)),

@@ -64,6 +64,13 @@ export const english: Catalogue = {
     (name === "" ? "A fresh start." : `A fresh start: "${name}".`) +
     (waiting === 0 ? "" : ` ${plural(waiting, "message")} that waited ${waiting === 1 ? "is" : "are"} cancelled.`),
   switched: ({ name }) => `This is "${name}" now.`,
+  switchedEmpty: ({ name }) => `This is "${name}" now. What was said in it has been deleted since, so it starts empty.`,
+  archived: ({ name }) => `Archived as "${name}", all of it is in the file. /session ${name} brings it back.`,
+  archivedOnly: ({ name }) => `Archived as "${name}". /session ${name} brings it back.`,
+  archiveBusy: ({ name }) =>
+    `I'm still busy in "${name}", so nothing is archived. Try again when I'm done, or /stop first.`,
+  archiveFailed: () => "I couldn't write the file, so nothing is archived. Please try again later.",
+  file: ({ name, size }) => `[file: ${name}, ${size}]`,
   noSuchName: ({ name }) => `There is nothing called "${name}". /new ${name} starts it.`,
   timeoutIs: ({ timeout }) =>
     `I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,

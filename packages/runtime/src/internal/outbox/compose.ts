@@ -4,7 +4,7 @@
  */
 import type { Channel } from "../../Channel.ts"
 import type { Draft, ReplyRow, Route } from "../../Journal.ts"
-import type { Reply } from "../../Message.ts"
+import { type Attachment, type Reply, sizeText } from "../../Message.ts"
 import type { Said, Speaker } from "../../Notices.ts"
 
 /** How replies of a channel become visible. One that is not there any more holds them. */
@@ -16,6 +16,21 @@ export const routeOf = (channel: Channel<unknown> | undefined): Route => ({
 /** The texts of an answer's rows: cut by the channel, none empty; no rows for an empty answer. */
 export const parts = (channel: Channel<unknown> | undefined, text: string): ReadonlyArray<string> =>
   text.trim() === "" ? [] : (channel === undefined ? [text] : channel.split(text)).filter((part) => part.trim() !== "")
+
+/** An answer with its files: where the channel does not show them, its text says which there are. */
+export const answerOf = (
+  speaker: Speaker,
+  channel: Channel<unknown> | undefined,
+  text: string,
+  attachments: ReadonlyArray<Attachment>
+): Draft => {
+  if (attachments.length === 0) return { kind: "answer", parts: parts(channel, text) }
+  const told = attachments.map(
+    ({ hash, name = hash, size }) => speaker.say("file", { name, size: sizeText(size) }).text
+  )
+  const whole = channel?.files === true ? text : [text, ...told].join("\n")
+  return { kind: "answer", parts: parts(channel, whole), attachments }
+}
 
 /** The text of a sentence with its options, for channels without buttons. */
 export const textOf = (said: Said): string =>

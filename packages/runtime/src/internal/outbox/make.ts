@@ -16,7 +16,7 @@ import { Notices } from "../../Notices.ts"
 import type { HeldChannel, OutboxOptions, OutboxShape, Recipient, Recovered } from "../../Outbox.ts"
 import { Registered } from "../registry.ts"
 import * as Ages from "./age.ts"
-import { draftOf, parts, routeOf, textOf } from "./compose.ts"
+import { answerOf, draftOf, parts, routeOf, textOf } from "./compose.ts"
 import { classify, type Desk, run } from "./deliver.ts"
 import * as Dispatch from "./dispatch.ts"
 import type { ConversationLane, Placeholder } from "./lane.ts"
@@ -189,7 +189,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
     begin,
     progress,
     route: (address) => routeOf(channelOf(address.channel)),
-    answer: (address, text) => ({ kind: "answer", parts: parts(channelOf(address.channel), text) }),
+    answer: (address, text, attachments = []) => answerOf(speaker, channelOf(address.channel), text, attachments),
     sentence: (address, id, values) =>
       draftOf(channelOf(address.channel), speaker.say(id, values), clock.currentTimeMillisUnsafe()),
     noReply: speaker.say("noReply", {}).text,
