@@ -153,4 +153,26 @@ describe("steering overtakes nothing", () => {
       assert.deepStrictEqual((yield* current.gateway.audit).detail, { replied: 2 })
     })
   )
+
+  it.effect(
+    "Q6 Q8 C8: what was handed to the turn does not fall at the cap: it is not answered and called dropped",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make({ steers: true })
+        const current = yield* boot(place, { agent, queue: { mode: "steer", cap: 2, drop: "old" } })
+        yield* current.say("kim", "one", "m1")
+        const run = yield* agent.run(1)
+        const ids = ["m2", "m3", "m4", "m5", "m6"]
+        for (const [index, id] of ids.entries()) {
+          yield* current.say("kim", id, id)
+          yield* run.handed(index + 1)
+        }
+        yield* run.emit({ _tag: "Steered", ids })
+        yield* run.finish("all")
+        yield* rest(current, "chat/kim")
+        assert.deepStrictEqual((yield* current.gateway.audit).detail, { replied: 6 })
+        assert.deepStrictEqual(place.far.chat?.seen("kim"), ["all"])
+      })
+  )
 })

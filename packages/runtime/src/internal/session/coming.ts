@@ -8,14 +8,15 @@ import type { Session } from "../../Session.ts"
 import { optionOf } from "../journal/permissions.ts"
 import { drop } from "./drop.ts"
 import type { Roster } from "./Roster.ts"
-import { canSteer } from "./steering.ts"
+import { canSteer, handedOf } from "./steering.ts"
 
 /** The messages came while a turn runs. */
 const behind = (roster: Roster, session: Session) => {
   const { outbox } = roster.env
   const { line, row, running } = session
   if (line.mode === "interrupt") session.cutOff({ _tag: "Cancelled", by: "interrupt" })
-  const fallen = line.overflow()
+  // What the turn was handed is its own to take over: it may have acted upon it already.
+  const fallen = line.overflow(running === undefined ? 0 : handedOf(line.items(), running.handed))
   if (fallen.length > 0) roster.background(drop(session, fallen))
   if (running !== undefined && canSteer(session)) return running.handed.ring()
   if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || line.mode === "interrupt") return

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { OpenAgent } from "../../Agent.ts"
-import type { Claimed, JournalError } from "../../Journal.ts"
+import type { Claimed, JournalError, RowKey } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
 import { maxBytes, maxMessages } from "../journal/claim.ts"
 import { message } from "./claiming.ts"
@@ -51,6 +51,12 @@ export const canSteer = (session: Session): boolean =>
   session.running?.handed.open === true &&
   !session.env.gate.draining &&
   session.agent?.open.steer !== undefined
+
+/** How many of the line were handed over: its first ones, and never more than a turn takes. */
+export const handedOf = (waiting: ReadonlyArray<RowKey>, { upTo }: Handed): number => {
+  const behind = upTo === 0 ? 0 : waiting.findIndex(({ seq }) => seq > upTo)
+  return behind === -1 ? waiting.length : behind
+}
 
 /** The next messages of the line that the turn has room for. */
 const next = (session: Session, { claimed, handed }: Running) => {
