@@ -240,11 +240,15 @@ const forget = Command.make(
     json,
     conversation: Argument.String("conversation").pipe(
       Argument.withDescription("As `sluice sessions` shows it, such as http/kim")
+    ),
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withDescription("Delete it: without this nothing is deleted"),
+      Flag.withDefault(false)
     )
   },
   (given) =>
     Effect.gen(function* () {
-      yield* (yield* requests).forget(yield* placeOf(given), given.conversation, given.json)
+      yield* (yield* requests).forget(yield* placeOf(given), given)
     })
 ).pipe(Command.withDescription("Delete what was said in a conversation: texts, files, and what its agents stored"))
 

@@ -132,7 +132,7 @@ const Drain = Schema.Struct({
   }),
   startWithin: Setting.duration("0 millis", "24 hours", {
     default: "5 seconds",
-    meaning: "How long into a stop queued work may still start; 0 = not at all.",
+    meaning: "How long into a stop queued work may still start; `0 millis` = not at all.",
     needsRestart: true
   }),
   announce: Setting.duration("0 millis", "60 seconds", {
@@ -210,7 +210,8 @@ const Turns = Schema.Struct({
 const Questions = Schema.Struct({
   expireAfter: Setting.duration("0 millis", "36500 days", {
     default: "1 hour",
-    meaning: "How long a question of an agent's is waited for; the agent goes on without an answer then. 0 = for ever.",
+    meaning:
+      "How long a question of an agent's is waited for; the agent goes on without an answer then. `0 millis` = for ever.",
     needsRestart: true
   }),
   onStop: Setting.choice(["keep", "cancel"], {

@@ -138,7 +138,7 @@ const forget = ({ gateway, parts }: Running) =>
     const key = keyOf(conversation, (yield* parts).channels)
     const report = yield* gateway.forget(key)
     return report === undefined
-      ? problem(404, "not-found", `conversation ${key}: there is none; /v1/sessions lists them`)
+      ? problem(404, "not-found", `conversation ${key}: there is none; sluice sessions and /v1/sessions list them`)
       : json({ conversation: key, ...report })
   })
 

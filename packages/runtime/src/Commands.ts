@@ -187,14 +187,14 @@ const make = Effect.gen(function* () {
 
   /** Whether it is still worth waiting for the store: nobody comes back to a journal that has ended. */
   const goesOn = (millis: number) =>
-    Effect.raceFirst(Effect.as(Effect.sleep(millis), true), Effect.as(journal.failed, false))
+    Effect.timeoutOrElse(Effect.as(journal.failed, false), { duration: millis, orElse: () => Effect.succeed(true) })
 
   /** A store that failed once may answer the next time; nobody else would run the command before the next boot. */
   const patiently = (row: Row, pause = 100): Effect.Effect<void, JournalError> =>
-    Effect.catch(run(row), (error) =>
-      error.reason === "Storage" && pause <= longestPause
-        ? Effect.flatMap(goesOn(pause), (more) => (more ? patiently(row, 2 * pause) : Effect.fail(error)))
-        : Effect.fail(error)
+    Effect.catchIf(
+      run(row),
+      (error) => error.reason === "Storage" && pause <= longestPause,
+      (error) => Effect.flatMap(goesOn(pause), (more) => (more ? patiently(row, 2 * pause) : Effect.fail(error)))
     )
 
   // No quiet period: each row is its own batch, in order within its conversation.

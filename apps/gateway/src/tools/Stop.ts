@@ -176,12 +176,17 @@ interface Forgotten {
   readonly left: ReadonlyArray<string>
 }
 
-/** `sluice forget <conversation>`: 1 when something of it is still to be done. */
+/** `sluice forget <conversation> --yes`: 1 when something of it is still to be done, and without the flag. */
 export const forget = Effect.fnUntraced(function* (
   place: Place,
-  conversation: string,
-  json: boolean
+  { conversation, json, yes }: { readonly conversation: string; readonly json: boolean; readonly yes: boolean }
 ): Effect.fn.Return<void, Failure> {
+  if (!yes) {
+    const lines = [
+      `Nothing was deleted. \`sluice forget ${escape(conversation)} --yes\` deletes what was said there, for good.`
+    ]
+    return yield* new Ending({ code: codes.failed, lines })
+  }
   const path = `/v1/conversations/${encodeURIComponent(conversation)}` as const
   // Agents may take half a minute each to let go and to delete what they have.
   const { body } = yield* ask(place, { method: "DELETE", path, patience: 300_000 })

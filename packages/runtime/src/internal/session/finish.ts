@@ -45,6 +45,7 @@ const failed = Effect.fnUntraced(function* (
       session: session.key,
       turn: claimed.turn.id,
       attempt: claimed.turn.attempt,
+      agent: claimed.turn.agent,
       reason: outcome.reason,
       reference: env.reference(claimed.turn.id),
       error: outcome.error.slice(0, 8192)
