@@ -105,6 +105,8 @@ export class Outbox extends Context.Service<
      * the last one, with a line for each where the channel does not show them itself.
      */
     readonly answer: (address: Conversation, text: string, attachments?: ReadonlyArray<Attachment>) => Draft
+    /** Whether people get the files of replies to this address, and not just their names. */
+    readonly carriesFiles: (address: Conversation) => boolean
     /** A sentence of Sluice's own as a draft, for a settlement. */
     readonly sentence: <Id extends NoticeId>(address: Conversation, id: Id, values: ValuesOf<Id>) => Draft
     /** What a placeholder becomes whose turn ends without a reply, for `Settle.placeholder`. */

@@ -56,6 +56,8 @@ describe("archives", () => {
       yield* turn(boot, "two")
       const outcome = yield* archive(boot, 1, read?.upTo ?? 0)
       assert.deepInclude(outcome, { busy: true, archived: undefined })
+      // What was busy when the export would have been read is done now, and was not exported.
+      assert.deepInclude(yield* archive(boot, 1, -1), { busy: true, archived: undefined })
       assert.isFalse((yield* boot.journal.session(1))?.archived)
       assert.deepStrictEqual([...(yield* boot.journal.attachments)], [], "no reply refers to the file")
       // Others' messages are nobody's business here.
@@ -142,6 +144,27 @@ describe("files of replies", () => {
           [undefined, ["../x\u202e.md"]]
         )
       })
+  )
+
+  it.effect("Q21, Q27: all of an answer that was sent short goes with its texts, by retention and by forgetting", () =>
+    Effect.gen(function* () {
+      const store = yield* storeFile
+      const boot = yield* bootFile(store, { retention: { transcript: 10 * day } })
+      for (const address of [kim, lee]) {
+        const { seq } = yield* boot.journal.admit(message("one", { address }))
+        const replies = [{ ...answer("begins"), attachments: [file("a")], whole: "begins and ends" }]
+        yield* settle(boot, yield* claimed(boot, [seq]), { _tag: "Done", replies })
+      }
+      const look = yield* outside(store)
+      const wholes = () => look.prepare("select count(*) as n from sluice_replies where whole is not null").get()?.n
+      assert.strictEqual(wholes(), 2)
+      yield* boot.journal.forget({ _tag: "Conversation", address: lee, placeholder: undefined })
+      assert.strictEqual(wholes(), 1)
+      yield* archive(boot, 1, 99)
+      yield* TestClock.adjust(11 * day)
+      yield* boot.journal.compact
+      assert.strictEqual(wholes(), 0)
+    })
   )
 
   it.effect("D33: a placeholder takes the files of an answer that fits into it", () =>

@@ -95,6 +95,7 @@ const words: Readonly<Record<string, (args: ReadonlyArray<string>) => Command>> 
   timeout: ([arg]) => timeout(arg),
   queue: ([mode]) => queue(mode),
   model: ([name]) => model(name),
+  smart: () => ({ _tag: "Output", mode: "smart" }),
   verbose: () => ({ _tag: "Output", mode: "verbose" }),
   default: () => ({ _tag: "Output", mode: "default" }),
   usage: () => ({ _tag: "Usage" }),

@@ -17,7 +17,7 @@ export const help = [
   "/retry  try again what was stopped or set aside",
   "/queue [collect|followup|steer|interrupt]  what happens to messages while I'm busy",
   "/model [name]  which model answers; default is my own choice",
-  "/verbose, /default  show everything I do, or the answer alone",
+  "/verbose, /default, /smart  show everything I do, the answer alone, or long answers as a file",
   "/usage  what this one has used",
   "/whoami  who and where you are to me",
   "/timeout [minutes]  when I let go of an idle one (1 to 120)",

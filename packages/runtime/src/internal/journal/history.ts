@@ -42,17 +42,21 @@ const page = Effect.fnUntraced(function* (
     query,
     turns.flatMap(({ seqs }) => numbers(seqs))
   )
-  const parts = yield* query<{ readonly id: number; readonly text: string }>(
-    `select id, text from sluice_replies where id in (select value from json_each(?)) and kind = 'answer'`,
+  const parts = yield* query<{ readonly id: number; readonly text: string; readonly whole: string | null }>(
+    `select id, text, whole from sluice_replies where id in (select value from json_each(?)) and kind = 'answer'`,
     [ids(turns.flatMap(({ replies }) => numbers(replies)))]
   )
   const textOf = new Map(parts.map(({ id, text }) => [id, text]))
+  const wholeOf = new Map(parts.flatMap(({ id, whole }) => (whole === null ? [] : [[id, whole] as const])))
   const found = turns.flatMap(({ id, replies, seqs }) => {
     const rows = numbers(seqs).flatMap((seq) => messages.get(seq) ?? [])
     // A channel cuts where a line ends if it can.
-    const answer = numbers(replies)
-      .flatMap((reply) => textOf.get(reply) || [])
-      .join("\n")
+    const [whole] = numbers(replies).flatMap((reply) => wholeOf.get(reply) ?? [])
+    const answer =
+      whole ??
+      numbers(replies)
+        .flatMap((reply) => textOf.get(reply) || [])
+        .join("\n")
     return answer === "" || rows.length === 0 ? [] : [{ turn: id, rows: rows.map(rowOf), answer }]
   })
   return { found, next: turns.length < limit ? undefined : turns.at(-1)?.id }

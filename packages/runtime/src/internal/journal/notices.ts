@@ -126,7 +126,7 @@ export const writeDiscards = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, SqlError> {
   for (const entry of entries) {
     const rows = yield* round.query(
-      `update sluice_replies set state = 'unknown', text = '', attachments = null, error = 'discarded' where id = ? and state = 'dead'
+      `update sluice_replies set state = 'unknown', text = '', attachments = null, whole = null, error = 'discarded' where id = ? and state = 'dead'
        returning id`,
       [entry.input.reply]
     )

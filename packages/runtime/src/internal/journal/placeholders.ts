@@ -33,14 +33,15 @@ export class Placeholders {
     text: string,
     kind: ReplyKind,
     inReplyTo: ReadonlyArray<string>,
-    attachments?: Draft["attachments"]
+    more: Pick<Draft, "attachments" | "whole"> = {}
   ): ReplyRecord {
     const filled: ReplyRecord = {
       ...placeholder,
       number: nextNumber(this.#round, placeholder.conversation),
       kind,
       text: text.isWellFormed() ? text : text.toWellFormed(),
-      attachments: attachmentsText(attachments),
+      attachments: attachmentsText(more.attachments),
+      ...(more.whole === undefined ? {} : { whole: more.whole.toWellFormed() }),
       // While it is being placed its id is not known yet: the step that stores the id moves it on.
       state: placeholder.state === "placing" ? "placing" : "pending",
       in_reply_to: inReplyTo.length === 0 ? null : JSON.stringify(inReplyTo),
@@ -68,7 +69,7 @@ export class Placeholders {
     const values: Array<Value> = []
     for (const row of this.#changed) {
       values.push(row.id, row.number, row.kind, row.text, row.state, row.in_reply_to, row.created_at, row.ended_at)
-      values.push(row.attachments)
+      values.push(row.attachments, row.whole ?? null)
     }
     const withFiles = this.#changed.filter((row) => row.attachments !== null)
     const changes = Effect.andThen(
@@ -93,5 +94,6 @@ const updatePlaceholders = update("sluice_replies", [
   "in_reply_to",
   "created_at",
   "ended_at",
-  "attachments"
+  "attachments",
+  "whole"
 ])

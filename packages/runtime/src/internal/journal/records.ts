@@ -172,6 +172,8 @@ export interface Draft {
   readonly parts: ReadonlyArray<string>
   /** Files that belong to its last part. They are stored already. */
   readonly attachments?: ReadonlyArray<Attachment>
+  /** All of an answer whose parts are only its beginning: the rest is in a file. What is remembered of it is this. */
+  readonly whole?: string
   /** Notices: id of the sentence and epoch milliseconds after which it is pointless. */
   readonly notice?: string
   readonly expiresAt?: number

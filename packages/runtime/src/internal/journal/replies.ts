@@ -62,7 +62,7 @@ export const attachmentsText = (attachments: Draft["attachments"]): string | nul
 const visible = (
   round: Round,
   target: Target,
-  draft: Pick<Draft, "kind" | "notice" | "expiresAt" | "attachments"> & { readonly text: string },
+  draft: Pick<Draft, "kind" | "notice" | "expiresAt" | "attachments" | "whole"> & { readonly text: string },
   route: Route,
   link: Link
 ): ReplyRecord => ({
@@ -88,6 +88,7 @@ const visible = (
   error: null,
   text: draft.text.isWellFormed() ? draft.text : draft.text.toWellFormed(),
   attachments: attachmentsText(draft.attachments),
+  ...(draft.whole === undefined ? {} : { whole: draft.whole.toWellFormed() }),
   key: target.key,
   channel: target.channel,
   account: target.account,
@@ -103,10 +104,12 @@ export const draftReplies = (
   route: Route,
   link: Link
 ): ReadonlyArray<ReplyRecord> => {
-  const records = drafts.flatMap(({ attachments, ...draft }) =>
+  const records = drafts.flatMap(({ attachments, whole, ...draft }) =>
     draft.parts.map((text, index) => {
-      const files = attachments !== undefined && index === draft.parts.length - 1 ? { attachments } : {}
-      return visible(round, target, { ...draft, ...files, text }, route, link)
+      const last = index === draft.parts.length - 1
+      const files = last && attachments !== undefined ? { attachments } : {}
+      const all = last && whole !== undefined ? { whole } : {}
+      return visible(round, target, { ...draft, ...files, ...all, text }, route, link)
     })
   )
   for (const record of records) {
@@ -137,7 +140,8 @@ const insertOthers = insert("sluice_replies", [
   "expires_at",
   "notice",
   "replay_of",
-  "attachments"
+  "attachments",
+  "whole"
 ])
 const insertClaims = insert("sluice_attachments", ["seq", "hash", "size"], { tail: "on conflict do nothing" })
 
@@ -146,7 +150,8 @@ const isAnswer = (row: ReplyRecord): boolean =>
   row.expires_at === null &&
   row.notice === null &&
   row.replay_of === null &&
-  row.attachments === null
+  row.attachments === null &&
+  row.whole === undefined
 
 /** Claims the files of replies, so that the sweep leaves them. A reply's claims are under its negative number. */
 export const claimFiles = Effect.fnUntraced(function* (
@@ -167,7 +172,8 @@ const insertDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Retur
     const values = isAnswer(row) ? answers : others
     values.push(row.id, row.conversation, row.number, row.kind, row.turn, row.state, row.epoch)
     values.push(row.in_reply_to, row.created_at, row.ended_at, row.text)
-    if (values === others) values.push(row.post, row.expires_at, row.notice, row.replay_of, row.attachments)
+    if (values === others)
+      values.push(row.post, row.expires_at, row.notice, row.replay_of, row.attachments, row.whole ?? null)
   }
   yield* insertAll(round.query, insertAnswers, answers)
   if (others.length === 0) return

@@ -144,12 +144,12 @@ const turns = (query: Query, limits: Limits) =>
 const replies = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
   const { after, upTo } = limits
   const letters = yield* query.change(
-    `update sluice_replies set state = 'unknown', text = '', attachments = null, error = 'expired'
+    `update sluice_replies set state = 'unknown', text = '', attachments = null, whole = null, error = 'expired'
      where id > ? and id <= ? and state = 'dead' and ended_at < ?`,
     [after, upTo, limits.deadLetters]
   )
   const text = yield* query.change(
-    `update sluice_replies set text = '', attachments = null where id in (
+    `update sluice_replies set text = '', attachments = null, whole = null where id in (
        select r.id from sluice_replies r join sluice_turns t on t.id = r.turn join sluice_sessions s on s.id = t.session
        where r.id > ? and r.id <= ? and s.archived = 1 and coalesce(s.archived_at, 0) < ?
          and r.state in ('sent', 'unknown') and r.ended_at < ? and r.text <> '')`,

@@ -218,6 +218,8 @@ export interface ReplyRecord {
   readonly text: string
   /** JSON list of its files. */
   readonly attachments: string | null
+  /** Written and not read with the row: it is as long as an answer can be. */
+  readonly whole?: string
   readonly key: string
   readonly channel: string
   readonly account: string

@@ -279,5 +279,11 @@ export const migrations: ReadonlyArray<Migration> = [
       // When it was archived with `/archive`: what was said in it is kept from then on.
       `alter table sluice_sessions add column archived_at bigint`
     ]
+  },
+  {
+    id: 1004,
+    name: "answers in files",
+    // On the last part of an answer that is sent short: all of it, for the agent's history and the transcript.
+    statements: [`alter table sluice_replies add column whole text`]
   }
 ]

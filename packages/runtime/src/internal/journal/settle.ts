@@ -164,8 +164,12 @@ const reply = (
   }
   const [first = "", ...parts] = head.parts
   // Files belong to the last part.
-  const files = parts.length === 0 ? head.attachments : undefined
-  const filled = desk.placeholders.fill(placeholder, first, head.kind, externalIds, files)
+  const { attachments, whole } = head
+  const more =
+    parts.length > 0
+      ? {}
+      : { ...(attachments === undefined ? {} : { attachments }), ...(whole === undefined ? {} : { whole }) }
+  const filled = desk.placeholders.fill(placeholder, first, head.kind, externalIds, more)
   const rest = draftReplies(round, target, [{ ...head, parts }, ...tail], route, link)
   return [filled.id, ...rest.map((record) => record.id)]
 }

@@ -11,6 +11,7 @@ import type { Query } from "./database.ts"
 import { loadInbound, loadReplies, loadSessions, loadTurns } from "./load.ts"
 import type { Row, SessionRow } from "./records.ts"
 import { attachmentsOf, numbers, rowOf, sessionOf } from "./rows.ts"
+import { ids } from "./statements.ts"
 
 /** The messages of a session by their numbers. */
 export interface Outline {
@@ -109,6 +110,12 @@ export const said = Effect.fnUntraced(function* (
     query,
     ending.flatMap((turn) => numbers(turn.replies))
   )
+  const wholes = new Map(
+    (yield* query<{ readonly id: number; readonly whole: string }>(
+      `select id, whole from sluice_replies where id in (select value from json_each(?)) and whole is not null`,
+      [ids(replies.keys())]
+    )).map(({ id, whole }) => [id, whole])
+  )
   return seqs.flatMap((seq): ReadonlyArray<Said> => {
     const row = messages.get(seq)
     if (row === undefined) return []
@@ -117,10 +124,9 @@ export const said = Effect.fnUntraced(function* (
       const part = replies.get(id)
       return part === undefined || part.kind !== "answer" ? [] : [part]
     })
-    const text = parts
-      .map((part) => part.text)
-      .filter((part) => part !== "")
-      .join("\n")
+    const [whole] = parts.flatMap(({ id }) => wholes.get(id) ?? [])
+    const texts = parts.map((part) => part.text).filter((part) => part !== "")
+    const text = whole ?? texts.join("\n")
     const attachments = parts.flatMap((part) => attachmentsOf(part.attachments))
     const answered = text !== "" || attachments.length > 0
     return [

@@ -85,7 +85,11 @@ export const english: Catalogue = {
     model === "" ? "From now on the model is my own choice." : `From now on the model is "${model}".`,
   noModels: ({ agent }) => `"${agent}" has no models to choose from.`,
   outputSet: ({ mode }) =>
-    mode === "verbose" ? "From now on you see everything that I do." : "From now on you see the answer alone.",
+    mode === "verbose"
+      ? "From now on you see everything that I do."
+      : mode === "smart"
+        ? "From now on you see the beginning of a long answer, and all of it as a file where I can send one."
+        : "From now on you see the answer alone.",
   whoami: ({ sender, where, name }) => `You are "${sender}", this is ${where}, and you are in "${name}".`,
   retrying: ({ messages }) => `Trying again with ${plural(messages, "message")}.`,
   nothingToRetry: () => "There is nothing to try again.",

@@ -11,8 +11,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import type { Channel } from "../../Channel.ts"
 import { Journal, type JournalError, type ReplyRow } from "../../Journal.ts"
-import { Notices } from "../../Notices.ts"
+import { Notices, type Speaker } from "../../Notices.ts"
 import type { HeldChannel, OutboxOptions, OutboxShape, Recipient, Recovered } from "../../Outbox.ts"
 import { Registered } from "../registry.ts"
 import * as Ages from "./age.ts"
@@ -107,6 +108,15 @@ const placeholders = (
   return { begin, progress }
 }
 
+/** How answers are drafted for their channels. */
+const answering = (
+  speaker: Speaker,
+  channelOf: (name: string) => Channel<unknown> | undefined
+): Pick<OutboxShape, "answer" | "carriesFiles"> => ({
+  carriesFiles: (address) => channelOf(address.channel)?.files === true,
+  answer: (address, text, attachments = []) => answerOf(speaker, channelOf(address.channel), text, attachments)
+})
+
 export const makeOutbox = Effect.fnUntraced(function* (
   options: OutboxOptions
 ): Effect.fn.Return<OutboxShape, never, Journal | Registered | Scope.Scope> {
@@ -189,7 +199,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
     begin,
     progress,
     route: (address) => routeOf(channelOf(address.channel)),
-    answer: (address, text, attachments = []) => answerOf(speaker, channelOf(address.channel), text, attachments),
+    ...answering(speaker, channelOf),
     sentence: (address, id, values) =>
       draftOf(channelOf(address.channel), speaker.say(id, values), clock.currentTimeMillisUnsafe()),
     noReply: speaker.say("noReply", {}).text,

@@ -6,13 +6,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Attachments } from "../../Attachments.ts"
+import * as Stream from "effect/Stream"
+import { type About, Attachments } from "../../Attachments.ts"
 import { Attachment, type Turn, type TurnMessage } from "../../Message.ts"
 
 /** Presents files. Messages without any cost nothing. */
 export interface Files {
   readonly ofMessages: (messages: ReadonlyArray<TurnMessage>) => Effect.Effect<ReadonlyArray<TurnMessage>>
   readonly ofTurn: (turn: Turn) => Effect.Effect<Turn>
+  /** Stores a text as a file; `undefined` where there is no place for files, or where it could not be written. */
+  readonly store: (text: string, about: About) => Effect.Effect<Attachment | undefined>
 }
 
 const present = Effect.fnUntraced(function* (store: Attachments["Service"], file: Attachment) {
@@ -45,8 +48,22 @@ export const makeFiles: Effect.Effect<Files> = Effect.map(Effect.serviceOption(A
             (attachments): TurnMessage => ({ ...message, attachments })
           )
         )
+  const storing = (text: string, about: About): Effect.Effect<Attachment | undefined> =>
+    Option.isNone(store)
+      ? Effect.succeed(undefined)
+      : store.value
+          .put(Stream.encodeText(Stream.succeed(text)), about)
+          .pipe(
+            Effect.catch((error) =>
+              Effect.as(
+                Effect.logError("A long answer could not be written to a file: it is sent whole", error),
+                undefined
+              )
+            )
+          )
   return {
     ofMessages,
+    store: storing,
     ofTurn: (turn) => {
       const { context, messages } = turn
       if (context === undefined) {

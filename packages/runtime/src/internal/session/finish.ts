@@ -8,6 +8,8 @@ import * as Effect from "effect/Effect"
 import type { Claimed, Draft, JournalError, Settlement } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
 import type { Cut, Outcome } from "./attempt.ts"
+import { markdown } from "../transcript.ts"
+import { beginning, shortLength } from "./beginning.ts"
 import { replyText } from "./Written.ts"
 
 /** The first words of a turn's messages, by which people recognise it. */
@@ -102,14 +104,32 @@ const cut = Effect.fnUntraced(function* (
   if (cancelled) session.context = claimed.turn.id
 })
 
+/** Whether an answer is sent as it is; else the session wants its beginning, and people get the file with all of it. */
+const isShort = ({ env, row }: Session, { claimed }: Running, text: string): boolean =>
+  row?.outputMode !== "smart" || text.length <= shortLength || !env.outbox.carriesFiles(claimed.session.address)
+
+/** The beginning of an answer with all of it in a file, which is stored before the settlement refers to it. */
+const shortened = ({ env }: Session, { claimed }: Running, text: string): Effect.Effect<Draft> => {
+  const { address } = claimed.session
+  return Effect.map(env.files.store(text, { type: markdown, name: `answer-${claimed.turn.id}.md` }), (file) =>
+    file === undefined
+      ? env.outbox.answer(address, text)
+      : { ...env.outbox.answer(address, beginning(text), [file]), whole: text }
+  )
+}
+
 /** Ends the attempt; completes when that is committed. */
 export const finish = (session: Session, running: Running, outcome: Outcome): Effect.Effect<void, JournalError> => {
   const { claimed } = running
   switch (outcome._tag) {
     case "Answered": {
       const text = replyText(running, outcome.text)
-      const replies = text.trim() === "" ? [] : [session.env.outbox.answer(claimed.session.address, text)]
-      return Effect.asVoid(settle(session, running, { _tag: "Done", replies }))
+      const done = (replies: ReadonlyArray<Draft>) => Effect.asVoid(settle(session, running, { _tag: "Done", replies }))
+      if (text.trim() === "") return done([])
+      const { address } = claimed.session
+      return isShort(session, running, text)
+        ? done([session.env.outbox.answer(address, text)])
+        : Effect.flatMap(shortened(session, running, text), (draft) => done([draft]))
     }
     case "Failed":
       return failed(session, running, outcome)
