@@ -46,7 +46,7 @@ describe("sluice export", () => {
         const missing = yield* tool(gateway.folder, ["export", "http/kim", "nothing"])
         assert.notStrictEqual(missing.code, 0)
         assert.include(missing.err + missing.out, "conversation http/kim: there is no such session")
-        const forget = yield* tool(gateway.folder, ["forget", "http/kim"])
+        const forget = yield* tool(gateway.folder, ["forget", "http/kim", "--yes"])
         assert.include(forget.out, "http/kim is forgotten: 2 sessions, 1 file,")
         assert.deepStrictEqual(readdirSync(join(gateway.stateDirectory, "attachments")), [])
       }).pipe(Effect.scoped)
