@@ -146,7 +146,7 @@ export class Journal extends Context.Service<
       turn: number,
       question: string,
       options: ReadonlyArray<string>
-    ) => Effect.Effect<(PermissionRow & { readonly told: boolean }) | undefined, JournalError>
+    ) => Effect.Effect<PermissionRow | undefined, JournalError>
     /** Ends a question without a decision of a person (`expired`, `cancelled`); `false` when it had its end before. */
     readonly unask: (permission: number, decision: string) => Effect.Effect<boolean, JournalError>
     /** Open questions of a session. */

@@ -81,31 +81,33 @@ describe("Q19: questions that nobody answers", () => {
 
 describe("Q19: questions and restarts", () => {
   for (const how of ["stop", "crash"] as const) {
-    it.effect(`Q19: a question outlives a ${how}: it is not asked twice, and its answer reaches the resumed turn`, () =>
-      Effect.gen(function* () {
-        const place = yield* world()
-        const agent = TestAgent.make()
-        const first = yield* boot(place, { agent })
-        yield* first.say("kim", "delete it")
-        yield* asking(first, agent, 1)
-        yield* meanwhile(place.far.chat?.requested(1) ?? Effect.void, { step: 0 })
-        yield* meanwhile(first[how])
+    it.effect(
+      `Q19: a question outlives a ${how}: it is said again under its number, and its answer reaches the resumed turn`,
+      () =>
+        Effect.gen(function* () {
+          const place = yield* world()
+          const agent = TestAgent.make()
+          const first = yield* boot(place, { agent })
+          yield* first.say("kim", "delete it")
+          yield* asking(first, agent, 1)
+          yield* meanwhile(place.far.chat?.requested(1) ?? Effect.void, { step: 0 })
+          yield* meanwhile(first[how])
 
-        const later = TestAgent.make()
-        const second = yield* boot(place, { agent: later })
-        const { answered, run, told } = yield* asking(second, later, 1)
-        yield* waiting(second)
-        yield* second.say("kim", "/allow 1 No")
-        yield* answered
-        yield* run.finish("kept")
-        yield* rest(second, "chat/kim")
-        assert.deepStrictEqual(told, ["No"])
-        assert.deepStrictEqual(
-          seen(place).filter((text) => text === question),
-          [question]
-        )
-        assert.isTrue((yield* second.gateway.audit).balanced)
-      })
+          const later = TestAgent.make()
+          const second = yield* boot(place, { agent: later })
+          const { answered, run, told } = yield* asking(second, later, 1)
+          yield* waiting(second)
+          yield* second.say("kim", "/allow 1 No")
+          yield* answered
+          yield* run.finish("kept")
+          yield* rest(second, "chat/kim")
+          assert.deepStrictEqual(told, ["No"])
+          assert.deepStrictEqual(
+            seen(place).filter((text) => text === question),
+            [question, question]
+          )
+          assert.isTrue((yield* second.gateway.audit).balanced)
+        })
     )
   }
 

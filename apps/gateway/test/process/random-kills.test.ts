@@ -1,4 +1,4 @@
-// kill -9 at a hundred random points: under load, in the middle of a boot, in the middle of a stop. Clients retry with
+// kill -9 at thirty random points: under load, in the middle of a boot, in the middle of a stop. Clients retry with
 // their keys until they are told that a message is on disk, pull replies by number, and keep records; the promises are
 // proved from those. `SLUICE_KILL_SEED=<seed>` gives the same points again, `SLUICE_KILLS` another number of them.
 import { assert, describe, it } from "@effect/vitest"
@@ -8,7 +8,7 @@ import { type Answer, client, type Request, Unanswered } from "../client.ts"
 import { launch, now, running, start, store, temporaryFolder, tool, until } from "../harness.ts"
 import { prove, type Pulled, randomOf, type Told } from "../records.ts"
 
-const kills = Number(process.env["SLUICE_KILLS"] ?? 100)
+const kills = Number(process.env["SLUICE_KILLS"] ?? 30)
 const seed = Number(process.env["SLUICE_KILL_SEED"] ?? Math.floor(Math.random() * 2 ** 32))
 
 // Everything that waits is answered: at the cap messages would end as dropped, which is another promise.

@@ -84,7 +84,7 @@ export interface Kinds {
   readonly keep: [ValueEntry, boolean, JournalError]
   readonly ask: [
     { readonly turn: number; readonly question: string; readonly options: ReadonlyArray<string> },
-    (PermissionRow & { readonly told: boolean }) | undefined,
+    PermissionRow | undefined,
     JournalError
   ]
   readonly unask: [{ readonly permission: number; readonly decision: string }, boolean, JournalError]

@@ -39,19 +39,17 @@ const askedBefore = Effect.fnUntraced(function* (
   turn: number,
   question: string,
   options: string
-): Effect.fn.Return<(PermissionRow & { readonly told: boolean }) | undefined, SqlError> {
-  const [row] = yield* round.query<PermissionRecord & { readonly told: number }>(
-    `select ${permissionColumns}, exists (
-       select 1 from sluice_replies r join sluice_sessions s on s.conversation = r.conversation
-       where s.id = p.session and r.notice = 'permission' and r.created_at >= p.asked_at) as told
-     from sluice_permissions p
+): Effect.fn.Return<PermissionRow | undefined, SqlError> {
+  const [row] = yield* round.query<PermissionRecord>(
+    `select ${permissionColumns}
+     from sluice_permissions
      where turn = ? and question = ? and options = ? and epoch < ? and (decision is null or decided_epoch = ?)
      order by id limit 1`,
     [turn, question, options, round.epoch, round.epoch]
   )
   if (row === undefined) return undefined
   yield* round.query(`update sluice_permissions set epoch = ? where id = ?`, [round.epoch, row.id])
-  return { ...permissionOf(row), told: row.told === 1 }
+  return permissionOf(row)
 })
 
 /** Writes a round's questions. */
@@ -92,7 +90,7 @@ export const writeAsks = Effect.fnUntraced(function* (
        values (?,?,?,?,?,?,?,?)`,
       [row.id, row.number, row.turn, row.session, row.question, row.options, round.epoch, round.now]
     )
-    succeed(entry, { ...permissionOf(row), told: false })
+    succeed(entry, permissionOf(row))
   }
 })
 

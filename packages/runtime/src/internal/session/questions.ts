@@ -51,17 +51,16 @@ export const ask = (
     }
     const { number, options, question } = row
     tell(session, { _tag: "Permission", session: session.key, turn: String(row.turn), number, question, options })
-    // The question stands where the person read it: it was asked before a restart.
-    if (!row.told)
-      yield* env.outbox.notify(
-        { conversation: claimed.session.conversation, address: claimed.session.address },
-        "permission",
-        {
-          number,
-          question,
-          options: options.map((option, index) => `${index + 1}. ${option}`).join("\n")
-        }
-      )
+    // Said again after a restart too: what a person answered in between, in words, was taken for a message.
+    yield* env.outbox.notify(
+      { conversation: claimed.session.conversation, address: claimed.session.address },
+      "permission",
+      {
+        number,
+        question,
+        options: options.map((option, index) => `${index + 1}. ${option}`).join("\n")
+      }
+    )
     session.tellState()
   })
 
