@@ -9,26 +9,25 @@ import type { McpServer } from "@agentclientprotocol/sdk/unstable"
 import * as Agent from "@sluice/runtime/Agent"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Children from "./Children.ts"
 import * as Connection from "./internal/acp/connection.ts"
 import type { Policy } from "./internal/acp/permission.ts"
-import { failed } from "./internal/acp/failure.ts"
-import { messageBlocks, promptOf } from "./internal/acp/prompt.ts"
+import { messageBlocks, promptOf } from "./internal/prompt.ts"
 import * as Session from "./internal/acp/session.ts"
 import * as Running from "./internal/acp/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
+import type { AcpError } from "./internal/acp/failure.ts"
+import { failed } from "./internal/failure.ts"
 import { absolute } from "./internal/node/host.ts"
+import * as Warm from "./internal/warm.ts"
 
 export { AcpError } from "./internal/acp/failure.ts"
-export { maxImage } from "./internal/acp/prompt.ts"
+export { maxImage } from "./internal/prompt.ts"
 export type { Policy } from "./internal/acp/permission.ts"
 
 /** An agent that speaks ACP. */
@@ -66,28 +65,11 @@ export interface Options {
 }
 
 /** A process with its conversation. */
-interface Live {
+interface Live extends Warm.Live<AcpError> {
   readonly connection: Connection.Connection
   readonly conversation: Session.Conversation
   readonly scope: Scope.Closeable
-  /** Ends the process; whoever comes later waits for the first. */
-  readonly end: Effect.Effect<void>
 }
-
-const alive: Agent.AgentEvent = { _tag: "Alive" }
-
-/** How often an agent that is being started is said to be alive. Its start has a bound of its own. */
-const beat = 1000
-
-/** Waits for something, with signs of life. */
-const beating = <A, E>(effect: Effect.Effect<A, E>) =>
-  Effect.map(Effect.forkScoped(effect), (fiber) =>
-    Stream.unfold(undefined, () =>
-      Effect.map(Effect.timeoutOption(Fiber.join(fiber), beat), (one) =>
-        Option.isSome(one) ? undefined : ([alive, undefined] as const)
-      )
-    )
-  )
 
 const programOf = ({ argv, cwd, env, stderrTail }: Options): Children.Program => ({
   argv,
@@ -145,42 +127,21 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   const room = yield* Children.room(session, { grace: graceOf(options) })
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
-  let live: Live | undefined
   let running: Running.Running | undefined
-
-  /** A process that ends between turns: what it left behind goes too, and the next turn starts another one. */
-  const watch = (one: Live) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Deferred.await(one.connection.gone))
-      // A turn that runs hears of it itself, and ends it when it lets go.
-      if (live !== one || running !== undefined) return
-      yield* Effect.logWarning("An agent ended between turns", error).pipe(
-        Effect.annotateLogs({ session: session.key })
-      )
-      yield* one.end
-    })
-
-  const ready = Effect.gen(function* () {
-    if (live !== undefined && !(yield* Deferred.isDone(live.connection.gone))) return live
-    if (live !== undefined) yield* live.end
-    live = undefined
-    const one = yield* connect(session, options, { room, scope, readers })
-    live = one
-    yield* Effect.forkIn(watch(one), scope)
-    return one
+  const warm = Warm.keep<AcpError, Live>({
+    session: session.key,
+    scope,
+    start: Effect.suspend(() => connect(session, options, { room, scope, readers })),
+    isBusy: () => running !== undefined
   })
 
-  const answering = Effect.fnUntraced(function* (turn: Turn) {
-    const one = yield* ready
+  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live) {
     const { connection, conversation } = one
     const introduction = conversation.introduction()
     const blocks = yield* promptOf(turn, { images: connection.can.images, introduction })
     yield* Effect.addFinalizer(() => Effect.sync(() => (running = undefined)))
     const { permissions = "ask", cancelWithin = "2 seconds" } = options
-    const end = Effect.suspend(() => {
-      if (live === one) live = undefined
-      return one.end
-    })
+    const end = warm.end(one)
     // A prompt that was sent without anybody to cancel it would run on into the next turn.
     running = yield* Effect.uninterruptible(
       Running.run(blocks, { connection, conversation, permissions, cancelWithin, scope: one.scope, end })
@@ -190,14 +151,15 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
 
   const steer = (messages: ReadonlyArray<TurnMessage>) =>
     Effect.suspend(() => {
+      const live = warm.live()
       if (running === undefined || live === undefined) return Effect.void
       const { connection, conversation } = live
       return running.during(steering(connection, conversation, messages))
     })
 
-  const { can } = (yield* ready).connection
+  const { can } = (yield* warm.ready).connection
   return {
-    answer: (turn: Turn) => Stream.concat(Stream.unwrap(beating(ready)), Stream.unwrap(answering(turn))),
+    answer: (turn: Turn) => Warm.beating(warm.ready, (one) => Stream.unwrap(answering(turn, one))),
     ...(can.steering ? { steer } : {})
   }
 })

@@ -8,22 +8,21 @@
  */
 import * as Agent from "@sluice/runtime/Agent"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Children from "./Children.ts"
 import * as Connection from "./internal/claude/connection.ts"
 import * as Conversation from "./internal/claude/conversation.ts"
 import type { Policy } from "./internal/claude/permission.ts"
+import type { ClaudeError } from "./internal/claude/failure.ts"
 import { further } from "./internal/claude/prompt.ts"
 import * as Running from "./internal/claude/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
 import { inherited } from "./internal/node/host.ts"
+import * as Warm from "./internal/warm.ts"
 
 export { ClaudeError } from "./internal/claude/failure.ts"
 export type { Policy } from "./internal/claude/permission.ts"
@@ -72,11 +71,6 @@ export interface Options {
   /** The waits of the stop ladder; `ask` is how long it may take to end after the end of its input, 2 s by default. */
   readonly grace?: Partial<Children.Grace>
 }
-
-const alive: Agent.AgentEvent = { _tag: "Alive" }
-
-/** How often a CLI that is being started is said to be alive. Its start has a bound of its own. */
-const beat = 1000
 
 /**
  * Tools that reach beyond the turn: into the sessions of other people, or to a
@@ -143,14 +137,12 @@ const argvFor = (
 type Sending = Extract<Conversation.Plan, { readonly _tag: "Send" }>
 
 /** A process with its conversation. */
-interface Live {
+interface Live extends Warm.Live<ClaudeError> {
   readonly connection: Connection.Connection
   /** Ids of the messages that this process was sent. */
   readonly sent: Set<string>
   /** What its turns used that was not told yet. */
   readonly unclaimed: Array<Agent.AgentEvent>
-  /** Ends the process; whoever comes later waits for the first. */
-  readonly end: Effect.Effect<void>
 }
 
 /** A CLI that is open for a session: its process, started again when it has ended, and the turn that runs. */
@@ -161,10 +153,9 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   const room = yield* Children.room(session, { grace: { ask: "2 seconds", ...options.grace } })
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
-  let live: Live | undefined
   let running: Running.Running | undefined
 
-  const connect = Effect.gen(function* () {
+  const start = Effect.gen(function* () {
     const name = yield* conversation.name
     const own = yield* Scope.fork(scope)
     const end = yield* Effect.cached(Effect.uninterruptible(Scope.close(own, Exit.void)))
@@ -187,27 +178,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     return { connection, end, sent: new Set<string>(), unclaimed: [] } satisfies Live
   })
 
-  /** A process that ends between turns: what it left behind goes too, and the next turn starts another one. */
-  const watch = (one: Live) =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Deferred.await(one.connection.gone))
-      // A turn that runs hears of it itself, and ends it when it lets go.
-      if (live !== one || running !== undefined) return
-      yield* Effect.logWarning("An agent ended between turns", error).pipe(
-        Effect.annotateLogs({ session: session.key })
-      )
-      yield* one.end
-    })
-
-  const ready = Effect.gen(function* () {
-    if (live !== undefined && !(yield* Deferred.isDone(live.connection.gone))) return live
-    if (live !== undefined) yield* live.end
-    live = undefined
-    const one = yield* connect
-    live = one
-    yield* Effect.forkIn(watch(one), scope)
-    return one
-  })
+  const warm = Warm.keep<ClaudeError, Live>({ session: session.key, scope, start, isBusy: () => running !== undefined })
 
   const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, { content, uuid }: Sending) {
     yield* conversation.sending(turn, uuid)
@@ -221,10 +192,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       interruptWithin: options.interruptWithin ?? "2 seconds",
       answered: conversation.answered,
       unclaimed: one.unclaimed,
-      end: Effect.suspend(() => {
-        if (live === one) live = undefined
-        return one.end
-      })
+      end: warm.end(one)
     })
     return running.events
   })
@@ -235,27 +203,14 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       (content) => running?.steer({ ids: messages.map(({ id }) => id), content }) ?? Effect.void
     )
 
-  /** Signs of life until the process is ready, then the turn. */
-  const asking = (turn: Turn, sending: Sending) =>
-    Effect.map(Effect.forkScoped(ready), (starting) =>
-      Stream.concat(
-        Stream.unfold(undefined, () =>
-          Effect.map(Effect.timeoutOption(Fiber.join(starting), beat), (one) =>
-            Option.isSome(one) ? undefined : ([alive, undefined] as const)
-          )
-        ),
-        Stream.unwrap(Effect.flatMap(Fiber.join(starting), (one) => answering(turn, one, sending)))
-      )
-    )
-
   const answer = (turn: Turn) =>
     Stream.unwrap(
       Effect.flatMap(
-        conversation.plan(turn, (uuid) => live?.sent.has(uuid) === true),
+        conversation.plan(turn, (uuid) => warm.live()?.sent.has(uuid) === true),
         (plan) =>
           plan._tag === "Adopt"
             ? Effect.as(conversation.answered, Stream.fromIterable(plan.events))
-            : asking(turn, plan)
+            : Effect.succeed(Warm.beating(warm.ready, (one) => Stream.unwrap(answering(turn, one, plan))))
       )
     )
   return { answer, steer }

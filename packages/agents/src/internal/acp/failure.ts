@@ -3,8 +3,8 @@
  * each with a sentence that names the program, what it did and what to do about
  * it. The sentences are for the log; a chat never sees them.
  */
-import * as Agent from "@sluice/runtime/Agent"
 import * as Schema from "effect/Schema"
+import { sentence } from "../failure.ts"
 
 /**
  * Why an agent could not answer. `NotInitialised`: it never got ready (in time,
@@ -32,19 +32,9 @@ export class AcpError extends Schema.TaggedError<AcpError>()("AcpError", {
   stderr: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const said = this.stderr === undefined || this.stderr === "" ? "" : `; on standard error it said: ${this.stderr}`
-    return `agent "${this.program}" ${this.problem}${said}`
+    return sentence(this)
   }
 }
-
-/** A failed attempt: it counts, and is tried again. */
-export const failed = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "Failed", cause })
-
-/** Nothing that is tried again will help. */
-export const rejected = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "Rejected", cause })
-
-/** The conversation can't be found: the person is asked. */
-export const historyGone = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "HistoryGone", cause })
 
 /** An error that came over the wire, as the SDK hands it on; told by its shape because the SDK is loaded late. */
 export interface Answered {

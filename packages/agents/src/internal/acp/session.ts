@@ -16,7 +16,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Connection } from "./connection.ts"
-import { AcpError, failed, historyGone, loginRequired, rejected, saysUnknown } from "./failure.ts"
+import { failed, historyGone, rejected } from "../failure.ts"
+import { AcpError, loginRequired, saysUnknown } from "./failure.ts"
 import { modelIn } from "./updates.ts"
 
 const Kept = Schema.fromJsonString(Schema.Struct({ session: Schema.String, answered: Schema.Boolean }))

@@ -13,7 +13,8 @@ import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Children from "../../Children.ts"
-import { ClaudeError, failed, saysUnknown, told } from "./failure.ts"
+import { failed } from "../failure.ts"
+import { ClaudeError, saysUnknown, told } from "./failure.ts"
 import { maxMessage, type Message, messageOf, record, splitter, text, texts } from "./lines.ts"
 
 /** Who hears what the CLI says; nobody does between turns. */

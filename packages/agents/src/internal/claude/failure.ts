@@ -4,8 +4,9 @@
  * chat never sees them. Only an input that can never be answered is final: who is
  * told "put it differently" because a key has expired looks in the wrong place.
  */
-import * as Agent from "@sluice/runtime/Agent"
+import type * as Agent from "@sluice/runtime/Agent"
 import * as Schema from "effect/Schema"
+import { failed, historyGone, rejected, sentence } from "../failure.ts"
 
 /**
  * Why there is no answer. `NotInitialised`: it never got ready; `Exited`: its
@@ -23,20 +24,13 @@ export class ClaudeError extends Schema.TaggedError<ClaudeError>()("ClaudeError"
   stderr: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const said = this.stderr === undefined || this.stderr === "" ? "" : `; on standard error it said: ${this.stderr}`
-    return `agent "${this.program}" ${this.problem}${said}`
+    return sentence(this)
   }
 }
 
-/** A failed attempt: it counts, and is tried again. */
-export const failed = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "Failed", cause })
-
-/** Nothing that is tried again will help, but other words may. */
-export const rejected = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "Rejected", cause })
-
 /** The error as the port has it. */
 export const told = (error: ClaudeError): Agent.AgentError =>
-  error.kind === "HistoryGone" ? new Agent.AgentError({ reason: "HistoryGone", cause: error }) : failed(error)
+  error.kind === "HistoryGone" ? historyGone(error) : failed(error)
 
 /** What the CLI says of a conversation that it doesn't find. */
 export const saysUnknown = (said: string): boolean => /no conversation found/i.test(said)

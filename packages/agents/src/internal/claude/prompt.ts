@@ -7,7 +7,7 @@
 import type { ContentBlock } from "@agentclientprotocol/sdk/unstable"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
-import { interruptedNote, messageBlocks, promptOf } from "../acp/prompt.ts"
+import { interruptedNote, messageBlocks, promptOf } from "../prompt.ts"
 import type { Message } from "./lines.ts"
 
 /** Picture types that the model's API takes. */

@@ -1,5 +1,5 @@
 /**
- * A turn as the protocol's content blocks: what was cut off or dropped before it,
+ * A turn as content blocks of the Agent Client Protocol: what was cut off or dropped before it,
  * then its messages, with pictures where the agent takes them. An attempt that
  * was cut off says so, and names the tool whose outcome nobody knows, because an
  * agent that is told nothing does it again.
@@ -7,7 +7,7 @@
 import type { ContentBlock } from "@agentclientprotocol/sdk/unstable"
 import type { Attachment, Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
-import { readWhole } from "../node/files.ts"
+import { readWhole } from "./node/files.ts"
 
 /** The largest picture that is sent along, in bytes; a larger one is sent as a link to its file. */
 export const maxImage = 10 * 1024 * 1024
