@@ -21,7 +21,7 @@ const program = "apps/gateway/src/main.ts"
 //   new Worker(new URL(`./watchdogWorker.${extension}`, import.meta.url))
 //
 // That is why all chunks lie flat in dist/. The tidy test compares this list with the workers that the sources have.
-const WORKERS = ["apps/gateway/src/watchdogWorker.ts"]
+const WORKERS = ["apps/gateway/src/watchdog/watchdogWorker.ts"]
 
 /** What `node` runs: the bundle's entry. */
 export const bin = join(dist, "bin.js")
@@ -94,7 +94,7 @@ const bundled = async (path, output) => {
 /**
  * The program comes in chunks, so that each command loads what it needs. All that `sluice run` needs is one of them:
  * between chunks of CommonJS a name is looked up each time that it is used, which the gateway would pay for as long as
- * it runs. CommonJS, because only scripts can be compiled ahead; apps/gateway/src/Compiled.ts runs them.
+ * it runs. CommonJS, because only scripts can be compiled ahead; apps/gateway/src/process/Compiled.ts runs them.
  * @type {import("rolldown").OutputOptions}
  */
 const chunks = {

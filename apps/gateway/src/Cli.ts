@@ -14,8 +14,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Sources from "./ConfigurationSources.ts"
-import type { Name, Recorder } from "./SignalRecorder.ts"
+import type * as Sources from "./configuration/Sources.ts"
+import type { Name, Recorder } from "./process/SignalRecorder.ts"
 
 /** The signals that have come since the first line of the program. */
 export class Recorded extends Context.Service<Recorded, Recorder>()("@sluice/gateway/Recorded") {}
@@ -78,7 +78,7 @@ const release = releaseBut(undefined)
 const placeOf = (given: Everywhere, but?: Name) =>
   Effect.gen(function* () {
     yield* releaseBut(but)
-    const { place } = yield* Effect.promise(() => import("./ConfigurationSources.ts"))
+    const { place } = yield* Effect.promise(() => import("./configuration/Sources.ts"))
     return yield* place(sourcesOf(given))
   })
 

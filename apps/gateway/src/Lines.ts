@@ -5,7 +5,7 @@
  */
 import { type AnyChannel, deliveryName } from "@sluice/runtime/Channel"
 import { relative } from "node:path"
-import type { Loaded } from "./ConfigurationSources.ts"
+import type { Loaded } from "./configuration/Sources.ts"
 import { escape } from "./LogEncoder.ts"
 import { fileIn } from "./StateFolder.ts"
 

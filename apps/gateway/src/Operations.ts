@@ -14,7 +14,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
-import type { Problem } from "./Problem.ts"
+import type { Problem } from "./configuration/Problem.ts"
 import * as Metrics from "./Metrics.ts"
 import { overview } from "./Usage.ts"
 

@@ -17,7 +17,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { dirname, join } from "node:path"
-import { ConfigurationError, shown } from "./Problem.ts"
+import { ConfigurationError, shown } from "./configuration/Problem.ts"
 
 /** Names of what the gateway keeps in its state directory. */
 export const files = {

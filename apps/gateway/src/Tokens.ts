@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { randomBytes } from "node:crypto"
 import { chmodSync, linkSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { ConfigurationError, shown } from "./Problem.ts"
+import { ConfigurationError, shown } from "./configuration/Problem.ts"
 import { codeOf, fileIn, reasonOf } from "./StateFolder.ts"
 
 /** The valid tokens, in the order in which they stand; more than one while one is exchanged. */

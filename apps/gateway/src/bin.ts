@@ -5,10 +5,10 @@
  * Compiled code is kept, so that the next start is quicker.
  */
 import { fileURLToPath } from "node:url"
-import { chunksIn } from "./Compiled.ts"
+import { chunksIn } from "./process/Compiled.ts"
 import type * as Main from "./main.ts"
-import { record } from "./SignalRecorder.ts"
-import * as YoungGeneration from "./YoungGeneration.ts"
+import { record } from "./process/SignalRecorder.ts"
+import * as YoungGeneration from "./process/YoungGeneration.ts"
 
 const recorder = record()
 YoungGeneration.keep()

@@ -10,9 +10,9 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import * as Address from "../src/Address.ts"
+import * as Address from "../src/configuration/Address.ts"
 import { conventions, Recorded, sluice } from "../src/Cli.ts"
-import { codes, Ending, exitCodeOf, lastWords } from "../src/Exit.ts"
+import { codes, Ending, exitCodeOf, lastWords } from "../src/process/Exit.ts"
 import { temporaryFolder } from "./harness.ts"
 import { version } from "../src/version.ts"
 
@@ -106,7 +106,7 @@ describe("tools without a gateway", () => {
         const unsure = yield* type("stop", "--config", file)
         assert.strictEqual(unsure.code, codes.configuration)
         assert.match(unsure.words.join("\n"), /configuration file \(sluice\.yaml:2\)/)
-        const { place } = yield* Effect.promise(() => import("../src/ConfigurationSources.ts"))
+        const { place } = yield* Effect.promise(() => import("../src/configuration/Sources.ts"))
         writeFileSync(file, "a: [")
         const found = yield* place({ environment: {}, folder })
         assert.strictEqual(found.stateDirectory, join(folder, ".sluice"))

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach } from "vitest"
-import { chunksIn } from "../src/Compiled.ts"
+import { chunksIn } from "../src/process/Compiled.ts"
 
 const wrapped = (code: string) => `(function (exports, require, module, __filename, __dirname) {\n${code}\n})`
 const part = "part-AbCd_123.cjs"

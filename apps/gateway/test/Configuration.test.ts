@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as Configuration from "../src/Configuration.ts"
-import * as Sources from "../src/ConfigurationSources.ts"
-import * as Setting from "../src/Setting.ts"
+import * as Configuration from "../src/configuration/Configuration.ts"
+import * as Sources from "../src/configuration/Sources.ts"
+import * as Setting from "../src/configuration/Setting.ts"
 import { inFolder, load, yaml } from "./configurations.ts"
 
 describe("defaults", () => {

@@ -1,7 +1,7 @@
 // Every class of mistake in a configuration: told with its key, its place, its value and a remedy, all of them at once.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { nearest } from "../src/Problem.ts"
+import { nearest } from "../src/configuration/Problem.ts"
 import { type Given, problems, yaml } from "./configurations.ts"
 
 describe("bad values", () => {

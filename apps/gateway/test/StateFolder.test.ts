@@ -14,7 +14,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { join } from "node:path"
-import * as Address from "../src/Address.ts"
+import * as Address from "../src/configuration/Address.ts"
 import * as StateFolder from "../src/StateFolder.ts"
 import * as Tokens from "../src/Tokens.ts"
 import { temporaryFolder } from "./harness.ts"

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as Sources from "../src/ConfigurationSources.ts"
+import * as Sources from "../src/configuration/Sources.ts"
 
 /** Files and other sources of a configuration. */
 export interface Given extends Partial<Omit<Sources.Sources, "folder">> {

@@ -10,8 +10,8 @@ import { tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseAllDocuments } from "yaml"
-import { load } from "../src/ConfigurationSources.ts"
-import { codes } from "../src/Exit.ts"
+import { load } from "../src/configuration/Sources.ts"
+import { codes } from "../src/process/Exit.ts"
 import { program, start, temporaryFolder, tool } from "./harness.ts"
 
 const examples = fileURLToPath(new URL("../../../docs/examples/", import.meta.url))

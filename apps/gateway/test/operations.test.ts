@@ -6,7 +6,7 @@ import { Report } from "@sluice/runtime/Shutdown"
 import * as Context from "effect/Context"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { codes } from "../src/Exit.ts"
+import { codes } from "../src/process/Exit.ts"
 import * as Metrics from "../src/Metrics.ts"
 import { files } from "../src/StateFolder.ts"
 

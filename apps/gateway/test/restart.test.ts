@@ -2,7 +2,7 @@
  * The last act of a real process: a code for whoever starts it again, or its own successor in the same process.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { lastAct } from "../src/Restart.ts"
+import { lastAct } from "../src/process/Restart.ts"
 import { startNode } from "./program.ts"
 
 const url = new URL("./programs/restarted.ts", import.meta.url)

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { onTestFinished } from "vitest"
-import { twins } from "../src/SignalRecorder.ts"
+import { twins } from "../src/process/SignalRecorder.ts"
 import { now, type Program, start, startNode } from "./program.ts"
 
 const url = new URL("./programs/signalled.ts", import.meta.url)

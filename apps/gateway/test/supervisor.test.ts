@@ -11,9 +11,9 @@ import * as Scope from "effect/Scope"
 import { chmodSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as Notifier from "../src/Notifier.ts"
-import { isSupervised, type Surroundings, unitOf } from "../src/Supervisor.ts"
-import { find, systemdSpan } from "../src/SupervisorBudget.ts"
+import * as Notifier from "../src/process/Notifier.ts"
+import { isSupervised, type Surroundings, unitOf } from "../src/process/Supervisor.ts"
+import { find, systemdSpan } from "../src/process/SupervisorBudget.ts"
 
 /** A folder with one command in it, for PATH, and a file that the command writes to. */
 const command = Effect.fnUntraced(function* (name: string, script: string) {

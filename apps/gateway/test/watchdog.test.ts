@@ -9,7 +9,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, exist
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { onTestFinished } from "vitest"
-import { grace, patienceOf, tick, Watch } from "../src/watchdogVerdict.ts"
+import { grace, patienceOf, tick, Watch } from "../src/watchdog/verdict.ts"
 import { now, type Program, startNode } from "./program.ts"
 
 const program = new URL("./programs/watched.ts", import.meta.url)

@@ -7,10 +7,10 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { readFileSync } from "node:fs"
-import * as Address from "../Address.ts"
-import type { Place } from "../ConfigurationSources.ts"
+import * as Address from "../configuration/Address.ts"
+import type { Place } from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
-import type { ConfigurationError } from "../Problem.ts"
+import type { ConfigurationError } from "../configuration/Problem.ts"
 import * as Tokens from "../Tokens.ts"
 
 /** No gateway answers. `why`: none runs here, or one runs and is silent. */

@@ -6,10 +6,10 @@
 import * as Terminal from "@sluice/channels/Terminal"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import type { Place } from "../ConfigurationSources.ts"
-import { codes, Ending } from "../Exit.ts"
+import type { Place } from "../configuration/Sources.ts"
+import { codes, Ending } from "../process/Exit.ts"
 import { escape } from "../LogEncoder.ts"
-import type { ConfigurationError } from "../Problem.ts"
+import type { ConfigurationError } from "../configuration/Problem.ts"
 import { howToStart, running, Silent, tokensOf, unknownToken } from "./Ask.ts"
 import * as Words from "./Words.ts"
 

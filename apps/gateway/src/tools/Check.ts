@@ -3,13 +3,13 @@
  * in force and where each value was written. Nothing is started or made.
  */
 import * as Effect from "effect/Effect"
-import * as Agents from "../Agents.ts"
-import * as Configuration from "../Configuration.ts"
-import * as Sources from "../ConfigurationSources.ts"
+import * as Agents from "../agents/Agents.ts"
+import * as Configuration from "../configuration/Configuration.ts"
+import * as Sources from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
-import { type ConfigurationError, problemText, shown } from "../Problem.ts"
-import * as Programs from "../Programs.ts"
-import * as Setting from "../Setting.ts"
+import { type ConfigurationError, problemText, shown } from "../configuration/Problem.ts"
+import * as Programs from "../agents/Programs.ts"
+import * as Setting from "../configuration/Setting.ts"
 import * as Words from "./Words.ts"
 
 /** Every value with its key and where it was written; values below names of the user's own included. */

@@ -4,10 +4,10 @@
  * runs on it.
  */
 import * as Effect from "effect/Effect"
-import { type Loaded, load, type Place, place, type Sources } from "../ConfigurationSources.ts"
-import { codes, Ending } from "../Exit.ts"
+import { type Loaded, load, type Place, place, type Sources } from "../configuration/Sources.ts"
+import { codes, Ending } from "../process/Exit.ts"
 import { escape } from "../LogEncoder.ts"
-import { type ConfigurationError, problemText } from "../Problem.ts"
+import { type ConfigurationError, problemText } from "../configuration/Problem.ts"
 import { ask, running } from "./Ask.ts"
 import * as Findings from "./Findings.ts"
 import * as Words from "./Words.ts"

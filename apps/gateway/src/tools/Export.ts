@@ -4,9 +4,9 @@
  * can be shown on a terminal as well.
  */
 import * as Effect from "effect/Effect"
-import type { Place } from "../ConfigurationSources.ts"
-import { codes, Ending } from "../Exit.ts"
-import type { ConfigurationError } from "../Problem.ts"
+import type { Place } from "../configuration/Sources.ts"
+import { codes, Ending } from "../process/Exit.ts"
+import type { ConfigurationError } from "../configuration/Problem.ts"
 import { ask, type Refused, type Silent } from "./Ask.ts"
 import * as Words from "./Words.ts"
 

@@ -11,14 +11,14 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { accessSync, constants, statfsSync, statSync } from "node:fs"
 import { createServer } from "node:net"
-import { input, make, type ModelAgent, modelOptions } from "../Agents.ts"
-import { isLoopback } from "../ConfigurationChecks.ts"
-import type { Loaded, Place } from "../ConfigurationSources.ts"
-import { problemText, shown } from "../Problem.ts"
-import * as Programs from "../Programs.ts"
+import { input, make, type ModelAgent, modelOptions } from "../agents/Agents.ts"
+import { isLoopback } from "../configuration/Checks.ts"
+import type { Loaded, Place } from "../configuration/Sources.ts"
+import { problemText, shown } from "../configuration/Problem.ts"
+import * as Programs from "../agents/Programs.ts"
 import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
-import { surroundings } from "../Supervisor.ts"
-import * as SupervisorBudget from "../SupervisorBudget.ts"
+import { surroundings } from "../process/Supervisor.ts"
+import * as SupervisorBudget from "../process/SupervisorBudget.ts"
 import * as Tokens from "../Tokens.ts"
 import { ask } from "./Ask.ts"
 import { version } from "./ProgramVersion.ts"
@@ -148,7 +148,7 @@ export const tokens = (place: Place, loaded: Loaded): Effect.Effect<ReadonlyArra
 /** The server of a model: whether it answers, takes the key and knows the model. */
 const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
   const options = yield* modelOptions(name, agent, loaded)
-  const { reach } = yield* Effect.promise(() => import("../ModelAgent.ts"))
+  const { reach } = yield* Effect.promise(() => import("../agents/ModelAgent.ts"))
   const found = yield* Effect.result(reach(options))
   const row = `agent ${name}`
   if (found._tag === "Failure") {

@@ -7,7 +7,7 @@
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { Journal, type JournalError, JournalReader, type JournalReads } from "@sluice/runtime/Journal"
 import * as Effect from "effect/Effect"
-import type { Place } from "../ConfigurationSources.ts"
+import type { Place } from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
 import { exists, fileIn } from "../StateFolder.ts"
 import { howToStart, Silent } from "./Ask.ts"

@@ -46,7 +46,7 @@ const bundled = Effect.flatMap(temporaryFolder, (folder) =>
       await bundle.write({ dir: folder, format, entryFileNames: `[name].${extension}`, chunkFileNames: "[name].js" })
       await bundle.close()
     }
-    await write("src/watchdogWorker.ts", "cjs", "cjs")
+    await write("src/watchdog/watchdogWorker.ts", "cjs", "cjs")
     await write("test/programs/crashing.ts", "esm", "js")
     return join(folder, "crashing.js")
   })

@@ -10,7 +10,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { join } from "node:path"
 import process from "node:process"
 import { Boundary, type Label } from "../../../../packages/runtime/src/internal/boundary.ts"
-import { record } from "../../src/SignalRecorder.ts"
+import { record } from "../../src/process/SignalRecorder.ts"
 
 const recorder = record()
 const setting = (name: string) => process.env[name] ?? ""

@@ -1,7 +1,7 @@
 // A program that ends with the code that it is told, as the gateway does, and counts its generations.
 import process from "node:process"
-import { leave } from "../../src/Restart.ts"
-import { record } from "../../src/SignalRecorder.ts"
+import { leave } from "../../src/process/Restart.ts"
+import { record } from "../../src/process/SignalRecorder.ts"
 
 const recorder = record()
 const generation = Number(process.env["GENERATION"] ?? "1")

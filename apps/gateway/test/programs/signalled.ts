@@ -1,7 +1,7 @@
 // A program that starts as the gateway does: it records signals first, loads itself when it is told to, and then says
 // what each signal asks of it.
 import process from "node:process"
-import { record } from "../../src/SignalRecorder.ts"
+import { record } from "../../src/process/SignalRecorder.ts"
 
 const recorder = record()
 const [what = "obey"] = process.argv.slice(2)
@@ -9,7 +9,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`)
 
 const obeying = async () => {
   const Effect = await import("effect/Effect")
-  const Signals = await import("../../src/Signals.ts")
+  const Signals = await import("../../src/process/Signals.ts")
   const program = Effect.gen(function* () {
     const signals = yield* Signals.make(recorder)
     yield* Effect.forkChild(Effect.map(signals.stopping, (signal) => say(`stopping by ${signal.by}`)))

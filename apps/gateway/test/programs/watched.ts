@@ -1,7 +1,7 @@
 // A program under a watchdog that does one of the things a watchdog is for. Says `ready`, then does it at a line on stdin.
 import { openSync, writeSync } from "node:fs"
 import process from "node:process"
-import { start } from "../../src/Watchdog.ts"
+import { start } from "../../src/watchdog/Watchdog.ts"
 
 const [what = "", file = "", patience = "1500"] = process.argv.slice(2)
 const now = () => Number(process.hrtime.bigint()) / 1e6

@@ -86,7 +86,7 @@ export const bundled: Effect.Effect<Bundle, never, Scope.Scope> = Effect.gen(fun
     const program = await build("program.ts")
     const body = `(function (exports, require, module, __filename, __dirname) {\n${program}\n})`
     writeFileSync(join(folder, "program.cjs"), body)
-    writeFileSync(join(folder, "watchdogWorker.cjs"), await build("../../../gateway/src/watchdogWorker.ts"))
+    writeFileSync(join(folder, "watchdogWorker.cjs"), await build("../../../gateway/src/watchdog/watchdogWorker.ts"))
     writeFileSync(join(folder, "start.cjs"), start)
   })
   const bundle: Bundle = { program: join(folder, "start.cjs"), environment: {} }

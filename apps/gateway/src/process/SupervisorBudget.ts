@@ -5,8 +5,8 @@
 import type { Budget } from "@sluice/runtime/Shutdown"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
-import { ConfigurationError, shown } from "./Problem.ts"
-import { millisOf } from "./Setting.ts"
+import { ConfigurationError, shown } from "../configuration/Problem.ts"
+import { millisOf } from "../configuration/Setting.ts"
 import { type Surroundings, type Unit, unitOf } from "./Supervisor.ts"
 
 /** What docker and its like give when nothing is said. */

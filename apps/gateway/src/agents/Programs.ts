@@ -6,9 +6,9 @@
  */
 import { accessSync, constants, statSync } from "node:fs"
 import { delimiter, isAbsolute, join, resolve } from "node:path"
-import type { Loaded } from "./ConfigurationSources.ts"
-import { shown } from "./Problem.ts"
-import { exists } from "./StateFolder.ts"
+import type { Loaded } from "../configuration/Sources.ts"
+import { shown } from "../configuration/Problem.ts"
+import { exists } from "../StateFolder.ts"
 
 /** The program of one agent; without a `problem` it is at `found`. */
 export type Program =

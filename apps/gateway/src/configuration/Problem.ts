@@ -4,7 +4,7 @@
  * problems are told at once, and each ends the program with the exit code 78.
  */
 import * as Schema from "effect/Schema"
-import { escape } from "./LogEncoder.ts"
+import { escape } from "../LogEncoder.ts"
 
 /** One thing to be put right. */
 export interface Problem {

@@ -6,8 +6,8 @@
 import { constants, promises, write } from "node:fs"
 import process from "node:process"
 import { workerData } from "node:worker_threads"
-import { Board, phases } from "./watchdogBoard.ts"
-import { type Sight, type Verdict, Watch } from "./watchdogVerdict.ts"
+import { Board, phases } from "./board.ts"
+import { type Sight, type Verdict, Watch } from "./verdict.ts"
 
 /** What the watchdog is started with. */
 export interface Charge {

@@ -8,7 +8,7 @@ import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
 import * as Data from "effect/Data"
 import * as Exit from "effect/Exit"
-import { escape } from "./LogEncoder.ts"
+import { escape } from "../LogEncoder.ts"
 
 /** Exit codes. A stop that has several reasons ends with the first of 69, 74, 70, 81, 75, 80, 0. */
 export const codes = {

@@ -5,12 +5,12 @@
  */
 import type { StopNews } from "@sluice/runtime/Shutdown"
 import { Worker } from "node:worker_threads"
-import { Board, phases } from "./watchdogBoard.ts"
-import { tick } from "./watchdogVerdict.ts"
+import { Board, phases } from "./board.ts"
+import { tick } from "./verdict.ts"
 
 import type { Charge } from "./watchdogWorker.ts"
 
-export { patienceOf } from "./watchdogVerdict.ts"
+export { patienceOf } from "./verdict.ts"
 
 /** The watchdog of this process. */
 export interface Watchdog {

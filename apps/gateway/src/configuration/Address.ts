@@ -6,7 +6,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { rmSync } from "node:fs"
-import { fileIn, readJson, writeWhole } from "./StateFolder.ts"
+import { fileIn, readJson, writeWhole } from "../StateFolder.ts"
 
 /** A running gateway. */
 export const Address = Schema.Struct({

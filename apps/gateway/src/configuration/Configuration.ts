@@ -6,8 +6,8 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Agent } from "./ConfigurationAgents.ts"
-import { Budgets, Prices } from "./ConfigurationSpending.ts"
+import { Agent } from "./Agents.ts"
+import { Budgets, Prices } from "./Spending.ts"
 import * as Setting from "./Setting.ts"
 
 /** Names of agents, personas and the like: they appear in logs, commands and chats, never in paths. */

@@ -12,11 +12,11 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { join } from "node:path"
-import type * as Configuration from "./ConfigurationAgents.ts"
-import type { Loaded } from "./ConfigurationSources.ts"
-import { ConfigurationError, type Problem, shown } from "./Problem.ts"
-import { longDuration } from "./Setting.ts"
-import { readSecret } from "./Tokens.ts"
+import type * as Configuration from "../configuration/Agents.ts"
+import type { Loaded } from "../configuration/Sources.ts"
+import { ConfigurationError, type Problem, shown } from "../configuration/Problem.ts"
+import { longDuration } from "../configuration/Setting.ts"
+import { readSecret } from "../Tokens.ts"
 
 /** What an agent is made from. */
 interface Recipe {
