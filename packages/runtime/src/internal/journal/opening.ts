@@ -138,7 +138,10 @@ const writeVerdicts = Effect.fnUntraced(function* (
 
 /** Stored waits keep their length: what is left of one is never more than that, however the clock jumped. */
 const clampWaits = Effect.fnUntraced(function* (query: Query, now: number): Effect.fn.Return<void, SqlError> {
-  yield* query(`update sluice_turns set wait_until = min(wait_until, ? + wait) where state = 'waiting'`, [now])
+  yield* query(
+    `update sluice_turns set wait_until = min(wait_until, ? + wait) where state = 'waiting' and ended_at is null`,
+    [now]
+  )
   yield* query(
     `update sluice_replies set not_before = min(not_before, ? + wait) where ended_at is null and not_before is not null`,
     [now]
@@ -193,7 +196,7 @@ export const openStore = Effect.fnUntraced(function* (query: Query, boot: Boot):
   if (found === undefined) yield* query(`insert into sluice_meta (key, value) values ('clean', '1')`)
   const open = yield* countOpen(query)
   const turns = yield* query<TurnRecord>(
-    `select ${turnColumns} from sluice_turns t where t.ended_at is null order by t.id`
+    `select ${turnColumns} from sluice_turns t where t.ended_at is null order by +t.id`
   )
   const running = turns.filter((turn) => turn.state === "running")
   const trials = running.some((turn) => turn.trial === 1 && turn.crashes >= suspectAt)
@@ -229,7 +232,7 @@ export const openStore = Effect.fnUntraced(function* (query: Query, boot: Boot):
   // Boots are kept for the post-mortem and the figures, not for ever.
   yield* query(`delete from sluice_boots where epoch < ?`, [epoch - 1000])
   const left = yield* query<TurnRecord>(
-    `select ${turnColumns} from sluice_turns t where t.ended_at is null order by t.id`
+    `select ${turnColumns} from sluice_turns t where t.ended_at is null order by +t.id`
   )
   const rows: ReadonlyArray<TurnRow> = left.map(turnOf)
   const untold = yield* query<{ readonly session: number }>(`select distinct session from sluice_untold`)
