@@ -21,11 +21,12 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = {
   T11: async () => (await import("./process.ts")).T11(),
   T12: async () => (await import("./http.ts")).T12(),
   T13: async () => (await import("./pipeline.ts")).T13(),
-  T14: async () => (await import("./peers/openclaw.ts")).T14()
+  T14: async () => (await import("./peers/openclaw.ts")).T14(),
+  T15: async () => (await import("./agents/overhead.ts")).T15()
 }
 
-/** Figures beside other projects: a block of their own on the page. */
-const others = new Set(["T4", "T14"])
+/** Figures that have a block of their own on the page: beside other projects, and with agents. */
+const apart = { others: ["T4", "T14"], agents: ["T15"] }
 
 /** Runs one figure in a fresh process, so that none runs in what another has warmed up or filled. */
 const inProcess = (name: string, full: boolean): Promise<Figure> =>
@@ -59,8 +60,8 @@ const table = (rows: ReadonlyArray<Figure>): string =>
 
 /** The figures of a block of the page, and what follows its table. */
 const blocks: ReadonlyArray<{ readonly name: string; readonly ids: ReadonlyArray<string> }> = [
-  { name: "figures", ids: Object.keys(figures).filter((id) => !others.has(id)) },
-  { name: "others", ids: [...others] }
+  { name: "figures", ids: Object.keys(figures).filter((id) => !Object.values(apart).flat().includes(id)) },
+  ...Object.entries(apart).map(([name, ids]) => ({ name, ids }))
 ]
 
 /** A block is written when all of its figures were measured in this run: a table never mixes two runs. */
@@ -113,10 +114,10 @@ const inside = async ([flag, ...rest]: ReadonlyArray<string>): Promise<boolean> 
 const main = async (args: ReadonlyArray<string>) => {
   if (await inside(args)) return
   const full = args.includes("--full")
-  const named = args.filter((arg) => !arg.startsWith("--"))
+  const named = args.filter((arg) => !arg.startsWith("--")).flatMap((arg) => (arg === "agents" ? apart.agents : [arg]))
   const unknown = named.filter((name) => !(name in figures) && name !== "curves")
   if (unknown.length > 0)
-    throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")} and curves`)
+    throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")}, agents and curves`)
   const names = named.length > 0 ? named : [...Object.keys(figures), "curves"]
   const command = `npm run bench${args.length === 0 ? "" : ` -- ${args.join(" ")}`}`
   const rows = await measureAll(

@@ -4,9 +4,10 @@
  * with the pages that they share counted once.
  */
 import { spawn } from "node:child_process"
-import { mkdirSync, readdirSync, readFileSync } from "node:fs"
+import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { type Figure, median, ms, now } from "../figure.ts"
+import { readIfThere, tree } from "../processes.ts"
 import { inFolder } from "../store.ts"
 import { Absent } from "./Contestant.ts"
 import { ended, freePort, lastWords } from "./daemons.ts"
@@ -18,29 +19,6 @@ const rounds = 3
 interface Started {
   readonly millis: number
   readonly bytes: number
-}
-
-/** Processes come and go while we look: one that ended has no text, and weighs nothing. */
-const readIfThere = (path: string): string => {
-  try {
-    return readFileSync(path, "utf8")
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined
-    if (code === "ENOENT" || code === "ESRCH") return ""
-    throw error
-  }
-}
-
-const parentOf = (pid: string): number => Number(/PPid:\s+(\d+)/.exec(readIfThere(`/proc/${pid}/status`))?.[1] ?? 0)
-
-/** A process and all below it. */
-const tree = (root: number): ReadonlyArray<number> => {
-  const parents = readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => ({ pid: Number(pid), parent: parentOf(pid) }))
-  const found = [root]
-  for (const pid of found) found.push(...parents.filter(({ parent }) => parent === pid).map(({ pid }) => pid))
-  return found
 }
 
 const weigh = (pid: number): { readonly own: number; readonly shared: number } => {

@@ -1,0 +1,177 @@
+/**
+ * T15: what a gateway adds to a turn of an agent. The same agent is asked without a gateway, through it with a request
+ * that waits, and through it with an open stream, in turns; what the agent itself needed is taken off each turn by its
+ * own stamps. Agents answer at once, so nothing of the gateway hides behind their time.
+ */
+import { readFileSync } from "node:fs"
+import { type Figure, median, ms } from "../figure.ts"
+import { childrenOf, launchOf } from "../processes.ts"
+import { inFolder } from "../store.ts"
+import type { Asker } from "./bare.ts"
+import { build, client, now, type Running, start } from "./gateway.ts"
+import { absent, type Kind, kinds, type Place, placed } from "./kinds.ts"
+import { type Heard, type Parts, partsOf, spread, stampsIn } from "./turns.ts"
+
+/** Turns of each side that count, and those before them. */
+const share = ({ name, real }: Kind): { readonly turns: number; readonly warmUps: number } => {
+  // For a look at it rather than a measurement.
+  if (process.env["SLUICE_BENCH_TURNS"] !== undefined)
+    return { turns: Number(process.env["SLUICE_BENCH_TURNS"]), warmUps: 2 }
+  if (real) return { turns: 20, warmUps: 5 }
+  return name === "command" ? { turns: 200, warmUps: 20 } : { turns: 500, warmUps: 100 }
+}
+
+/** Through the gateway, with a request that waits for its answer. */
+const waiting = (gateway: Running, length: number): Asker => {
+  const { close, say } = client(gateway)
+  let turns = 0
+  return {
+    turn: async (text) => {
+      const conversation = `waiting${Math.floor(turns++ / length)}`
+      const asked = now()
+      await say(conversation, text, true)
+      return { asked, readable: now() }
+    },
+    close: () => Promise.resolve(close())
+  }
+}
+
+/** Through the gateway, with a stream that is open: the first words can be read before the last. */
+const streaming = (gateway: Running, length: number): Asker => {
+  const { close, follow, say } = client(gateway)
+  let turns = 0
+  let leave: (() => void) | undefined
+  let see: (event: string) => void = () => {}
+  return {
+    turn: async (text) => {
+      const conversation = `streaming${Math.floor(turns / length)}`
+      if (turns++ % length === 0 || leave === undefined) {
+        leave?.()
+        leave = await follow(conversation, (event) => see(event))
+      }
+      const { promise, resolve } = Promise.withResolvers<Heard>()
+      const asked = now()
+      let first: number | undefined
+      see = (event) => {
+        if (event === "text") first ??= now()
+        if (event === "reply") resolve({ asked, ...(first === undefined ? {} : { first }), readable: now() })
+      }
+      await say(conversation, text, false)
+      return promise
+    },
+    close: () => {
+      leave?.()
+      return Promise.resolve(close())
+    }
+  }
+}
+
+/** The sides of one kind: without a gateway, waiting, streaming. */
+interface Sides<out A> {
+  readonly bare: A
+  readonly waiting: A
+  readonly streaming: A
+}
+
+/** What a real agent does after its answer (titles, transcripts) would be the next turn's. */
+const rest = ({ real }: Kind): Promise<void> => new Promise((resolve) => setTimeout(resolve, real ? 300 : 0))
+
+const names = ["bare", "waiting", "streaming"] as const
+
+/** All sides take turns, one at a time. */
+const play = async (sides: Sides<Asker>, kind: Kind): Promise<Sides<ReadonlyMap<string, Heard>>> => {
+  const { turns, warmUps } = share(kind)
+  const heard = {
+    bare: new Map<string, Heard>(),
+    waiting: new Map<string, Heard>(),
+    streaming: new Map<string, Heard>()
+  }
+  for (let round = 0; round < warmUps + turns; round++) {
+    for (const name of names) {
+      const turn = `${name}-${round}`
+      await rest(kind)
+      const one = await sides[name].turn(`turn ${turn}: hello, this is a message of a usual length for a chat`)
+      if (round >= warmUps) heard[name].set(turn, one)
+    }
+  }
+  return heard
+}
+
+const measureAt = async (kind: Kind, place: Place): Promise<Sides<ReadonlyArray<Parts>>> => {
+  const gateway = await start(place.folder, { agents: { main: kind.agent(place) } })
+  const open: Array<Asker> = [waiting(gateway, kind.length), streaming(gateway, kind.length)]
+  try {
+    const [waits, streams] = open as [Asker, Asker]
+    await waits.turn("turn first-1: hello")
+    const [pid] = kind.stays ? childrenOf(gateway.pid) : []
+    const bare = await kind.bare(place, pid === undefined ? undefined : launchOf(pid))
+    open.push(bare)
+    const heard = await play({ bare, waiting: waits, streaming: streams }, kind)
+    const stamps = stampsIn(readFileSync(place.stamps, "utf8"))
+    const parts = (turns: ReadonlyMap<string, Heard>) => [...turns].map(([turn, one]) => partsOf(turn, one, stamps))
+    return { bare: parts(heard.bare), waiting: parts(heard.waiting), streaming: parts(heard.streaming) }
+  } catch (error) {
+    throw new Error(`${kind.name}: ${String(error)}\n${gateway.said()}`, { cause: error })
+  } finally {
+    for (const asker of open) await asker.close()
+    await gateway.stop()
+  }
+}
+
+const firsts = (parts: ReadonlyArray<Parts>): ReadonlyArray<number> =>
+  parts.flatMap(({ first }) => (first === undefined ? [] : [first]))
+
+const row = (kind: Kind, { bare, streaming, waiting }: Sides<ReadonlyArray<Parts>>): string => {
+  const wholes = (parts: ReadonlyArray<Parts>) => spread(parts.map(({ whole }) => whole))
+  const owns = (parts: ReadonlyArray<Parts>) => spread(parts.map(({ own }) => own))
+  const both = ({ p50, p99 }: ReturnType<typeof spread>) => `${ms(p50)}, ${ms(p99)}`
+  const [a, b] = [wholes(bare), wholes(waiting)]
+  const cells = [
+    kind.title,
+    String(waiting.length),
+    ms(a.p50),
+    ms(b.p50),
+    ms(b.p50 - a.p50),
+    both(owns(waiting)),
+    `${ms(median(waiting.map(({ there }) => there)))}, ${ms(median(waiting.map(({ back }) => back)))}`,
+    both(owns(streaming)),
+    both(spread(firsts(streaming))),
+    both(owns(bare)),
+    kind.version
+  ]
+  return `| ${cells.join(" | ")} |`
+}
+
+const details = (rows: ReadonlyArray<string>): string =>
+  [
+    "| | turns | bare | through the gateway | more | its own part, waiting | of that there, back | its own part, streamed | the same to the first words | what is not the agent's, bare | |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+    ...rows,
+    ...absent().map((line) => `\n${line}`)
+  ].join("\n")
+
+/** Milliseconds that a gateway may add to a turn. */
+const most = 20
+
+/** See the header. */
+export const T15 = (): Promise<Figure> =>
+  inFolder(async (folder) => {
+    build()
+    const rows: Array<string> = []
+    const longest: Array<{ readonly name: string; readonly p99: number }> = []
+    for (const kind of kinds()) {
+      const sides = await placed(kind, folder, (place) => measureAt(kind, place))
+      rows.push(row(kind, sides))
+      process.stderr.write(`  ${rows.at(-1)}\n`)
+      const p99 = Math.max(...[sides.waiting, sides.streaming].map((parts) => spread(parts.map(({ own }) => own)).p99))
+      longest.push({ name: kind.name, p99 })
+    }
+    return {
+      id: "T15",
+      what: "what the gateway adds to a turn, without the agent's own time, p99, through HTTP",
+      target: `<= ${most} ms`,
+      measured: longest.map(({ name, p99 }) => `${name} ${ms(p99)}`).join(", "),
+      met: longest.every(({ p99 }) => p99 <= most),
+      details: details(rows)
+    }
+  })
