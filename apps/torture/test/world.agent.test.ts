@@ -12,7 +12,7 @@ import { read } from "../src/history/reader.ts"
 import { answerOf } from "../src/world/sayings.ts"
 import { end, marked } from "../src/world/Gateway.ts"
 
-const agent = fileURLToPath(new URL("../src/world/agent.mjs", import.meta.url))
+const agent = fileURLToPath(new URL("../src/world/agents/command.mjs", import.meta.url))
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-agent-"))),

@@ -69,6 +69,10 @@ export interface RunSeen {
   readonly begin: Mark
   readonly besides: ReadonlyArray<number>
   readonly epoch: number | undefined
+  /** The agent's own conversation, of one that keeps some. */
+  readonly memory: string | undefined
+  /** Its answer is where the next gateway finds it. */
+  stored: Mark | undefined
   /** How it ended, as it says. */
   end: (Mark & { readonly phase: "ok" | "fail" }) | undefined
   /** The last line that it wrote. */

@@ -140,15 +140,19 @@ class Gathering {
     const mark = { at: run.at, line }
     const known = this.runs.get(run.run)
     if (run.phase === "invoke" && known === undefined) {
-      const { besides = [], conversation, epoch, ids, pid, session = "" } = run
-      const of = { conversation, session, pid, ids, besides, epoch }
-      const seen = { run: run.run, ...of, begin: mark, end: undefined, last: mark }
+      const { besides = [], conversation, epoch, ids, memory, pid, session = "" } = run
+      const of = { conversation, session, pid, ids, besides, epoch, memory }
+      const seen = { run: run.run, ...of, begin: mark, end: undefined, last: mark, stored: undefined }
       this.runs.set(run.run, seen)
       this.#conversation(conversation).runs.push(seen)
       return
     }
     if (known === undefined) {
       if (!this.strays.has(run.run)) this.strays.set(run.run, mark)
+      return
+    }
+    if (run.stored === true) {
+      known.stored ??= mark
       return
     }
     known.last = mark

@@ -12,7 +12,7 @@ import { deathOf, mayBeAccepted } from "./Gathered.ts"
 import { judgeLedgers } from "./ledgers.ts"
 import { causesOf } from "./Moments.ts"
 import { judgeOrder } from "./order.ts"
-import { judgeAfterwards, judgeAttempts, judgeOverlaps } from "./runs.ts"
+import { judgeAfterwards, judgeAttempts, judgeMemories, judgeOverlaps } from "./runs.ts"
 import { judgeLeftovers, judgeStops } from "./stops.ts"
 import { timesOf } from "./times.ts"
 
@@ -33,6 +33,7 @@ export const judge = (file: string, read: Read): CheckerVerdict => {
   judgeAttempts(gathered, ends, causes, findings)
   judgeAsides(gathered, findings)
   judgeAfterwards(gathered, ends, findings)
+  judgeMemories(gathered, findings)
   judgeStops(gathered, findings)
   judgeLeftovers(gathered, findings)
   judgeLedgers(gathered, ends, findings)

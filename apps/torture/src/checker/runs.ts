@@ -153,12 +153,15 @@ const wasCut = ({ begun, cuts }: Reasons, run: RunSeen, next: RunSeen): boolean 
 
 /** What is wrong with running a message again, or nothing. */
 const wrongAgain = (tries: Tries, run: RunSeen, next: RunSeen, reasons: Reasons): string | undefined => {
+  const same = run.ids.join("\0") === next.ids.join("\0")
   if (endedBetween(reasons, run, next)) {
+    // A turn that others have joined is asked anew; the same one is answered by what is there.
+    if (same && run.stored !== undefined && run.stored.at < next.begin.at) return "although its answer was written down"
     tries.failed = 0
     if (crashed(reasons, run, next)) tries.crashed++
     else if (wasCut(reasons, run, next)) tries.cut++
     // Another turn has taken it over, with its crashes only.
-    if (run.ids.join("\0") !== next.ids.join("\0")) tries.cut = 0
+    if (!same) tries.cut = 0
     if (tries.crashed >= crashesAllowed) return `after ${tries.crashed} crashes`
     const { crashed: crashes, cut } = tries
     return crashes + cut >= deathsAllowed ? `after ${crashes} crashes and ${cut} cuts or crashes in stops` : undefined
@@ -218,6 +221,27 @@ export const judgeAfterwards = (
       const how = isAnswer(first.end) ? "answered" : "told its end"
       const what = `run ${run} was given ${done.map(({ id }) => id).join(", ")}, which had been ${how}`
       findings.breaks("I7", what, { conversation, ids: done.map(({ id }) => id), lines: [first.end.line, begin.line] })
+    }
+  }
+}
+
+/** I7: an agent that keeps conversations goes on in the one in which it gave an answer that was shown. */
+export const judgeMemories = (gathered: Gathered, findings: Findings): void => {
+  for (const { name: conversation, runs: all, shown } of gathered.conversations.values()) {
+    const answers = new Map(
+      shown.toReversed().flatMap((one) => (one.run === undefined ? [] : [[one.run, one] as const]))
+    )
+    for (const runs of bySession(all, ({ session }) => session)) {
+      let known: RunSeen | undefined
+      for (const run of runs) {
+        const answer = known === undefined ? undefined : answers.get(known.run)
+        if (known !== undefined && run.memory !== known.memory && answer !== undefined && answer.at < run.begin.at) {
+          const what = `run ${run.run} knew nothing of ${known.ids.join(", ")}, which another conversation of its agent's had answered`
+          const lines = [known.begin.line, answer.line, run.begin.line]
+          findings.breaks("I7", what, { conversation, ids: [...known.ids, ...run.ids], lines })
+        }
+        if (run.memory !== undefined && answers.has(run.run)) known = run
+      }
     }
   }
 }

@@ -14,9 +14,9 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Bundle, bundled } from "../world/bundle.ts"
-import type { Behaviours, People } from "../world/clients.ts"
+import { type Behaviours, type Kind, kinds, type People } from "../world/clients.ts"
 import { unkind } from "../world/far.ts"
-import type { Ended, Gateway } from "../world/Gateway.ts"
+import { type Ended, type Gateway, marked } from "../world/Gateway.ts"
 import { oneOf, type Random, randomOf } from "../world/random.ts"
 import type { Unanswered } from "../world/wire.ts"
 import * as World from "../world/World.ts"
@@ -72,9 +72,33 @@ const behaviours: Behaviours = [
 const stops = ["hello", "work500", "stubborn work1000", "hang", "fork work500", "flood", "exit", "crash"] as const
 const stopsOfWorld = 3
 
-/** Some of them from a place on that the world's seed gives: worlds that follow each other have all of them. */
-const stopsOf = (seed: number): ReadonlyArray<string> =>
-  Array.from({ length: stopsOfWorld }, (_, n) => stops[(seed * stopsOfWorld + n) % stops.length] ?? stops[0])
+/** Who writes what a stop has to wait for, to an agent of each kind. */
+const guests: Readonly<Record<Kind, string>> = { command: "sam", acp: "sia", claude: "sol" }
+
+interface Stopping {
+  readonly kind: Kind
+  readonly behaviour: string
+}
+
+/** Some of them from a place on that the world's seed gives: worlds that follow each other have all of them with each kind. */
+const stopsOf = (seed: number): ReadonlyArray<Stopping> =>
+  Array.from({ length: stopsOfWorld }, (_, n) => {
+    const at = seed * stopsOfWorld + n
+    return { behaviour: stops[at % stops.length] ?? stops[0], kind: kinds[at % kinds.length] ?? kinds[0] }
+  })
+
+/** Who speaks with whom: each kind in each world, and over worlds that follow each other everybody with each. */
+const agentsOf = (seed: number): Readonly<Record<string, Kind>> => {
+  const talks = [...people, ...far]
+  return {
+    ...Object.fromEntries(talks.map((name, n) => [name, kinds[(seed + n) % kinds.length] ?? kinds[0]])),
+    ...Object.fromEntries(kinds.map((kind) => [guests[kind], kind]))
+  }
+}
+
+/** Over HTTP, one wants a turn for each burst and one cuts off what runs; and one on each other channel. */
+const people = ["ann", "bob", "cem", "eli"] as const
+const far = ["keyed-eve", "edit-eve", "resend-eve", "hold-eve"] as const
 
 /** Fewer turns at a time than conversations: some wait for their turn, and a boot does not start a process for each. */
 const configuration = { turns: { limit: 5, backoff: ["50 millis", "100 millis"] } }
@@ -123,7 +147,8 @@ const life = (one: Life, moment: Moment) =>
       yield* Effect.ignore(world.arrive(gateway))
       one.slow = Math.min(5, Math.max(1, ((yield* Clock.currentTimeMillis) - began) / usualBoot))
       if (moment === "reload") yield* world.configure({ stallTimeout: `${20 + Math.floor(late * 40)} seconds` })
-      yield* sleep(early * (moment === "load" ? 400 : 150))
+      // An agent that is kept between turns takes its time to start: kills meet it at work, too.
+      yield* sleep(early * (moment === "load" ? 600 : 150))
       if (moment === "stop") yield* gateway.beginStop("load")
       if (moment === "reload") yield* gateway.beginReload
       if (moment !== "load") yield* sleep(late * (moment === "stop" ? 400 : 60) * one.slow)
@@ -134,15 +159,15 @@ const life = (one: Life, moment: Moment) =>
   }).pipe(Effect.scoped)
 
 /** A whole stop while one agent does something that takes long. */
-const wholeStop = (one: Life, behaviour: string) =>
+const wholeStop = (one: Life, { behaviour, kind }: Stopping) =>
   Effect.gen(function* () {
     const { people, world } = one
     const gateway = yield* world.boot()
     const ready = yield* world.arrive(gateway)
     yield* ready.wire.ask("/v1/admin/resume", { method: "POST", token: ready.token })
-    const id = yield* people.say("sam", behaviour)
+    const id = yield* people.say(guests[kind], behaviour)
     yield* world.running(id)
-    yield* gateway.stop(behaviour)
+    yield* gateway.stop(kind === "command" ? behaviour : `${behaviour}, ${kind}`)
     yield* look(one, gateway, true)
   }).pipe(Effect.scoped)
 
@@ -152,7 +177,9 @@ const settle = (one: Life) =>
     const { people, world } = one
     const gateway = yield* world.boot()
     yield* world.rest(people, yield* world.arrive(gateway), one.patience)
-    yield* gateway.stop("idle")
+    // Agents that are kept between turns keep what they have started, too, which may listen to nothing.
+    const idle = marked(world.file, "left behind").length === 0
+    yield* gateway.stop(idle ? "idle" : "idle, with deaf grandchildren")
     yield* look(one, gateway, true)
   }).pipe(Effect.scoped)
 
@@ -173,13 +200,16 @@ const lives = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Life, Ended | Unanswered, Scope.Scope> {
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
-  const habits = { http: ["ann", "bob", "cem", "eli"], followup: ["bob"], restless: ["eli"], behaviours, pause: 250 }
+  const writers = { http: people, followup: ["bob"], restless: ["eli"], guests: Object.values(guests) }
+  const habits = { ...writers, agents: agentsOf(seed), behaviours, pause: 250 }
   const agent = { turnTimeout: "60 seconds" }
-  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent, configuration })
+  // In every second world what takes long is ended before its answer is there.
+  const awaitOrphan = seed % 2 === 0 ? "3 seconds" : "300 millis"
+  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent, awaitOrphan, configuration })
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
   const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
-  for (const behaviour of stopsOf(seed)) yield* wholeStop(one, behaviour)
+  for (const stopping of stopsOf(seed)) yield* wholeStop(one, stopping)
   yield* settle(one)
   return one
 })

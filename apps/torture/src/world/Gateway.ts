@@ -76,12 +76,13 @@ export interface Ready extends Gateway {
   readonly wire: Wire
 }
 
-/** Everything that lives and carries a world's history in its environment: agents and what they started. */
-export const marked = (history: string): ReadonlyArray<number> =>
+/** Everything that lives and carries a world's history in its environment: agents and what they started, or only the latter. */
+export const marked = (history: string, what: "all" | "left behind" = "all"): ReadonlyArray<number> =>
   readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return []
     try {
       const environment = readFileSync(`/proc/${name}/environ`, "latin1").split("\0")
+      if (what === "left behind" && !environment.some((one) => one.startsWith("TORTURE_LEFT_BY="))) return []
       return environment.includes(`TORTURE_HISTORY=${history}`) ? [Number(name)] : []
     } catch {
       // It ended while it was looked at, or is somebody else's.

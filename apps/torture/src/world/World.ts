@@ -14,7 +14,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { History } from "../history/writer.mjs"
 import type { Bundle } from "./bundle.ts"
-import { gather, habits, type Habits, type People } from "./clients.ts"
+import { gather, habits, type Habits, type Kind, type People } from "./clients.ts"
 import { type Far, type Fates, open as openFar } from "./far.ts"
 import * as Gateway from "./Gateway.ts"
 import type { Place } from "./place.ts"
@@ -29,8 +29,10 @@ export interface Options {
   readonly stateDirectory?: string
   /** Keys of sluice.yaml, merged over the world's own at the first level. */
   readonly configuration?: Readonly<Record<string, unknown>>
-  /** Keys of the one agent there is. */
+  /** Keys of every agent there is. */
   readonly agent?: Readonly<Record<string, unknown>>
+  /** How long a process of kind `claude-code` may outlive its gateway; 3 seconds. */
+  readonly awaitOrphan?: string
   /** Variables of every gateway. */
   readonly environment?: Readonly<Record<string, string>>
   readonly habits?: Partial<Habits>
@@ -79,26 +81,52 @@ export interface World {
   readonly rest: (people: People, gateway: Gateway.Ready, bound?: number) => Effect.Effect<void>
 }
 
-const agent = fileURLToPath(new URL("agent.mjs", import.meta.url))
+const program = (name: string) => fileURLToPath(new URL(`agents/${name}.mjs`, import.meta.url))
 
-const configurationOf = (history: string, more: Readonly<Record<string, unknown>>) => ({
+/** What an agent of each kind is, without what all of them have. */
+const kinds = ({ awaitOrphan = "3 seconds", bundle }: Options, folder: string): Record<Kind, Variables> => ({
+  command: { kind: "command", argv: [process.execPath, program("command")], maxAnswer: 65_536 },
+  acp: { kind: "acp", argv: [process.execPath, bundle.acp], variables: { ACP_SESSIONS: join(folder, "acp") } },
+  claude: {
+    kind: "claude-code",
+    argv: [process.execPath, program("claude")],
+    configFolder: join(folder, "claude"),
+    awaitOrphan
+  }
+})
+
+type Variables = Readonly<Record<string, unknown>> & { readonly variables?: Readonly<Record<string, string>> }
+
+/** Those agents that somebody speaks with: a gateway without an agent of a kind does not load it. */
+const agentsOf = (options: Options, folder: string, history: string, more: Readonly<Record<string, unknown>>) => {
+  const used = new Set<Kind>(["command", ...Object.values(options.habits?.agents ?? {})])
+  const all = kinds(options, folder)
+  return Object.fromEntries(
+    [...used].map((kind) => {
+      const variables = { ...all[kind].variables, TORTURE_HISTORY: history }
+      return [kind, { ...all[kind], ...more, variables }]
+    })
+  )
+}
+
+const configurationOf = (
+  options: Options,
+  folder: string,
+  history: string,
+  more: Readonly<Record<string, unknown>>
+) => ({
   // At the cap messages would end as dropped, which is another promise.
   queue: { cap: 10_000 },
   limits: { sender: { perSecond: 1_000_000, burst: 1_000_000 }, total: { perSecond: 1_000_000, burst: 1_000_000 } },
   turns: { limit: 8, backoff: ["50 millis", "100 millis"] },
   drain: { timeout: "3 seconds", startWithin: "500 millis" },
-  agents: {
-    main: {
-      kind: "command",
-      argv: [process.execPath, agent],
-      variables: { TORTURE_HISTORY: history },
-      maxAnswer: 65_536,
-      ...more
-    },
-    demo: { kind: "demo" }
-  },
-  // A session of `asker` (by `/new <name> asker`) uses tools and asks, as no program does.
-  personas: { default: { agent: "main" }, asker: { agent: "demo" } }
+  agents: { ...agentsOf(options, folder, history, more), demo: { kind: "demo" } },
+  personas: {
+    default: { agent: "command" },
+    // A session of `asker` (by `/new <name> asker`) uses tools and asks, as no program does.
+    asker: { agent: "demo" },
+    ...Object.fromEntries(Object.values(options.habits?.agents ?? {}).map((kind) => [kind, { agent: kind }]))
+  }
 })
 
 /** `sluice audit --json`, as an operator would ask. */
@@ -224,7 +252,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const configure: World["configure"] = (agent, more) =>
     Effect.sync(() => {
       const whole = {
-        ...configurationOf(history.file, { ...options.agent, ...agent }),
+        ...configurationOf(options, folder, history.file, { ...options.agent, ...agent }),
         ...options.configuration,
         ...more
       }

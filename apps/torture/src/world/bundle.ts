@@ -18,13 +18,15 @@ export interface Bundle {
   readonly program: string
   /** What its environment needs for a quick start. */
   readonly environment: Readonly<Record<string, string>>
+  /** The agent of kind `acp`, with the protocol's SDK in it: it is started as often as the gateway. */
+  readonly acp: string
 }
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-const build = async (path: string): Promise<string> => {
+const build = async (path: string, format: "cjs" | "esm" = "cjs"): Promise<string> => {
   const bundle = await rolldown({ input: source(path), platform: "node", tsconfig: false, logLevel: "silent" })
-  const { output } = await bundle.generate({ format: "cjs", codeSplitting: false, minify: true })
+  const { output } = await bundle.generate({ format, codeSplitting: false, minify: true })
   await bundle.close()
   return output[0].code
 }
@@ -50,7 +52,7 @@ script.runInThisContext()(exports, require, module, file, __dirname)
 `
 
 /** Runs it once to its end. */
-const warm = ({ environment, program }: Bundle, folder: string) =>
+const warm = ({ environment, program }: Pick<Bundle, "environment" | "program">, folder: string) =>
   Effect.callback<void>((resume) => {
     writeFileSync(join(folder, "sluice.yaml"), "{}")
     const child = spawn(process.execPath, [program, "run"], {
@@ -88,8 +90,9 @@ export const bundled: Effect.Effect<Bundle, never, Scope.Scope> = Effect.gen(fun
     writeFileSync(join(folder, "program.cjs"), body)
     writeFileSync(join(folder, "watchdogWorker.cjs"), await build("../../../gateway/src/watchdog/watchdogWorker.ts"))
     writeFileSync(join(folder, "start.cjs"), start)
+    writeFileSync(join(folder, "acp.mjs"), await build("agents/acp.mjs", "esm"))
   })
-  const bundle: Bundle = { program: join(folder, "start.cjs"), environment: {} }
+  const bundle: Bundle = { program: join(folder, "start.cjs"), environment: {}, acp: join(folder, "acp.mjs") }
   yield* warm(bundle, folder)
   return bundle
 })

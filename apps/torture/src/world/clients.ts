@@ -18,6 +18,11 @@ import { oneOf, type Random, randomOf } from "./random.ts"
 /** What the people write, beside `#<id>`: one of these, picked at random. */
 export type Behaviours = readonly [string, ...ReadonlyArray<string>]
 
+/** Which kind of agent somebody speaks with. */
+export type Kind = "command" | "acp" | "claude"
+
+export const kinds = ["command", "acp", "claude"] as const
+
 /** How the people of a world behave. */
 export interface Habits {
   /** Names of the conversations over HTTP. */
@@ -30,6 +35,8 @@ export interface Habits {
   readonly restless: ReadonlyArray<string>
   /** Peers on each of the other channels. */
   readonly peers: ReadonlyArray<string>
+  /** Whom they speak with, by conversation (`ann`, `keyed-eve`): an agent of kind `command` unless it says another. */
+  readonly agents: Readonly<Record<string, Kind>>
   readonly behaviours: Behaviours
   /** So many of one's last twelve messages without an answer make a person wait before writing more. */
   readonly ahead: number
@@ -46,6 +53,7 @@ export const habits: Habits = {
   followup: ["bob", "dan"],
   restless: [],
   peers: ["eve"],
+  agents: {},
   behaviours: ["hello"],
   ahead: 6,
   pause: 120,
@@ -183,10 +191,12 @@ const person = Effect.fnUntraced(function* (
   }
 })
 
-/** What somebody says first, to be answered in another way than all at once. */
-const modeOf = ({ followup, restless }: Habits, conversation: string): ReadonlyArray<string> => {
-  if (followup.includes(conversation)) return ["/queue followup"]
-  return restless.includes(conversation) ? ["/queue interrupt"] : []
+/** What somebody says first: with whom to speak, and to be answered in another way than all at once. */
+const firstOf = ({ agents, followup, restless }: Habits, name: string): ReadonlyArray<string> => {
+  const kind = agents[name] ?? "command"
+  const chosen = kind === "command" ? [] : [`/new own ${kind}`]
+  if (followup.includes(name)) return [...chosen, "/queue followup"]
+  return restless.includes(name) ? [...chosen, "/queue interrupt"] : chosen
 }
 
 const overHttp = (state: State, conversation: string, random: Random) =>
@@ -205,7 +215,7 @@ const overHttp = (state: State, conversation: string, random: Random) =>
       // Two tries in flight are one message: both say the same number, and each is written down.
       for (const one of told) if (one !== undefined) line.ok(one)
     }),
-    modeOf(state.habits, conversation)
+    firstOf(state.habits, conversation)
   )
 
 const overFeed = (state: State, channel: FarChannel, peer: string, random: Random) =>
@@ -214,12 +224,13 @@ const overFeed = (state: State, channel: FarChannel, peer: string, random: Rando
     `${channel}-${peer}`,
     random,
     Effect.fnUntraced(function* (n, id, text) {
-      const line = lineOf(state, channel, { conversation: peer, id, n, text, command: false, unseen: false })
+      const command = text.startsWith("/")
+      const line = lineOf(state, channel, { conversation: peer, id, n, text, command, unseen: false })
       line.invoke()
       yield* state.far.write(channel, peer, id, text)
       line.ok()
     }),
-    []
+    firstOf(state.habits, `${channel}-${peer}`)
   )
 
 /** Pulls from its own cursor on, whoever answers. */
@@ -253,16 +264,23 @@ const behind = (state: State) =>
 /** A guest writes, by somebody's order. */
 const saying = (state: State) => {
   const numbers = new Map<string, number>()
-  return Effect.fnUntraced(function* (conversation: string, behaviour: string) {
+  const say = Effect.fnUntraced(function* (conversation: string, words: (id: string) => string) {
     const n = (numbers.get(conversation) ?? 0) + 1
     numbers.set(conversation, n)
     const id = `${conversation}.${n}`
-    const message = { conversation, id, n, text: `#${id} ${behaviour}`, command: false, unseen: false }
+    const text = words(id)
+    const message = { conversation, id, n, text, command: text.startsWith("/"), unseen: false }
     const line = lineOf(state, "http", message)
     line.invoke()
     const told = yield* insist(state, message, line)
     if (told !== undefined) line.ok(told)
     return id
+  })
+  return Effect.fnUntraced(function* (conversation: string, behaviour: string) {
+    if (!numbers.has(conversation)) {
+      for (const first of firstOf(state.habits, conversation)) yield* say(conversation, () => first)
+    }
+    return yield* say(conversation, (id) => `#${id} ${behaviour}`)
   })
 }
 
