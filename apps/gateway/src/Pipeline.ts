@@ -46,7 +46,8 @@ export const http = (setup: Setup, slot: Operations.Slot) => {
       host: configuration.http.host,
       port: configuration.http.port,
       bounds: { headersTimeout: millis(limits.headerTimeout), requestTimeout: millis(limits.requestTimeout) },
-      maxConnections: limits.connections
+      maxConnections: limits.connections,
+      maxFrame: limits.body
     }),
     tokens: Effect.sync(() => setup.current.tokens),
     allowedHosts: hosts(configuration),
@@ -56,6 +57,7 @@ export const http = (setup: Setup, slot: Operations.Slot) => {
     attachmentLimit: limits.attachment,
     maxWait: input(limits.wait),
     maxReaders: limits.readers,
+    webSockets: { sockets: limits.sockets },
     senderRate: limits.sender,
     totalRate: limits.total
   })

@@ -8,6 +8,7 @@
 import { Attachments, defaultLimit } from "@sluice/runtime/Attachments"
 import * as Channel from "@sluice/runtime/Channel"
 import * as ByteSize from "effect/ByteSize"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -23,13 +24,15 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { limits, type Rate } from "./internal/http/buckets.ts"
-import { guard, hostGuard, loopbackHosts, type Tokens } from "./internal/http/guard.ts"
+import { guard, hostGuard, loopbackHosts, type Tokens, wantsWebSocket } from "./internal/http/guard.ts"
 import { Connections } from "./internal/http/listener.ts"
 import { message, post } from "./internal/http/messages.ts"
 import { answered, problem } from "./internal/http/problems.ts"
 import { events, page } from "./internal/http/replies.ts"
 import { restartMillis, Serving, type Settings } from "./internal/http/serving.ts"
 import { download, upload } from "./internal/http/uploads.ts"
+import { door, path as socketPath } from "./internal/websocket/door.ts"
+import { type SocketLimits, Sockets } from "./internal/websocket/sockets.ts"
 
 export type { Rate } from "./internal/http/buckets.ts"
 export type { Tokens } from "./internal/http/guard.ts"
@@ -70,6 +73,8 @@ export interface Options<RS = never, RR = never> {
   readonly maxReaders?: number
   /** Characters that wait for readers of events, all together; beyond it the slowest reader is disconnected. 16 Mi. */
   readonly maxUnread?: number
+  /** Bounds of WebSockets at `/v1/ws`; `false` is none of them at all. */
+  readonly webSockets?: SocketLimits | false
   /** Messages of one sender: 50 a second and 200 at once; `false` is no limit. */
   readonly senderRate?: Rate | false
   /** Messages and posts together: 5,000 a second and 10,000 at once; `false` is no limit. */
@@ -103,8 +108,9 @@ const settingsOf = (options: Options<never, never>): Settings => ({
 
 const conversation = "/v1/conversations/:conversation"
 
-const routes = (serving: Serving) =>
+const routes = (serving: Serving, sockets: Sockets | undefined) =>
   HttpRouter.addAll([
+    ...(sockets === undefined ? [] : [HttpRouter.route("GET", socketPath, door(sockets))]),
     HttpRouter.route("POST", `${conversation}/messages`, message(serving)),
     HttpRouter.route("POST", `${conversation}/posts`, post(serving)),
     HttpRouter.route("GET", `${conversation}/replies`, page(serving)),
@@ -154,6 +160,8 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
     const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
     const refused = serving.isClosing ? closed : foreignHost(request)
     if (refused !== undefined) return Effect.succeed(refused)
+    // it lasts, and a stop ends it in its own way
+    if (wantsWebSocket(request)) return inner(request)
     return serving.counted(cors === undefined ? inner(request) : cors(Effect.suspend(() => inner(request))))
   })
 }
@@ -161,15 +169,23 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
 /**
  * The order of a close: no new connections, bodies that are still coming are
  * cut (nothing of them is stored), what was read gets its answer, who listens
- * the last replies, then whatever is left goes: idle keep-alives, half-sent
+ * the last replies, WebSockets 1012 and their numbers, then whatever is left goes: idle keep-alives, half-sent
  * headers, clients that never read.
  */
-const close = Effect.fnUntraced(function* (serving: Serving, connections: typeof Connections.Service) {
+const close = Effect.fnUntraced(function* (
+  serving: Serving,
+  sockets: Sockets | undefined,
+  connections: typeof Connections.Service
+) {
   yield* connections.refuse
   yield* Deferred.succeed(serving.closing, undefined)
   for (const fiber of serving.reading) fiber.interruptUnsafe()
-  yield* Effect.timeoutOption(serving.quiet.await, 1000)
-  yield* Effect.timeoutOption(serving.unheard.await, 200)
+  const ended = sockets === undefined ? Effect.void : sockets.close
+  const answered = Effect.andThen(
+    Effect.timeoutOption(serving.quiet.await, 1000),
+    Effect.timeoutOption(serving.unheard.await, 200)
+  )
+  yield* Effect.all([answered, ended], { concurrency: 2, discard: true })
   // the last answer is decided; its fiber writes it before this one goes on
   yield* Effect.yieldNow
   yield* connections.cut
@@ -216,7 +232,11 @@ export const make = <RS = never, RR = never>(
     })
     const settings = settingsOf(options as Options<never, never>)
     const serving = new Serving(handle, attachments, settings, rates)
-    const app = Layer.mergeAll(routes(serving), (options.routes ?? Layer.empty) as Layer.Layer<never>)
+    const sockets =
+      options.webSockets === false
+        ? undefined
+        : new Sockets(serving, yield* Clock.Clock, options.tokens, options.webSockets)
+    const app = Layer.mergeAll(routes(serving, sockets), (options.routes ?? Layer.empty) as Layer.Layer<never>)
     const routed = yield* HttpRouter.toHttpEffect(app).pipe(
       // names have at most 256 characters, percent-encoded at most nine times as many
       Effect.provideService(HttpRouter.RouterConfig, { maxParamLength: 4096 })
@@ -225,7 +245,8 @@ export const make = <RS = never, RR = never>(
       .serve(guarded(serving, options as Options<never, never>, answered(routed)))
       .pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(settings.bodyLimit)))
     // added after the server's own finalizer, so it runs before it
-    yield* Effect.addFinalizer(() => close(serving, Context.get(built, Connections)))
+    yield* Effect.addFinalizer(() => close(serving, sockets, Context.get(built, Connections)))
+    if (sockets !== undefined) yield* Effect.forkScoped(sockets.watch)
     yield* Effect.forkScoped(Effect.andThen(handle.stopping, Deferred.succeed(serving.stopping, undefined)), {
       startImmediately: true
     })

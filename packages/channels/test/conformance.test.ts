@@ -1,7 +1,7 @@
 /**
- * The conformance suite of channels, passed three times: HTTP with a client that
- * polls, HTTP with the terminal's client behind a connection that can be cut,
- * and the terminal in the gateway's own process.
+ * The conformance suite of channels, passed four times: HTTP with a client that
+ * polls, HTTP with the terminal's client behind a connection that can be cut, a
+ * WebSocket that breaks off, and the terminal in the gateway's own process.
  */
 import { describe, it } from "@effect/vitest"
 import type { Handle } from "@sluice/runtime/Channel"
@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Terminal from "../src/Terminal.ts"
 import { cuttable, serve, token } from "./serve.ts"
+import { type Client, dial } from "./sockets.ts"
 
 /** A channel over the suite's handle instead of one of its own. */
 const over = Effect.fnUntraced(function* (handle: Handle) {
@@ -117,6 +118,57 @@ const chatting: ChannelSubject<never> = {
   })
 }
 
+/** A client that keeps one number and sends again, under the same id, what it was not told of. */
+const socket: ChannelSubject<never> = {
+  start: Effect.fnUntraced(function* (handle) {
+    const server = yield* Effect.orDie(serve({ memory: yield* over(handle) }))
+    const seen = yield* Queue.unbounded<string>()
+    const told = yield* Queue.unbounded<Told>()
+    let after = 0
+    let client: Client | undefined
+    let unsettled: { readonly id: string; readonly text: string } | undefined
+    const say = Effect.suspend(() =>
+      client === undefined || unsettled === undefined
+        ? Effect.void
+        : client.send({ type: "message", conversation: "kim", ...unsettled })
+    )
+    const settle = (outcome: Told) => {
+      unsettled = undefined
+      return Queue.offer(told, outcome)
+    }
+    const connected = Effect.scoped(
+      Effect.gen(function* () {
+        const dialled = yield* dial(server)
+        client = dialled
+        yield* Effect.addFinalizer(() => Effect.sync(() => (client = undefined)))
+        yield* dialled.send({ type: "resume", conversation: "kim", after })
+        yield* say
+        while (true) {
+          const frame = yield* dialled.any
+          if (frame.type === "reply") {
+            after = frame.number
+            yield* Queue.offer(seen, frame.text)
+          } else if (frame.type === "accepted") {
+            yield* settle({ _tag: "Accepted", duplicate: frame.duplicate, held: frame.held === true })
+          } else if (frame.type === "error") {
+            yield* frame.retryAfter === undefined ? settle({ _tag: "Refused", reason: frame.detail }) : say
+          }
+        }
+      })
+    )
+    const { comeBack, drop } = yield* connection(connected)
+    const send: Person["send"] = (message) =>
+      Effect.andThen(
+        Effect.suspend(() => {
+          unsettled = message
+          return say
+        }),
+        Queue.take(told)
+      )
+    return { close: Effect.asVoid(server.close), person: { send, drop, comeBack, next: Queue.take(seen) } }
+  })
+}
+
 const inProcess: ChannelSubject<never> = {
   start: Effect.fnUntraced(function* (handle) {
     const { conversation, next, send } = yield* desk()
@@ -127,7 +179,12 @@ const inProcess: ChannelSubject<never> = {
   })
 }
 
-const subjects = { "HTTP, polling": polling, "HTTP, chatting": chatting, "terminal in the process": inProcess }
+const subjects = {
+  "HTTP, polling": polling,
+  "HTTP, chatting": chatting,
+  "a WebSocket": socket,
+  "terminal in the process": inProcess
+}
 
 for (const [name, subject] of Object.entries(subjects)) {
   describe(`a channel: ${name}`, () => {

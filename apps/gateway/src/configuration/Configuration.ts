@@ -105,6 +105,11 @@ const Limits = Schema.Struct({
     meaning: "Most clients that wait or stream at one time; further ones get 429.",
     needsRestart: true
   }),
+  sockets: Setting.integer(1, 1_000_000, {
+    default: 1024,
+    meaning: "Most open WebSockets; further ones get 429.",
+    needsRestart: true
+  }),
   sender: rate(50, 200, "of one sender"),
   total: rate(5000, 10_000, "of everybody"),
   conversations: Setting.integer(1, 10_000_000, {

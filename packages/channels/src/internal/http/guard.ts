@@ -83,17 +83,57 @@ const equal = (given: string, expected: string): boolean => {
 const bearer = /^Bearer ([!-~]+)$/i
 
 /** Compares with every token, whatever the first one said. */
-const tokenCheck = (header: string | undefined, tokens: Tokens): HttpServerResponse.HttpServerResponse | undefined => {
-  if (header === undefined) return missingToken
-  const presented = bearer.exec(header)?.[1]
-  if (presented === undefined) return noToken
+const isValidText = (presented: string, tokens: Tokens): boolean => {
   let valid = false
   for (const token of tokens) {
     const expected = Redacted.value(token)
     // an empty token is no token: it would let everybody in
     if (expected !== "" && equal(presented, expected)) valid = true
   }
-  return valid ? undefined : wrongToken
+  return valid
+}
+
+/** Whether a token that was presented before is still valid. */
+export const isValid = (presented: Redacted.Redacted, tokens: Tokens): boolean =>
+  isValidText(Redacted.value(presented), tokens)
+
+/** Whether a request wants to become a WebSocket. */
+export const wantsWebSocket = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["upgrade"]?.toLowerCase() === "websocket"
+
+const protocolBearer = /(?:^|,)[ \t]*sluice\.bearer\.([!-~]+?)[ \t]*(?:,|$)/
+
+/** Pages can't set headers of a WebSocket: among the subprotocols that they offer they can, percent-encoded. */
+const offered = (request: HttpServerRequest.HttpServerRequest): string | undefined => {
+  if (!wantsWebSocket(request)) return undefined
+  const encoded = protocolBearer.exec(request.headers["sec-websocket-protocol"] ?? "")?.[1]
+  if (encoded === undefined) return undefined
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return undefined
+  }
+}
+
+/** The token of a request; `undefined` when there is none in a form that is read. */
+const presentedBy = (request: HttpServerRequest.HttpServerRequest): string | undefined => {
+  const header = request.headers["authorization"]
+  return header === undefined ? offered(request) : bearer.exec(header)?.[1]
+}
+
+/** The token that a request presented, to be looked at again later. */
+export const presentedToken = (request: HttpServerRequest.HttpServerRequest): Redacted.Redacted | undefined => {
+  const presented = presentedBy(request)
+  return presented === undefined ? undefined : Redacted.make(presented)
+}
+
+const tokenCheck = (
+  request: HttpServerRequest.HttpServerRequest,
+  tokens: Tokens
+): HttpServerResponse.HttpServerResponse | undefined => {
+  const presented = presentedBy(request)
+  if (presented !== undefined) return isValidText(presented, tokens) ? undefined : wrongToken
+  return request.headers["authorization"] === undefined ? missingToken : noToken
 }
 
 const readOnly = (method: string) => method === "GET" || method === "HEAD" || method === "OPTIONS"
@@ -101,7 +141,8 @@ const readOnly = (method: string) => method === "GET" || method === "HEAD" || me
 const originCheck = (allowed: ReadonlyArray<string>) => {
   const origins = new Set(allowed)
   return (request: HttpServerRequest.HttpServerRequest): HttpServerResponse.HttpServerResponse | undefined => {
-    if (readOnly(request.method)) return undefined
+    // what a page reads over a WebSocket no browser keeps from it, so opening one counts as a change
+    if (readOnly(request.method) && request.headers["upgrade"] === undefined) return undefined
     const origin = request.headers["origin"]
     if (origin === undefined || origins.has(origin)) return undefined
     // a page of this very host, which is an allowed one by now
@@ -135,7 +176,7 @@ export const guard = (rules: Rules) => {
   ): HttpServerResponse.HttpServerResponse | undefined => {
     const refused = foreign(request)
     if (refused !== undefined) return refused
-    const unknown = tokenCheck(request.headers["authorization"], tokens)
+    const unknown = tokenCheck(request, tokens)
     return unknown === undefined || open.has(pathOf(request.url)) ? undefined : unknown
   }
 }

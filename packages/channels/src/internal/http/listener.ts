@@ -60,13 +60,20 @@ export interface ListenerOptions<S extends NodeServer> {
   /** `NodeHttpServer.layerServer` of @effect/platform-node. */
   readonly layer: (
     evaluate: () => S,
-    options: { readonly host: string; readonly port: number; readonly gracefulShutdownTimeout: number }
+    options: {
+      readonly host: string
+      readonly port: number
+      readonly gracefulShutdownTimeout: number
+      readonly websocket: { readonly maxPayload: number }
+    }
   ) => Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError>
   readonly host: string
   readonly port: number
   readonly bounds?: Partial<NodeBounds>
   /** Connections beyond this number are closed at once (4096). */
   readonly maxConnections?: number
+  /** Largest frame of a WebSocket in bytes; a larger one closes it with 1009 before it is in memory (1 MiB). */
+  readonly maxFrame?: number
 }
 
 const gone = (server: NodeServer) =>
@@ -104,7 +111,12 @@ export const listener = <S extends NodeServer>(
         })
       }
       return Layer.mergeAll(
-        options.layer(create, { host: options.host, port: options.port, gracefulShutdownTimeout: 1000 }),
+        options.layer(create, {
+          host: options.host,
+          port: options.port,
+          gracefulShutdownTimeout: 1000,
+          websocket: { maxPayload: options.maxFrame ?? 1_048_576 }
+        }),
         Layer.succeed(Connections)(connections)
       )
     })

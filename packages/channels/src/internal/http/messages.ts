@@ -5,7 +5,7 @@
  * client that leaves ends the fiber of its request.
  */
 import type { Standing } from "@sluice/runtime/Channel"
-import type { Accepted, Attachment, Reply } from "@sluice/runtime/Message"
+import type { Accepted, AcceptError, Attachment, Reply } from "@sluice/runtime/Message"
 import { Invalid } from "@sluice/runtime/Message"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -57,7 +57,7 @@ const decodePost = decoder(Post)
 const addressed = (
   request: HttpServerRequest.HttpServerRequest,
   params: Readonly<Record<string, string | undefined>>
-): Addressed | Invalid => {
+): Pick<Addressed, "conversation" | "id"> | Invalid => {
   const conversation = params["conversation"] ?? ""
   const id = request.headers["idempotency-key"]
   const wrong = wrongPlainName("conversation", conversation) ?? (id === undefined ? undefined : wrongKey(id))
@@ -117,18 +117,20 @@ const answer = (serving: Serving, accepted: Accepted, wait: number) => {
 
 type Needs = HttpRouter.RouteContext | HttpServerRequest.ParsedSearchParams
 
-interface Addressed {
+/** A message as it was addressed, over whichever connection it came. `now` is monotonic, in nanoseconds. */
+export interface Addressed {
   readonly conversation: string
   readonly id: string | undefined
+  readonly asking: string | undefined
+  readonly now: bigint
 }
 
-/** Stores a decoded message and answers. Functions and not a generator, because every message comes through here. */
-const take = (
+/** Stores a decoded message. Functions and not a generator, because every message comes through here. */
+export const store = (
   serving: Serving,
-  request: HttpServerRequest.HttpServerRequest,
-  to: Addressed & { readonly wait: number; readonly now: bigint },
+  to: Addressed,
   body: typeof Message.Type
-) => {
+): Effect.Effect<Accepted, AcceptError> => {
   const sender = body.sender ?? to.conversation
   const files = body.attachments ?? []
   const wrong =
@@ -139,7 +141,6 @@ const take = (
       : undefined) ??
     serving.limits.sender(sender, to.now)
   if (wrong !== undefined) return Effect.fail(wrong)
-  const asking = request.headers["sluice-asking"]
   const accept = (attachments: ReadonlyArray<Attachment> | undefined) =>
     serving.handle.accept({
       conversation: to.conversation,
@@ -147,11 +148,9 @@ const take = (
       text: body.text,
       ...(to.id === undefined ? {} : { id: to.id }),
       ...(attachments === undefined ? {} : { attachments }),
-      ...(asking === undefined ? {} : { asking })
+      ...(to.asking === undefined ? {} : { asking: to.asking })
     })
-  const accepted = files.length === 0 ? accept(undefined) : Effect.flatMap(resolve(serving, files), accept)
-  // committed: from here on the answer is 202 or 200
-  return Effect.flatMap(accepted, (accepted) => answer(serving, accepted, to.wait))
+  return files.length === 0 ? accept(undefined) : Effect.flatMap(resolve(serving, files), accept)
 }
 
 /** POST /v1/conversations/{conversation}/messages */
@@ -167,9 +166,12 @@ export const message =
       const now = Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()
       const tooMuch = serving.limits.all(now)
       if (tooMuch !== undefined) return Effect.fail(tooMuch)
-      const to = { ...address, wait, now }
+      const to = { ...address, now, asking: request.headers["sluice-asking"] }
       return Effect.flatMap(readJson(serving, request), (json) =>
-        Effect.flatMapEager(decodeMessage(json), (body) => take(serving, request, to, body))
+        Effect.flatMapEager(decodeMessage(json), (body) =>
+          // committed: from here on the answer is 202 or 200
+          Effect.flatMap(store(serving, to, body), (accepted) => answer(serving, accepted, wait))
+        )
       )
     })
 

@@ -25,6 +25,8 @@ export const titles = {
   "unknown-host": "This server does not answer for that host",
   "rate-limited": "Too many requests",
   "too-many-readers": "Too many clients are waiting",
+  "too-many-sockets": "Too many WebSockets are open",
+  "upgrade-required": "This address speaks WebSocket",
   stopping: "The gateway is stopping",
   busy: "The store is busy",
   storage: "The store could not commit",
@@ -74,47 +76,50 @@ export const problem = (rejection: Problem) => {
 }
 
 /** A refused message or post, as a client hears of it. 5xx always means: nothing was stored, send it again. */
-export const fromAcceptError = (error: AcceptError) => {
+export const problemOf = (error: AcceptError): Problem => {
   switch (error._tag) {
     case "Conflict":
-      return problem({
+      return {
         status: 409,
         type: "conflict",
         // The header's word; the field keeps its name.
         detail: `key "${visible(error.id)}" was used before with another body (seq ${error.seq}); send the same body again or use a new key`,
         extra: { id: error.id, seq: error.seq }
-      })
+      }
     case "Invalid":
-      return problem({
+      return {
         status: 400,
         type: "invalid",
         detail: `${error.field} ${visible(error.value)}: ${error.remedy}`,
         extra: { field: error.field, value: visible(error.value), remedy: error.remedy }
-      })
+      }
     case "TooLarge":
-      return problem({
+      return {
         status: 413,
         type: "too-large",
         detail: error.message,
         extra: { field: error.field, size: error.size, limit: error.limit, unit: error.unit }
-      })
+      }
     case "RateLimited":
-      return problem({
+      return {
         status: 429,
         type: "rate-limited",
         detail: error.message,
         retryAfter: error.retryAfter,
         extra: { scope: error.scope }
-      })
+      }
     case "Full":
     case "Busy":
-      return problem({ status: 503, type: "busy", detail: error.message, retryAfter: error.retryAfter })
+      return { status: 503, type: "busy", detail: error.message, retryAfter: error.retryAfter }
     case "ShuttingDown":
-      return problem({ status: 503, type: "stopping", detail: error.message, retryAfter: error.retryAfter })
+      return { status: 503, type: "stopping", detail: error.message, retryAfter: error.retryAfter }
     case "Storage":
-      return problem({ status: 503, type: "storage", detail: error.message, retryAfter: error.retryAfter })
+      return { status: 503, type: "storage", detail: error.message, retryAfter: error.retryAfter }
   }
 }
+
+/** The response of a refused message or post. */
+export const fromAcceptError = (error: AcceptError) => problem(problemOf(error))
 
 const acceptErrors: ReadonlySet<unknown> = new Set<AcceptError["_tag"]>([
   "Conflict",
@@ -130,11 +135,12 @@ const isAcceptError = (error: unknown): error is AcceptError =>
   Predicate.hasProperty(error, "_tag") && acceptErrors.has(error._tag)
 
 /** What is said when the reason is ours. The cause goes to the log, never to the client. */
-const internal = problem({
+export const internalProblem: Problem = {
   status: 500,
   type: "internal",
   detail: "the request could not be handled; the log has the reason. Sending it again with the same id is safe"
-})
+}
+const internal = problem(internalProblem)
 
 const notFound = problem({
   status: 404,

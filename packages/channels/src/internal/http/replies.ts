@@ -82,9 +82,11 @@ export const page = (serving: Serving): Route<Needs> => {
 const event = (name: string, data: unknown, id?: number): string =>
   `${id === undefined ? "" : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`
 
-const kebab = (tag: string): string => tag.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `-${letter}`).toLowerCase()
+/** How an event is called on the wire. */
+export const eventName = (tag: Progress["_tag"]): string =>
+  tag.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `-${letter}`).toLowerCase()
 
-const progressEvent = ({ _tag, ...data }: Progress): string => event(kebab(_tag), data)
+const progressEvent = ({ _tag, ...data }: Progress): string => event(eventName(_tag), data)
 
 /** Where a stream begins: the browser's memory first, then `after`, then at the first reply. */
 const cursor = (request: HttpServerRequest.HttpServerRequest, after: Param): number | "latest" | Invalid => {

@@ -37,10 +37,10 @@ export const wrongPlainName = (field: string, name: string): Invalid | undefined
 }
 
 /** Why an idempotency key can't be one. */
-export const wrongKey = (key: string): Invalid | undefined =>
+export const wrongKey = (key: string, field = "Idempotency-Key"): Invalid | undefined =>
   /^[!-~]+$/.test(key) && key.length <= maxNameLength
     ? undefined
-    : invalid("Idempotency-Key", key, `use 1 to ${maxNameLength} visible ASCII characters without spaces`)
+    : invalid(field, key, `use 1 to ${maxNameLength} visible ASCII characters without spaces`)
 
 const single = (field: string, value: Param): string | Invalid | undefined =>
   value === undefined || typeof value === "string" ? value : invalid(field, value.join(","), "give it once")
@@ -176,16 +176,18 @@ const format = SchemaIssue.makeFormatterStandardSchemaV1({
           )
 })
 
-const pathText = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): string => {
+type IssuePath = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
+
+const pathText = (path: IssuePath, whole: string): string => {
   let text = ""
   for (const part of path) {
     const key = typeof part === "object" ? part.key : part
     text += typeof key === "number" ? `[${key}]` : text === "" ? String(key) : `.${String(key)}`
   }
-  return text === "" ? "body" : visible(text)
+  return text === "" ? whole : visible(text)
 }
 
-const at = (input: unknown, path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): unknown => {
+const at = (input: unknown, path: IssuePath): unknown => {
   let value = input
   for (const part of path) {
     const key = typeof part === "object" ? part.key : part
@@ -195,8 +197,11 @@ const at = (input: unknown, path: ReadonlyArray<PropertyKey | { readonly key: Pr
   return value
 }
 
-/** A decoder, compiled once, whose failure names the first field that is wrong. */
-export const decoder = <A>(schema: Schema.ConstraintCodec<A, unknown, never, never>) => {
+/** A decoder, compiled once, whose failure names the first field that is wrong, or the `whole` of it. */
+export const decoder = <A>(
+  schema: Schema.ConstraintCodec<A, unknown, never, never>,
+  whole = { field: "body", remedy: anObject }
+) => {
   const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
   return (input: unknown): Effect.Effect<A, Invalid> => {
     const result = decode(input)
@@ -204,7 +209,7 @@ export const decoder = <A>(schema: Schema.ConstraintCodec<A, unknown, never, nev
     const [issue] = format(result.failure.issue).issues
     const path = issue?.path ?? []
     const value = at(input, path)
-    const field = pathText(path)
+    const field = pathText(path, whole.field)
     const message = issue?.message ?? "is not valid"
     return Effect.fail(
       message === missing
@@ -212,7 +217,7 @@ export const decoder = <A>(schema: Schema.ConstraintCodec<A, unknown, never, nev
         : new Invalid({
             field,
             value: value === undefined ? "" : visible(JSON.stringify(value)),
-            remedy: path.length === 0 ? anObject : message
+            remedy: path.length === 0 ? whole.remedy : message
           })
     )
   }
