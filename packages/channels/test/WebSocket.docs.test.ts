@@ -63,11 +63,11 @@ describe("docs/websocket.md", () => {
     }).pipe(Effect.provide(files))
   )
 
-  it("its client has about thirty lines", () => {
+  it("has a client of about thirty lines", () => {
     assert.isAtMost(example.trim().split("\n").length, 36)
   })
 
-  it("it has every frame with every field, and every code", () => {
+  it("has every frame with every field, and every code", () => {
     for (const schema of [...WebSocket.ClientFrame.members, ...WebSocket.ServerFrame.members]) {
       const { type, ...fields } = schema.fields
       assert.include(page, `"type":"${type.literal}"`)
