@@ -8,6 +8,7 @@
 export interface Figure {
   readonly id: string
   readonly what: string
+  /** Empty where nothing was set. */
   readonly target: string
   readonly measured: string
   /** Whether the target was met in this run; absent when it could not be measured here. */

@@ -22,11 +22,13 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = {
   T12: async () => (await import("./http.ts")).T12(),
   T13: async () => (await import("./pipeline.ts")).T13(),
   T14: async () => (await import("./peers/openclaw.ts")).T14(),
-  T15: async () => (await import("./agents/overhead.ts")).T15()
+  T15: async () => (await import("./agents/overhead.ts")).T15(),
+  T16: async () => (await import("./agents/suspension.ts")).T16(),
+  T17: async () => (await import("./agents/memory.ts")).T17()
 }
 
 /** Figures that have a block of their own on the page: beside other projects, and with agents. */
-const apart = { others: ["T4", "T14"], agents: ["T15"] }
+const apart = { others: ["T4", "T14"], agents: ["T15", "T16", "T17"] }
 
 /** Runs one figure in a fresh process, so that none runs in what another has warmed up or filled. */
 const inProcess = (name: string, full: boolean): Promise<Figure> =>
@@ -47,15 +49,16 @@ const inProcess = (name: string, full: boolean): Promise<Figure> =>
     })
   })
 
-const verdict = (met: boolean | undefined): string => (met === undefined ? "not measured" : met ? "yes" : "**no**")
+const verdict = ({ met, target }: Figure): string => {
+  if (met !== undefined) return met ? "yes" : "**no**"
+  return target === "" ? "" : "not measured"
+}
 
 const table = (rows: ReadonlyArray<Figure>): string =>
   [
     "| | figure | target | measured | met |",
     "|---|---|---|---|---|",
-    ...rows.map(
-      ({ id, measured, met, target, what }) => `| ${id} | ${what} | ${target} | ${measured} | ${verdict(met)} |`
-    )
+    ...rows.map((row) => `| ${row.id} | ${row.what} | ${row.target} | ${row.measured} | ${verdict(row)} |`)
   ].join("\n")
 
 /** The figures of a block of the page, and what follows its table. */
@@ -78,7 +81,7 @@ const write = (rows: ReadonlyArray<Figure>, command: string): void => {
 }
 
 const report = ({ id, measured, met, target, what }: Figure): string =>
-  `${id} ${met === undefined ? "not measured" : met ? "met" : "NOT MET"}: ${what}\n  target ${target}\n  measured ${measured}\n`
+  `${id}${target === "" ? "" : met === undefined ? " not measured" : met ? " met" : " NOT MET"}: ${what}\n  target ${target || "none"}\n  measured ${measured}\n`
 
 const measureAll = async (names: ReadonlyArray<string>, full: boolean): Promise<ReadonlyArray<Figure>> => {
   const rows: Array<Figure> = []

@@ -26,7 +26,7 @@ export interface Running {
   /** Its log so far, the end of it. */
   readonly said: () => string
   readonly stop: () => Promise<void>
-  /** Bytes of its heap after a full collection; for one that was started `inspected`. */
+  /** Bytes of its heap and its buffers after a full collection; for one that was started `inspected`. */
   readonly heap: () => Promise<number>
 }
 
@@ -76,7 +76,8 @@ const heapBy = async (ask: ReturnType<typeof inspector>["ask"]): Promise<number>
     await ask("HeapProfiler.collectGarbage")
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  return Number((await ask("Runtime.getHeapUsage"))["usedSize"])
+  const { backingStorageSize = 0, usedSize } = await ask("Runtime.getHeapUsage")
+  return Number(usedSize) + Number(backingStorageSize)
 }
 
 /** Starts the program in this folder. Debouncing is HTTP's own: none. */

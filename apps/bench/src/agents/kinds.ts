@@ -144,6 +144,9 @@ const adapter = (path: string): Kind => ({
   bare: (_, like, resume) => Bare.acp(stays(like), resume)
 })
 
+/** For a look at whether it runs, rather than a measurement: few turns, few sessions. */
+export const quick = process.env["SLUICE_BENCH_QUICK"] === "1"
+
 /** The kinds that can be measured here. */
 export const kinds = (): ReadonlyArray<Kind> => [
   command,

@@ -9,14 +9,12 @@ import { childrenOf, launchOf } from "../processes.ts"
 import { inFolder } from "../store.ts"
 import type { Asker } from "./bare.ts"
 import { build, client, now, type Running, start } from "./gateway.ts"
-import { absent, type Kind, kinds, type Place, placed } from "./kinds.ts"
+import { absent, type Kind, kinds, type Place, placed, quick } from "./kinds.ts"
 import { type Heard, type Parts, partsOf, spread, stampsIn } from "./turns.ts"
 
 /** Turns of each side that count, and those before them. */
 const share = ({ name, real }: Kind): { readonly turns: number; readonly warmUps: number } => {
-  // For a look at it rather than a measurement.
-  if (process.env["SLUICE_BENCH_TURNS"] !== undefined)
-    return { turns: Number(process.env["SLUICE_BENCH_TURNS"]), warmUps: 2 }
+  if (quick) return { turns: 10, warmUps: 2 }
   if (real) return { turns: 20, warmUps: 5 }
   return name === "command" ? { turns: 200, warmUps: 20 } : { turns: 500, warmUps: 100 }
 }
