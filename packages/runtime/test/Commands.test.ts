@@ -208,7 +208,7 @@ describe("what is shown", () => {
         yield* TestClock.adjust("1 millis")
         const lines = (yield* asked(current, "/sessions")).split("\n").sort()
         assert.deepStrictEqual(lines, [
-          "  main, idle, main, 0 waiting, active 5 min ago",
+          "  main, suspended, main, 0 waiting, active 5 min ago",
           "  plan, live, planner/coder, 1 waiting, active just now",
           "* broken, next try in 2 s, planner/coder, 0 waiting, active just now"
         ])

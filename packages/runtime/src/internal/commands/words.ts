@@ -25,7 +25,7 @@ export const help = [
   "/allow <number> <choice>  answer a question of mine"
 ].join("\n")
 
-/** A turn that neither runs nor has its end. Not "suspended": that is the name of an end. */
+/** A turn that neither runs nor has its end. Not "suspended": that is a session that has let go of its agent. */
 const resting = (live: LiveSession | undefined): string =>
   live?.retryIn === undefined ? "waiting to resume" : `next try in ${span(Math.ceil(live.retryIn / 1000) * 1000)}`
 
@@ -86,7 +86,10 @@ const line = (row: SessionSummary, live: LiveSession | undefined, now: number): 
         : "live"
       : row.turn !== undefined
         ? resting(undefined)
-        : "idle"
+        : // In memory without a turn: its agent is kept warm.
+          live === undefined && row.agent !== ""
+          ? "suspended"
+          : "idle"
   const who = [row.persona, row.agent].filter((name) => name !== "").join("/")
   return [
     `${row.current ? "* " : "  "}${row.name}`,
