@@ -153,11 +153,38 @@ const status = Command.make("status", { ...everywhere, json }, (given) =>
   })
 ).pipe(Command.withDescription("Whether the gateway runs and what it is doing"))
 
-const sessions = Command.make("sessions", { ...everywhere, json }, (given) =>
+const of = Flag.String("of").pipe(
+  Flag.withDescription("Only those of this conversation, such as http/kim"),
+  Flag.optional
+)
+
+const sessions = Command.make("sessions", { ...everywhere, json, of }, (given) =>
   Effect.gen(function* () {
-    yield* (yield* tools).sessions(yield* placeOf(given), given.json)
+    yield* (yield* tools).sessions(yield* placeOf(given), Option.getOrUndefined(given.of), given.json)
   })
-).pipe(Command.withDescription("Every session, by last activity"))
+).pipe(Command.withDescription("Every session: what it does, its persona and agent, what waits"))
+
+const command = Command.make(
+  "command",
+  {
+    ...everywhere,
+    json,
+    sender: Flag.String("as").pipe(Flag.withDescription("Who gives it"), Flag.withDefault("operator")),
+    conversation: Argument.String("conversation").pipe(
+      Argument.withDescription("As `sluice sessions` shows it, such as http/kim"),
+      Argument.optional
+    ),
+    words: Argument.String("words").pipe(
+      Argument.withDescription("The command with its arguments, such as /model opus; without one they are listed"),
+      Argument.variadic()
+    )
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const { command } = yield* Effect.promise(() => import("./tools/Command.ts"))
+      yield* command(yield* placeOf(given), { ...given, conversation: Option.getOrUndefined(given.conversation) })
+    })
+).pipe(Command.withDescription("Give a conversation's session a command, as people do in the chat: /model, /stop, ..."))
 
 const usage = Command.make(
   "usage",
@@ -302,6 +329,7 @@ export const sluice = Command.make("sluice").pipe(
     chat,
     status,
     sessions,
+    command,
     usage,
     audit,
     report,

@@ -6,7 +6,8 @@
  */
 import type { Gateway } from "@sluice/runtime/Gateway"
 import type { Journal } from "@sluice/runtime/Journal"
-import { conversationKey, parseConversationKey } from "@sluice/runtime/Message"
+import type { Elsewhere } from "@sluice/channels/Http"
+import { Busy, conversationKey, parseConversationKey } from "@sluice/runtime/Message"
 import type { Report, StopRequest } from "@sluice/runtime/Shutdown"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -131,15 +132,42 @@ const keyOf = (text: string, channels: ReadonlyArray<{ readonly name: string }>)
     : conversationKey({ channel: "http", account: "", peer: text, thread: "" })
 }
 
+/** Commands for conversations of other channels. Until the gateway is there they are asked to come back. */
+export const elsewhere =
+  (slot: Slot): Elsewhere =>
+  (key, command) =>
+    Effect.suspend(() =>
+      slot.current === undefined
+        ? Effect.fail(new Busy({ retryAfter: 1000 }))
+        : slot.current.gateway.command(key, command)
+    )
+
+/** The conversation that a question is about, by its key; `undefined` when it is about all of them. */
+const askedFor = ({ parts }: Running) =>
+  Effect.gen(function* () {
+    const { url } = yield* HttpServerRequest.HttpServerRequest
+    const conversation = new URLSearchParams(url.split("?", 2)[1]).get("conversation") ?? undefined
+    return conversation === undefined ? undefined : keyOf(conversation, (yield* parts).channels)
+  })
+
+const noConversation = (key: string) =>
+  problem(404, "not-found", `conversation ${key}: there is none; sluice sessions and /v1/sessions list them`)
+
+/** Sessions with what each does; `?conversation=` narrows them to one's. */
+const sessions = (running: Running) =>
+  Effect.gen(function* () {
+    const key = yield* askedFor(running)
+    const sessions = yield* key === undefined ? running.gateway.sessions : running.gateway.sessionsOf(key)
+    return key !== undefined && sessions.length === 0 ? noConversation(key) : json({ sessions })
+  })
+
 /** Deletes what was said in a conversation; `left` says what is still to be done. */
 const forget = ({ gateway, parts }: Running) =>
   Effect.gen(function* () {
     const { conversation = "" } = yield* HttpRouter.params
     const key = keyOf(conversation, (yield* parts).channels)
     const report = yield* gateway.forget(key)
-    return report === undefined
-      ? problem(404, "not-found", `conversation ${key}: there is none; sluice sessions and /v1/sessions list them`)
-      : json({ conversation: key, ...report })
+    return report === undefined ? noConversation(key) : json({ conversation: key, ...report })
   })
 
 /** What was said in a session, as Markdown; `?session=` names another than the current one. */
@@ -158,12 +186,13 @@ const transcript = ({ gateway, parts }: Running) =>
         })
   })
 
-/** What turns used; `?conversation=` narrows it to one, by its key. */
-const usage = ({ gateway }: Running) =>
+/** What turns used; `?conversation=` narrows it to one. */
+const usage = (running: Running) =>
   Effect.gen(function* () {
-    const { url } = yield* HttpServerRequest.HttpServerRequest
-    const conversation = new URLSearchParams(url.split("?", 2)[1]).get("conversation") ?? undefined
-    return json(yield* overview(gateway.usage, yield* gateway.spending, conversation))
+    const { gateway } = running
+    const key = yield* askedFor(running)
+    if (key !== undefined && (yield* gateway.sessionsOf(key)).length === 0) return noConversation(key)
+    return json(yield* overview(gateway.usage, yield* gateway.spending, key))
   })
 
 const AdminBody = Schema.fromJsonString(
@@ -240,7 +269,7 @@ export const routes = (slot: Slot) => {
     get("/readyz", readiness),
     get("/metrics", metrics),
     get("/v1/status", (running) => Effect.map(status(running), (found) => json(found))),
-    get("/v1/sessions", ({ gateway }) => Effect.map(gateway.sessions, (sessions) => json({ sessions }))),
+    get("/v1/sessions", sessions),
     HttpRouter.route("DELETE", "/v1/conversations/:conversation", over(slot, forget)),
     get("/v1/conversations/:conversation/transcript", transcript),
     get("/v1/usage", usage),

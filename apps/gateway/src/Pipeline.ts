@@ -53,6 +53,7 @@ export const http = (setup: Setup, slot: Operations.Slot) => {
     allowedHosts: hosts(configuration),
     allowedOrigins: configuration.http.allowedOrigins,
     routes: Operations.routes(slot),
+    elsewhere: Operations.elsewhere(slot),
     bodyLimit: limits.body,
     attachmentLimit: limits.attachment,
     maxWait: input(limits.wait),

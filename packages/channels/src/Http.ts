@@ -24,6 +24,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { limits, type Rate } from "./internal/http/buckets.ts"
+import { command, type Elsewhere, list } from "./internal/http/commands.ts"
 import { guard, hostGuard, loopbackHosts, type Tokens, wantsWebSocket } from "./internal/http/guard.ts"
 import { Connections } from "./internal/http/listener.ts"
 import { message, post } from "./internal/http/messages.ts"
@@ -35,6 +36,7 @@ import { door, path as socketPath } from "./internal/websocket/door.ts"
 import { type SocketLimits, Sockets } from "./internal/websocket/sockets.ts"
 
 export type { Rate } from "./internal/http/buckets.ts"
+export type { Elsewhere } from "./internal/http/commands.ts"
 export type { Tokens } from "./internal/http/guard.ts"
 export {
   Connections,
@@ -59,6 +61,8 @@ export interface Options<RS = never, RR = never> {
   readonly openPaths?: ReadonlyArray<string>
   /** Routes of the program beside these: health, metrics, administration. They are behind the same guard. */
   readonly routes?: Layer.Layer<never, never, RR>
+  /** Takes commands for conversations of other channels, `undefined` where there is none with that key; without it this channel's own only. */
+  readonly elsewhere?: Elsewhere
   /** Largest JSON body in bytes; 1 MiB. */
   readonly bodyLimit?: number
   /** Largest attachment in bytes; 25 MiB. */
@@ -108,11 +112,13 @@ const settingsOf = (options: Options<never, never>): Settings => ({
 
 const conversation = "/v1/conversations/:conversation"
 
-const routes = (serving: Serving, sockets: Sockets | undefined) =>
+const routes = (serving: Serving, sockets: Sockets | undefined, elsewhere: Elsewhere | undefined) =>
   HttpRouter.addAll([
     ...(sockets === undefined ? [] : [HttpRouter.route("GET", socketPath, door(sockets))]),
     HttpRouter.route("POST", `${conversation}/messages`, message(serving)),
     HttpRouter.route("POST", `${conversation}/posts`, post(serving)),
+    HttpRouter.route("POST", `${conversation}/commands`, command(serving, elsewhere)),
+    HttpRouter.route("GET", "/v1/commands", list),
     HttpRouter.route("GET", `${conversation}/replies`, page(serving)),
     HttpRouter.route("GET", `${conversation}/events`, events(serving)),
     HttpRouter.route("POST", "/v1/attachments", upload(serving)),
@@ -236,7 +242,10 @@ export const make = <RS = never, RR = never>(
       options.webSockets === false
         ? undefined
         : new Sockets(serving, yield* Clock.Clock, options.tokens, options.webSockets)
-    const app = Layer.mergeAll(routes(serving, sockets), (options.routes ?? Layer.empty) as Layer.Layer<never>)
+    const app = Layer.mergeAll(
+      routes(serving, sockets, options.elsewhere),
+      (options.routes ?? Layer.empty) as Layer.Layer<never>
+    )
     const routed = yield* HttpRouter.toHttpEffect(app).pipe(
       // names have at most 256 characters, percent-encoded at most nine times as many
       Effect.provideService(HttpRouter.RouterConfig, { maxParamLength: 4096 })

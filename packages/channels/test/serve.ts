@@ -61,6 +61,7 @@ export interface Body {
   readonly next?: number
   readonly latest?: number
   readonly type?: string
+  readonly status?: number
   readonly detail?: string
   readonly field?: string
   readonly value?: string

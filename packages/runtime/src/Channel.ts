@@ -10,6 +10,8 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Accepted, AcceptError, Conversation, Ended, Inbound, Progress, Reply, Transient } from "./Message.ts"
 
+export { type CommandInfo, commands, commandText } from "./internal/commands/parse.ts"
+
 /** The request never reached the other side: tried again with backoff until the reply is too old. */
 export class NotSent extends Schema.TaggedError<NotSent>()("NotSent", { cause: Schema.Defect() }) {}
 /** Nobody can tell whether it arrived: classed by the delivery class, never retried blindly. */

@@ -72,6 +72,27 @@ const action = (command: Command): CommandAction => {
   }
 }
 
+/** Why a command did not do what it was asked for, as the ledger and programs are told; empty when it did. */
+const whyNot = (command: Command, { archived, busy, missing, permission }: CommandOutcome): string => {
+  switch (command._tag) {
+    case "Unknown":
+      return "unknown"
+    case "Refused":
+    case "NoModels":
+      return "refused"
+    case "Unwritten":
+      return "failed"
+    case "Switch":
+      return missing ? "missing" : ""
+    case "Archive":
+      return busy ? "busy" : archived === undefined ? "missing" : ""
+    case "Allow":
+      return permission === undefined ? "missing" : ""
+    default:
+      return ""
+  }
+}
+
 /** Files that go with a command's reply. */
 const filesOf = ({ archived }: CommandOutcome): ReadonlyArray<Attachment> =>
   archived?.file === undefined ? [] : [archived.file]
@@ -180,7 +201,8 @@ const make = Effect.gen(function* () {
       archive ?? action(command),
       outbox.route(session.address),
       (found) => outbox.answer(session.address, render(found), filesOf(found)).parts,
-      outbox.noReply
+      outbox.noReply,
+      (found) => whyNot(command, found)
     )
     if (outcome !== undefined) yield* follow(command, outcome)
   })

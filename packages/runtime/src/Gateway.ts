@@ -49,6 +49,13 @@ export type { Budgets, Price, SpendingOptions } from "./internal/spending.ts"
 export { GatewayError } from "./internal/gateway/options.ts"
 export type { GatewayOptions, Readiness, Registry } from "./internal/gateway/options.ts"
 
+/** A command as somebody gives it: `text` is what a person would write, such as `/model opus`. */
+export interface CommandMessage {
+  readonly id?: string
+  readonly sender: string
+  readonly text: string
+}
+
 /** The running gateway. */
 export class Gateway extends Context.Service<
   Gateway,
@@ -60,6 +67,14 @@ export class Gateway extends Context.Service<
       conversation: string,
       post: { readonly id?: string; readonly text: string }
     ) => Effect.Effect<Accepted, AcceptError>
+    /**
+     * Stores a command for a conversation of any channel, by its key; it runs, and answers in that conversation, as if it
+     * had been written there. `undefined` when there is no such conversation.
+     */
+    readonly command: (
+      conversation: string,
+      command: CommandMessage
+    ) => Effect.Effect<Accepted | undefined, AcceptError>
     /** Replies of a conversation above a number: stored ones, then each as it comes. A bare name means a conversation of the host. */
     readonly replies: (conversation: string, after?: number) => Stream.Stream<Reply, Transient>
     /** What happens in the conversation's running turns from now on. */
@@ -74,6 +89,10 @@ export class Gateway extends Context.Service<
       ReadonlyArray<SessionSummary & { readonly live: LiveSession | undefined }>,
       JournalError
     >
+    /** The same of one conversation; none where there is no such conversation. */
+    readonly sessionsOf: (
+      conversation: string
+    ) => Effect.Effect<ReadonlyArray<SessionSummary & { readonly live: LiveSession | undefined }>, JournalError>
     /** The sessions in memory and what each waits for. Never waits. */
     readonly live: Effect.Effect<ReadonlyArray<LiveSession>>
     /** The ledger; it must balance. */

@@ -127,7 +127,9 @@ export class Journal extends Context.Service<
       route: Route,
       render: (outcome: CommandOutcome) => ReadonlyArray<string>,
       /** Edited into the placeholder of a turn that the command cancels; without it the placeholder stays as it stands. */
-      placeholder?: string
+      placeholder?: string,
+      /** Why it did not do what it was asked for; empty when it did. */
+      why?: (outcome: CommandOutcome) => string
     ) => Effect.Effect<CommandOutcome | undefined, JournalError>
     /**
      * Forgets a conversation: cancels its work and takes what anybody wrote out of its rows, in one transaction; or, once
@@ -218,6 +220,8 @@ export class Journal extends Context.Service<
     readonly conversation: (
       key: string
     ) => Effect.Effect<{ readonly id: number; readonly session: number } | undefined, JournalError>
+    /** Names of the channels that have conversations. */
+    readonly channels: Effect.Effect<ReadonlySet<string>, JournalError>
     /** The message that a conversation knows by this id; `undefined` when it has none. */
     readonly seqOf: (conversationKey: string, id: string) => Effect.Effect<number | undefined, JournalError>
     /** Replies that the outbox owes, above the row `after`, by row: of everybody, or of one conversation (a lane that reads on). */

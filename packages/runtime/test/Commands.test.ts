@@ -258,7 +258,7 @@ describe("what is shown", () => {
       yield* (yield* agent.run(1)).finish("It is")
       yield* rest(current, "chat/kim")
       assert.deepStrictEqual(given(agent), ["/etc/passwd is a file"])
-      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 3, replied: 1 })
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 2, "command(unknown)": 1, replied: 1 })
     })
   )
 })

@@ -32,6 +32,8 @@ export interface Question {
   readonly method: "GET" | "POST" | "DELETE"
   readonly path: `/${string}`
   readonly body?: unknown
+  /** Idempotency key of a request that stores something. */
+  readonly key?: string
   /** Milliseconds until a gateway counts as silent (2 s). */
   readonly patience?: number
 }
@@ -83,7 +85,8 @@ const send = (place: Place, address: Address.Address, question: Question, token:
         method: question.method,
         headers: {
           authorization: `Bearer ${Redacted.value(token)}`,
-          ...(question.body === undefined ? {} : { "content-type": "application/json" })
+          ...(question.body === undefined ? {} : { "content-type": "application/json" }),
+          ...(question.key === undefined ? {} : { "idempotency-key": question.key })
         },
         ...(question.body === undefined ? {} : { body: JSON.stringify(question.body) }),
         signal: AbortSignal.any([signal, AbortSignal.timeout(question.patience ?? 2000)]),

@@ -5,6 +5,7 @@
  */
 import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
 import type { DeadLetter, Figures, JournalError, JournalReads, Ledger, SessionSummary } from "@sluice/runtime/Journal"
+import { conversationKey } from "@sluice/runtime/Message"
 import { lastStop } from "@sluice/runtime/Shutdown"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -26,7 +27,7 @@ export type Failure = Silent | Refused | ConfigurationError | JournalError | End
 export const either = <A>(
   place: Place,
   path: `/${string}`,
-  question: (reads: JournalReads, why: Silent) => Effect.Effect<A, JournalError>
+  question: (reads: JournalReads, why: Silent) => Effect.Effect<A, JournalError | Ending>
 ): Effect.Effect<{ readonly answer: A; readonly source: From }, Failure> =>
   ask(place, { method: "GET", path }).pipe(
     Effect.map(({ body }) => ({ answer: body as A, source: { from: "gateway" } as From })),
@@ -41,6 +42,22 @@ export const either = <A>(
 /** Says where an answer comes from, when it is not the gateway. */
 export const note = (source: From): ReadonlyArray<string> =>
   source.from === "gateway" ? [] : [`(from the store: ${source.why.message})`]
+
+/** The sessions of a conversation by its key, or by its bare name on HTTP; 1 when there is no such conversation. */
+export const sessionsOf = Effect.fnUntraced(function* (
+  reads: JournalReads,
+  conversation: string
+): Effect.fn.Return<ReadonlyArray<SessionSummary>, JournalError | Ending> {
+  const given = yield* reads.sessions({ key: conversation })
+  const found = given.length > 0 ? given : yield* reads.sessions({ key: conversationOnHttp(conversation) })
+  if (found.length > 0) return found
+  const lines = [`conversation ${escape(conversation)}: there is none; sluice sessions lists them`]
+  return yield* new Ending({ code: codes.failed, lines })
+})
+
+/** The key of a conversation on HTTP. */
+export const conversationOnHttp = (name: string) =>
+  conversationKey({ channel: "http", account: "", peer: name, thread: "" })
 
 // ---------------------------------------------------------------- status
 
@@ -146,14 +163,23 @@ type SessionLine = SessionSummary & { readonly live?: LiveSession | undefined }
 const stateOf = (session: SessionLine): string =>
   session.live !== undefined ? Words.doing(session.live) : session.turn === undefined ? "idle" : "waiting to resume"
 
-/** `sluice sessions`. */
-export const sessions = Effect.fnUntraced(function* (place: Place, json: boolean): Effect.fn.Return<void, Failure> {
-  const { answer, source } = yield* either(place, "/v1/sessions", (reads) =>
-    Effect.map(reads.sessions({}), (sessions): { readonly sessions: ReadonlyArray<SessionLine> } => ({ sessions }))
+/** `sluice sessions`; of one conversation with `of`. */
+export const sessions = Effect.fnUntraced(function* (
+  place: Place,
+  of: string | undefined,
+  json: boolean
+): Effect.fn.Return<void, Failure> {
+  const query = of === undefined ? "" : `?conversation=${encodeURIComponent(of)}`
+  const { answer, source } = yield* either(place, `/v1/sessions${query}`, (reads) =>
+    Effect.map(
+      of === undefined ? reads.sessions({}) : sessionsOf(reads, of),
+      (sessions): { readonly sessions: ReadonlyArray<SessionLine> } => ({ sessions })
+    )
   )
   if (json) return yield* Words.json({ from: source.from, ...answer })
   const now = yield* Clock.currentTimeMillis
-  const rows = answer.sessions.map((session) => [
+  const latest = answer.sessions.toSorted((a, b) => b.lastActive - a.lastActive)
+  const rows = latest.map((session) => [
     `${session.conversationKey}${session.name === "main" ? "" : `#${session.name}`}${session.current ? "" : " (not current)"}`,
     stateOf(session),
     session.persona === "" ? "default" : session.persona,

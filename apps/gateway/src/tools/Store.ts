@@ -16,10 +16,10 @@ import { howToStart, Silent } from "./Ask.ts"
 const longest = "2 seconds"
 
 /** Asks the store. Fails with `Silent` when there is none. */
-export const read = <A>(
+export const read = <A, E>(
   place: Place,
-  question: (reads: JournalReads) => Effect.Effect<A, JournalError>
-): Effect.Effect<A, JournalError | Silent> =>
+  question: (reads: JournalReads) => Effect.Effect<A, JournalError | E>
+): Effect.Effect<A, JournalError | Silent | E> =>
   Effect.suspend(() => {
     const filename = fileIn(place.stateDirectory, "store")
     if (!exists(filename)) {

@@ -11,7 +11,7 @@ import type { UsageSum } from "@sluice/runtime/Journal"
 import type { Place } from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
 import { overview, type Sums, type Usage } from "../Usage.ts"
-import { either, type Failure, note } from "./Status.ts"
+import { either, type Failure, note, sessionsOf } from "./Status.ts"
 import * as Words from "./Words.ts"
 
 const whole = new Intl.NumberFormat("en-US")
@@ -81,7 +81,10 @@ export const usage = Effect.fnUntraced(function* (
   const now = yield* Clock.currentTimeMillis
   const query = conversation === undefined ? "" : `?conversation=${encodeURIComponent(conversation)}`
   const { answer, source } = yield* either<Usage>(place, `/v1/usage${query}`, (reads) =>
-    overview(reads.usage, today(place.timeZone, now), conversation)
+    Effect.gen(function* () {
+      const [first] = conversation === undefined ? [] : yield* sessionsOf(reads, conversation)
+      return yield* overview(reads.usage, today(place.timeZone, now), first?.conversationKey)
+    })
   )
   if (json) return yield* Words.json({ from: source.from, ...answer })
   yield* Words.lines([...usageLines(answer), ...note(source)])

@@ -83,6 +83,10 @@ describe("sluice usage", () => {
       assert.include(lee.out, `today      ${today} (UTC): 0 turns, 0 tokens in, 0 out, 0.00 USD`)
       assert.match(lee.out, new RegExp(`^${yesterday} +1 +1,200 +30 +1.00 USD$`, "m"))
       assert.notInclude(lee.out, "http/kim")
+      assert.strictEqual((yield* tool(folder, ["usage", "lee"])).out, lee.out)
+      const nobody = yield* tool(folder, ["usage", "http/nobody"])
+      assert.strictEqual(nobody.code, 1)
+      assert.include(nobody.err, "conversation http/nobody: there is none; sluice sessions lists them")
     }).pipe(Effect.scoped)
   )
 

@@ -64,7 +64,8 @@ const addressed = (
   return wrong ?? { conversation, id }
 }
 
-const receipt = (accepted: Accepted) => ({ seq: accepted.seq, id: accepted.id, duplicate: accepted.duplicate })
+/** What a message is known by. */
+export const receipt = (accepted: Accepted) => ({ seq: accepted.seq, id: accepted.id, duplicate: accepted.duplicate })
 
 // the answer of the hot path, and to a POST: no cache keeps it anyway
 const acknowledged = (accepted: Accepted) => HttpServerResponse.jsonUnsafe(receipt(accepted), { status: 202 })
@@ -88,11 +89,16 @@ const ended = (accepted: Accepted, standing: Standing) =>
   })
 
 /** The end of a message, or `undefined` when the wait is over before it. Never fails: the message is accepted. */
-const waitFor = (serving: Serving, seq: number, wait: number): Effect.Effect<Standing | undefined> => {
+const waitFor = (
+  serving: Serving,
+  seq: number,
+  wait: number,
+  until: Deferred.Deferred<void>
+): Effect.Effect<Standing | undefined> => {
   if (!serving.enter()) return Effect.as(Effect.void, undefined)
   return Effect.raceAllFirst([
     serving.handle.ended(seq),
-    Effect.as(Deferred.await(serving.stopping), undefined),
+    Effect.as(Deferred.await(until), undefined),
     Effect.as(Effect.sleep(wait), undefined)
   ]).pipe(
     Effect.catchCause((cause) =>
@@ -104,10 +110,19 @@ const waitFor = (serving: Serving, seq: number, wait: number): Effect.Effect<Sta
   )
 }
 
-const answer = (serving: Serving, accepted: Accepted, wait: number) => {
+type Response = HttpServerResponse.HttpServerResponse
+
+/** 202, or with a wait how it ended; nobody waits beyond `until`, the beginning of a stop. */
+export const answer = (
+  serving: Serving,
+  accepted: Accepted,
+  wait: number,
+  shown: (accepted: Accepted, standing: Standing) => Response = ended,
+  until: Deferred.Deferred<void> = serving.stopping
+): Effect.Effect<Response> => {
   if (wait === 0) return Effect.succeed(committed(accepted, accepted.held === true))
-  return Effect.map(waitFor(serving, accepted.seq, wait), (standing) =>
-    standing?.ended === undefined ? committed(accepted, serving.isStopping) : ended(accepted, standing)
+  return Effect.map(waitFor(serving, accepted.seq, wait, until), (standing) =>
+    standing?.ended === undefined ? committed(accepted, serving.isStopping) : shown(accepted, standing)
   ).pipe(
     Effect.catchDefect((defect) =>
       Effect.as(Effect.logError("An accepted message could not be shown", defect), committed(accepted, false))

@@ -19,6 +19,8 @@ export const titles = {
   unauthorized: "The token is missing or not valid",
   "foreign-origin": "Requests from this origin are not allowed",
   "not-found": "There is nothing here",
+  "unknown-command": "There is no such command",
+  "not-now": "It can't be done now",
   conflict: "The key was used before with another body",
   "too-large": "The request is too large",
   "unsupported-content": "The body has a form that is not read here",

@@ -3,8 +3,10 @@
  * never from an agent's output; a text that looks like a command and is none gets
  * a hint instead of an agent's turn.
  */
-import * as Option from "effect/Option"
-import type { outputModes } from "../session/Written.ts"
+import { Invalid } from "../../Message.ts"
+
+/** How answers are written; `default` is the answer, with its tools while they run, `smart` its beginning with the whole as a file. */
+export const outputModes = ["default", "verbose", "smart"] as const
 
 /** A command as a person wrote it. Minutes are whole; names are as given. */
 export type Command =
@@ -79,33 +81,113 @@ const allow = (args: ReadonlyArray<string>): Command => {
     : refused(args.join(" "), "/allow with the question's number and your choice")
 }
 
-const words: Readonly<Record<string, (args: ReadonlyArray<string>) => Command>> = {
-  stop: () => ({ _tag: "Stop" }),
-  new: (args) =>
-    args.length === 0
-      ? { _tag: "New", name: undefined, persona: undefined }
-      : named(args, (name) => ({ _tag: "New", name, persona: args[1] })),
-  session: (args) => named(args, (name) => ({ _tag: "Switch", name }), knownName),
-  archive: (args) =>
-    args.length === 0
-      ? { _tag: "Archive", name: undefined }
-      : named(args, (name) => ({ _tag: "Archive", name }), knownName),
-  status: () => ({ _tag: "Status" }),
-  sessions: () => ({ _tag: "Sessions" }),
-  timeout: ([arg]) => timeout(arg),
-  queue: ([mode]) => queue(mode),
-  model: ([name]) => model(name),
-  smart: () => ({ _tag: "Output", mode: "smart" }),
-  verbose: () => ({ _tag: "Output", mode: "verbose" }),
-  default: () => ({ _tag: "Output", mode: "default" }),
-  usage: () => ({ _tag: "Usage" }),
-  whoami: () => ({ _tag: "Whoami" }),
-  retry: () => ({ _tag: "Retry" }),
-  forget: ([arg]) => ({ _tag: "Forget", confirmed: arg?.toLowerCase() === "yes" }),
-  help: () => ({ _tag: "Help" }),
-  start: () => ({ _tag: "Help" }),
-  allow
+/** One command as people may write it. */
+interface Entry {
+  /** Its arguments as a person reads them: `<has to be>`, `[may be]`. */
+  readonly args: string
+  /** The most arguments that it reads. */
+  readonly most: number
+  /** What it does, for people; none for another name of the same. */
+  readonly does: string | undefined
+  /** Its last argument may have spaces. */
+  readonly free?: boolean
+  readonly read: (args: ReadonlyArray<string>) => Command
 }
+
+const output = (mode: (typeof outputModes)[number], does: string): Entry => ({
+  args: "",
+  most: 0,
+  does,
+  read: () => ({ _tag: "Output", mode })
+})
+
+const simple = (command: Command, does: string | undefined): Entry => ({ args: "", most: 0, does, read: () => command })
+
+/** Every command there is, in the order in which people are told of them. */
+const table: Readonly<Record<string, Entry>> = {
+  stop: simple({ _tag: "Stop" }, "cancel what I'm doing and what waits"),
+  new: {
+    args: "[name] [persona]",
+    most: 2,
+    does: "a fresh start; with a name, a further one beside this",
+    read: (args) =>
+      args.length === 0
+        ? { _tag: "New", name: undefined, persona: undefined }
+        : named(args, (name) => ({ _tag: "New", name, persona: args[1] }))
+  },
+  session: {
+    args: "<name>",
+    most: 1,
+    does: "go to another one, also to one that is archived",
+    read: (args) => named(args, (name) => ({ _tag: "Switch", name }), knownName)
+  },
+  sessions: simple({ _tag: "Sessions" }, "list them"),
+  archive: {
+    args: "[name]",
+    most: 1,
+    does: "set one aside, with all of it in a file; /session brings it back",
+    read: (args) =>
+      args.length === 0
+        ? { _tag: "Archive", name: undefined }
+        : named(args, (name) => ({ _tag: "Archive", name }), knownName)
+  },
+  status: simple({ _tag: "Status" }, "what I'm doing right now"),
+  retry: simple({ _tag: "Retry" }, "try again what was stopped or set aside"),
+  queue: {
+    args: `[${queueModes.join("|")}]`,
+    most: 1,
+    does: "what happens to messages while I'm busy",
+    read: ([mode]) => queue(mode)
+  },
+  model: {
+    args: "[name]",
+    most: 1,
+    does: "which model answers; default is my own choice",
+    read: ([name]) => model(name)
+  },
+  verbose: output("verbose", "answers with everything that I do"),
+  default: output("default", "the answer, and what I do while I work on it"),
+  smart: output("smart", "nothing but the answer; a long one as a file"),
+  usage: simple({ _tag: "Usage" }, "what this one has used"),
+  whoami: simple({ _tag: "Whoami" }, "who and where you are to me"),
+  timeout: {
+    args: "[minutes]",
+    most: 1,
+    does: "when I let go of an idle one (1 to 120)",
+    read: ([arg]) => timeout(arg)
+  },
+  forget: {
+    args: "[yes]",
+    most: 1,
+    does: "delete everything that was said here",
+    read: ([arg]) => ({ _tag: "Forget", confirmed: arg?.toLowerCase() === "yes" })
+  },
+  allow: {
+    args: "<number> <choice>",
+    most: 2,
+    does: "answer a question of mine",
+    free: true,
+    read: allow
+  },
+  help: simple({ _tag: "Help" }, "this list"),
+  start: simple({ _tag: "Help" }, undefined)
+}
+
+const entryOf = (word: string): Entry | undefined => (Object.hasOwn(table, word) ? table[word] : undefined)
+
+/** A command as programs are told of it. */
+export interface CommandInfo {
+  /** `/model` */
+  readonly command: string
+  /** `[name]`: in square brackets what may be left out, otherwise angle brackets; empty where there are none. */
+  readonly arguments: string
+  readonly does: string
+}
+
+/** What people can write instead of a message, in the order in which they are told. */
+export const commands: ReadonlyArray<CommandInfo> = Object.entries(table).flatMap(([word, { args, does }]) =>
+  does === undefined ? [] : [{ command: `/${word}`, arguments: args, does }]
+)
 
 /** Reads a command; a text without a slash is the answer to an open question. */
 export const parseCommand = (text: string): Command => {
@@ -116,8 +198,31 @@ export const parseCommand = (text: string): Command => {
     .trim()
     .split(/\s+/)
     .filter((arg) => arg !== "")
-  const known = Object.hasOwn(words, word) ? Option.fromNullishOr(words[word]) : Option.none()
-  return Option.isSome(known) ? known.value(args) : { _tag: "Unknown", word: `/${word}` }
+  return entryOf(word)?.read(args) ?? { _tag: "Unknown", word: `/${word}` }
+}
+
+const wrongArgument = (value: string, remedy: string) =>
+  new Invalid({ field: "arguments", value: JSON.stringify(value), remedy })
+
+/**
+ * The text of a command that a program gives in parts, to be accepted like any message. `undefined` when there is no such
+ * command. Stricter than with people: what would be ignored of their words is refused here.
+ */
+export const commandText = (command: string, args: ReadonlyArray<string> = []): string | Invalid | undefined => {
+  const word = command.replace(/^\//, "").toLowerCase()
+  const entry = entryOf(word)
+  if (entry === undefined) return undefined
+  const form = `the command is /${word}${entry.args === "" ? "" : ` ${entry.args}`}`
+  const excess = args[entry.most]
+  if (excess !== undefined) return wrongArgument(excess, `leave it out; ${form}`)
+  const broken = args.find(
+    (arg, index) => arg.trim() === "" || (/\s/.test(arg) && !(entry.free === true && index === entry.most - 1))
+  )
+  if (broken !== undefined) return wrongArgument(broken, `give each argument as a text without spaces; ${form}`)
+  const read = entry.read(args)
+  return read._tag === "Refused"
+    ? wrongArgument(read.value, `use ${read.allowed}; ${form}`)
+    : [`/${word}`, ...args].join(" ")
 }
 
 /** Whether the command may make another session the current one: what comes after it is of that one. */

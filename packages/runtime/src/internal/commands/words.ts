@@ -5,25 +5,12 @@
 import type { SessionSummary, UsageSum } from "../../Journal.ts"
 import { ago, span } from "../../Notices.ts"
 import type { LiveSession } from "../../Sessions.ts"
+import { commands } from "./parse.ts"
 
 /** `/help`. */
-export const help = [
-  "/stop  cancel what I'm doing and what waits",
-  "/new [name]  a fresh start; with a name, a further one beside this",
-  "/session <name>  go to another one",
-  "/sessions  list them",
-  "/archive [name]  set one aside, with all of it in a file; /session brings it back",
-  "/status  what I'm doing right now",
-  "/retry  try again what was stopped or set aside",
-  "/queue [collect|followup|steer|interrupt]  what happens to messages while I'm busy",
-  "/model [name]  which model answers; default is my own choice",
-  "/verbose, /default, /smart  show everything I do, the answer alone, or long answers as a file",
-  "/usage  what this one has used",
-  "/whoami  who and where you are to me",
-  "/timeout [minutes]  when I let go of an idle one (1 to 120)",
-  "/forget  delete everything that was said here",
-  "/allow <number> <choice>  answer a question of mine"
-].join("\n")
+export const help = commands
+  .map(({ arguments: args, command, does }) => `${command}${args === "" ? "" : ` ${args}`}  ${does}`)
+  .join("\n")
 
 /** A turn that neither runs nor has its end. Not "suspended": that is a session that has let go of its agent. */
 const resting = (live: LiveSession | undefined): string =>

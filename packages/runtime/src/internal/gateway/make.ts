@@ -10,10 +10,18 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Commands } from "../../Commands.ts"
 import { GatewayError, type GatewayOptions, type Readiness, type Registry } from "./options.ts"
-import type { Gateway } from "../../Gateway.ts"
+import type { CommandMessage, Gateway } from "../../Gateway.ts"
 import { Intake } from "../../Intake.ts"
 import { Journal } from "../../Journal.ts"
-import { type Conversation, conversationKey, mainSession, parseConversationKey, sessionKey } from "../../Message.ts"
+import {
+  type Accepted,
+  type AcceptError,
+  type Conversation,
+  conversationKey,
+  mainSession,
+  parseConversationKey,
+  sessionKey
+} from "../../Message.ts"
 import { Outbox } from "../../Outbox.ts"
 import { Recovery } from "../../Recovery.ts"
 import { Sessions } from "../../Sessions.ts"
@@ -68,9 +76,12 @@ const addressOf = (text: string, isChannel: (name: string) => boolean): Conversa
     : { channel: hostChannel, account: "", peer: text, thread: "" }
 }
 
-/** Names that mean a channel, also while a reload has taken it away: what is said to it is held, and is not the host's. */
-const namesOf = (registered: Registered["Service"]) => {
-  const known = new Set(registered.entries.channels.keys())
+/**
+ * Names that mean a channel, also when a reload or a restart has taken it away: what is said to it is held, and is not
+ * the host's.
+ */
+const namesOf = (registered: Registered["Service"], stored: ReadonlySet<string>) => {
+  const known = new Set([...registered.entries.channels.keys(), ...stored])
   return {
     isChannel: (name: string) => known.has(name) || registered.entries.channels.has(name),
     remember: () => {
@@ -78,6 +89,25 @@ const namesOf = (registered: Registered["Service"]) => {
     }
   }
 }
+
+/** Takes a command for a conversation that is there already: nobody is written to who never wrote. */
+const commanding = Effect.fnUntraced(function* (
+  journal: Journal["Service"],
+  intake: Intake["Service"],
+  address: Conversation,
+  { id, sender, text }: CommandMessage
+): Effect.fn.Return<Accepted | undefined, AcceptError> {
+  const known = yield* Effect.mapError(journal.conversation(conversationKey(address)), transient)
+  if (known === undefined) return undefined
+  return yield* intake.accept(address.channel, {
+    conversation: address.peer,
+    account: address.account,
+    thread: address.thread,
+    sender,
+    text,
+    ...(id === undefined ? {} : { id })
+  })
+})
 
 /** Starts all channels beside each other; a server that can't start fails the gateway. */
 const startChannels = (running: Running, registered: Registered["Service"]) =>
@@ -147,11 +177,13 @@ const viewOf = Effect.gen(function* () {
   const outbox = yield* Outbox
   const { live, spending } = yield* Sessions
   const { epoch, instance, postMortem } = journal.opening
+  const sessions = Effect.fnUntraced(function* (of: Parameters<typeof journal.reads.sessions>[0]) {
+    const byId = new Map((yield* live).map((session) => [session.id, session]))
+    return (yield* journal.reads.sessions(of)).map((row) => ({ ...row, live: byId.get(row.id) }))
+  })
   return {
-    sessions: Effect.gen(function* () {
-      const byId = new Map((yield* live).map((session) => [session.id, session]))
-      return (yield* journal.reads.sessions({})).map((row) => ({ ...row, live: byId.get(row.id) }))
-    }),
+    sessions: sessions({}),
+    sessionsOf: (key: string) => sessions({ key }),
     live,
     audit: journal.reads.ledger,
     figures: journal.reads.figures,
@@ -199,6 +231,28 @@ const settledOf = Effect.gen(function* () {
     )
 })
 
+/** What is done in a conversation that is named. */
+const conversations = Effect.fnUntraced(function* (of: (text: string) => Conversation) {
+  const journal = yield* Journal
+  const outbox = yield* Outbox
+  const sessions = yield* Sessions
+  const intake = yield* Intake
+  const forgetting = yield* Forgetting
+  const keyOf = (text: string) => conversationKey(of(text))
+  return {
+    post: (conversation, post) => intake.post(of(conversation), post),
+    command: (conversation, command) => commanding(journal, intake, of(conversation), command),
+    replies: (conversation, after = 0) => Stream.mapError(outbox.replies(keyOf(conversation), after), transient),
+    progress: (conversation) => sessions.watch(keyOf(conversation)),
+    data: (conversation, name = mainSession) => {
+      const address = of(conversation)
+      return sessionValues(journal, { address, name }, sessionKey(conversationKey(address), name))
+    },
+    forget: (conversation) => Effect.suspend(() => forgetting.conversation(of(conversation))),
+    transcript: (conversation, session) => transcriptOf(journal, keyOf(conversation), session)
+  } satisfies Partial<Gateway["Service"]>
+})
+
 /** The gateway of these options. */
 export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<unknown>) {
   const journal = yield* Journal
@@ -238,6 +292,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   failure(outbox.failed)
 
   yield* recovery.load
+  const stored = yield* journal.channels
   yield* startChannels(running, registered)
   yield* cross("boot:channels")
   const recovered = yield* recovery.start
@@ -247,26 +302,20 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   yield* cross("boot:ready")
   yield* Effect.logDebug("Recovered").pipe(Effect.annotateLogs({ ...recovered }))
 
-  const { isChannel, remember } = namesOf(registered)
+  const { isChannel, remember } = namesOf(registered, stored)
   const keyOf = (text: string) => conversationKey(addressOf(text, isChannel))
+  const inConversations = yield* conversations((text) => addressOf(text, isChannel))
 
   const exchange = exchanger(options, { registered, running, outbox, sessions }, () => state.stopping)
 
   return {
     accept: (inbound) => intake.accept(hostChannel, inbound),
-    post: (conversation, post) => intake.post(addressOf(conversation, isChannel), post),
-    replies: (conversation, after = 0) => Stream.mapError(outbox.replies(keyOf(conversation), after), transient),
-    progress: (conversation) => sessions.watch(keyOf(conversation)),
-    data: (conversation, name = mainSession) => {
-      const address = addressOf(conversation, isChannel)
-      return sessionValues(journal, { address, name }, sessionKey(conversationKey(address), name))
-    },
+    ...inConversations,
     ...view,
+    sessionsOf: (conversation) => view.sessionsOf(keyOf(conversation)),
     readiness: readiness(state, running),
     // In a fiber of its own: it may end the very server whose request asked for it.
     reload: (next) => Effect.suspend(() => Fiber.join(fork(Effect.ensuring(exchange(next), Effect.sync(remember))))),
-    forget: (conversation) => Effect.suspend(() => forgetting.conversation(addressOf(conversation, isChannel))),
-    transcript: (conversation, session) => transcriptOf(journal, keyOf(conversation), session),
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Conversation, mainSession } from "../../Message.ts"
 import type { Known } from "./conversations.ts"
-import type { Value } from "./database.ts"
+import type { Query, Value } from "./database.ts"
 import type { Round } from "./round.ts"
 import { insert, insertAll } from "./statements.ts"
 
@@ -96,4 +96,29 @@ export const resolve = Effect.fnUntraced(function* (
   }
   yield* insertAll(round.query, insertConversations, rows)
   yield* insertAll(round.query, insertSessions, mains)
+})
+
+const firstChannel = (query: Query, from: string) =>
+  Effect.map(
+    query<{ readonly key: string }>(`select key from sluice_conversations where key >= ? order by key limit 1`, [from]),
+    ([row]) => {
+      // `http/kim`, `mail@team/kim`
+      const at = row?.key.search(/[/@]/) ?? -1
+      if (row === undefined || at < 0) return undefined
+      const name = row.key.slice(0, at)
+      return { name, behind: name + String.fromCharCode(row.key.charCodeAt(at) + 1) }
+    }
+  )
+
+/** Names of the channels that have conversations: a look or two at the index of keys for each, however many they have. */
+export const channels = Effect.fnUntraced(function* (query: Query): Effect.fn.Return<ReadonlySet<string>, SqlError> {
+  const names = new Set<string>()
+  for (
+    let found = yield* firstChannel(query, "");
+    found !== undefined;
+    found = yield* firstChannel(query, found.behind)
+  ) {
+    names.add(found.name)
+  }
+  return names
 })

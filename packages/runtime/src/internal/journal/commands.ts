@@ -189,7 +189,7 @@ const run = Effect.fnUntraced(function* (round: Round, entry: Entry<"command">):
     JSON.stringify(replies.map((reply) => reply.id)),
     row.seq
   ])
-  yield* endMessages(round, [{ seqs: [row.seq], ended: { ending: "command", why: "" } }])
+  yield* endMessages(round, [{ seqs: [row.seq], ended: { ending: "command", why: input.why?.(outcome) ?? "" } }])
   succeed(entry, outcome)
 })
 

@@ -35,6 +35,7 @@ export interface CommandEntry {
   readonly route: Route
   readonly placeholder: string | undefined
   readonly render: (outcome: CommandOutcome) => ReadonlyArray<string>
+  readonly why: ((outcome: CommandOutcome) => string) | undefined
 }
 
 /** A report of a stop as it is stored. */

@@ -125,6 +125,8 @@ export interface UsageSum {
 export interface JournalReads {
   readonly sessions: (options: {
     readonly conversation?: number
+    /** Of the conversation with this key. */
+    readonly key?: string
     readonly after?: number
     readonly limit?: number
   }) => Effect.Effect<ReadonlyArray<SessionSummary>, JournalError>

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { JournalShape } from "../../Journal.ts"
 import type { StoreFiles } from "../node/storeFiles.ts"
+import { channels } from "./addresses.ts"
 import type { Database } from "./database.ts"
 import { faultText } from "./faults.ts"
 import { pendingForgets, scrub } from "./forget.ts"
@@ -90,6 +91,7 @@ type Questions =
   | "rows"
   | "session"
   | "conversation"
+  | "channels"
   | "seqOf"
   | "owed"
   | "throttles"
@@ -127,6 +129,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     rows: (seqs) => ask(Reads.rows(query, seqs)),
     session: (id) => Effect.map(ask(Reads.session(query, id)), (row) => (row === undefined ? undefined : active(row))),
     conversation: (key) => ask(Reads.conversation(query, key)),
+    channels: ask(channels(query)),
     seqOf: (key, id) => ask(Reads.seqOf(query, key, id)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),
@@ -166,8 +169,8 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   steer: (turn, attempt, seqs) => writer.submit("steer", { turn, attempt, seqs }),
   keep: (place, key, change) => writer.submit("keep", { place, key, change }),
   forget: (entry) => writer.submit("forget", entry),
-  command: (seq, action, route, render, placeholder) =>
-    writer.submit("command", { seq, action, route, render, placeholder }),
+  command: (seq, action, route, render, placeholder, why) =>
+    writer.submit("command", { seq, action, route, render, placeholder, why }),
   ask: (turn, question, options) => writer.submit("ask", { turn, question, options }),
   unask: (permission, decision) => writer.submit("unask", { permission, decision }),
   asked: (turn, reason) => writer.submit("asked", { turn, reason })

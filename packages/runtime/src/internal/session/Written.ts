@@ -6,9 +6,6 @@
 import type { Running, Session } from "../../Session.ts"
 import { cutOffAnswer, maxAnswer } from "./attempt.ts"
 
-/** How answers are written; `default` is the answer alone, `smart` its beginning with the whole as a file. */
-export const outputModes = ["default", "verbose", "smart"] as const
-
 /** The most lines beside the answer's text that are kept, and how long they are together, in UTF-16 units. */
 const bounds = { lines: 500, length: 65_536 }
 
