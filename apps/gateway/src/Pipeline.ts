@@ -99,7 +99,7 @@ export const spending = ({ budgets, prices, timeZone }: Configuration) => ({
 
 /** The whole gateway. */
 export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: DrainOptions) => {
-  const { loaded, made } = setup.current
+  const { connected, loaded, made } = setup.current
   const { configuration } = loaded
   const { debounce, limits, questions, queue, session, stateDirectory, turns } = configuration
   const attachments = Attachments.layer({
@@ -110,7 +110,7 @@ export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: Dra
     agents: made.agents,
     personas: made.personas,
     ...spending(configuration),
-    channels: { http: channel },
+    channels: { ...connected.channels, http: channel },
     drain,
     debounce: {
       quiet: input(debounce.quiet),

@@ -104,12 +104,13 @@ const stopping = (gateway: typeof Gateway.Service, stop: Stop) =>
 /** Reads the configuration again and applies what can change while it runs. */
 const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel: ReturnType<typeof Pipeline.http>) => {
   // The same channel as at the start, where its needs were met: the gateway knows it again and leaves it alone.
-  const channels = { http: channel as unknown as Channel }
+  const http = channel as unknown as Channel
   const one = Semaphore.makeUnsafe(1)
   return one.withPermits(1)(
     Effect.gen(function* () {
       const { decided, lines } = yield* Setup.again(setup)
       const { agents, personas } = decided.made
+      const channels = { ...decided.connected.channels, http }
       const changes = [
         ...lines,
         ...(yield* gateway.reload({ agents, personas, channels, ...Pipeline.spending(decided.loaded.configuration) }))
@@ -248,18 +249,23 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
     journal: Context.get(context, Journal),
     version,
     uptime: Effect.sync(() => performance.now()),
-    parts: Effect.sync(() => ({
-      url,
-      agents: Object.keys(setup.current.made.agents),
-      channels: [{ name: "http", delivery: Lines.deliveryOf(channel), at: url }],
-      deadline: deadlineOf(drain)
-    })),
+    parts: Effect.gen(function* () {
+      const others = yield* Effect.forEach(Object.entries(setup.current.connected.channels), ([name, one]) =>
+        Effect.map(one.describe ?? Effect.succeed(""), (at) => ({ name, delivery: Lines.deliveryOf(one), at }))
+      )
+      return {
+        url,
+        agents: Object.keys(setup.current.made.agents),
+        channels: [{ name: "http", delivery: Lines.deliveryOf(channel), at: url }, ...others],
+        deadline: deadlineOf(drain)
+      }
+    }),
     reload,
     stop: stopping(gateway, stop)
   }
   const { epoch, postMortem } = gateway.boot
   dog.knows(epoch)
-  const channels = { http: channel }
+  const channels = { http: channel, ...setup.current.connected.channels }
   yield* announce(setup, { version, url, loaded, channels, epoch, postMortem, deadline: deadlineOf(drain) })
   notifier.ready(status)
   yield* Effect.flatMap(Loaded, Effect.sync)

@@ -1,6 +1,6 @@
 /**
  * Everything that is decided before anything is opened: configuration, state
- * directory, tokens, agents with their secrets, the log. A reload decides it
+ * directory, tokens, agents and channels with their secrets, the log. A reload decides it
  * again; what is wrong then leaves the old decisions in force.
  */
 import type { Budget } from "@sluice/runtime/Shutdown"
@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { performance } from "node:perf_hooks"
 import * as Agents from "./agents/Agents.ts"
+import * as Channels from "./channels/Channels.ts"
 import { settings } from "./configuration/Configuration.ts"
 import * as Sources from "./configuration/Sources.ts"
 import * as Logs from "./Logs.ts"
@@ -24,6 +25,8 @@ export interface Decided {
   readonly loaded: Sources.Loaded
   readonly tokens: Tokens.Tokens
   readonly made: Agents.Made
+  /** The channels beside HTTP. */
+  readonly connected: Channels.Made
 }
 
 /** The decisions of a program, and its log. */
@@ -64,14 +67,16 @@ const decide = Effect.fnUntraced(function* (
     },
     { create: true }
   )
-  return { loaded, tokens, made: yield* Agents.make(loaded, before) }
+  const made = yield* Agents.make(loaded, before)
+  return { loaded, tokens, made, connected: yield* Channels.make(loaded, before) }
 })
 
 const formatOf = (wanted: "auto" | "pretty" | "json"): "json" | "pretty" =>
   wanted === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : wanted
 
 /** Every secret that must not reach the log. */
-const secretsOf = ({ made, tokens }: Decided): ReadonlyArray<string> => [...tokens, ...made.secrets].map(Redacted.value)
+const secretsOf = ({ connected, made, tokens }: Decided): ReadonlyArray<string> =>
+  [...tokens, ...made.secrets, ...connected.secrets].map(Redacted.value)
 
 /** Decides everything for a start. */
 export const make = Effect.fnUntraced(function* (

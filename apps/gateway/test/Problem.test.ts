@@ -125,9 +125,9 @@ describe("bad values", () => {
     ],
     [
       "a channel that there is not",
-      yaml("channels:\n  telegram: { tokenFile: x }\n"),
+      yaml("channels:\n  telegramm: { tokenFile: x }\n"),
       [
-        "channels.telegram (sluice.yaml:2): there is no such channel; HTTP is configured under http, the terminal is `sluice chat`"
+        'channels.telegramm (sluice.yaml:2): there is no such channel; did you mean "telegram"?; HTTP is configured under http, the terminal is `sluice chat`'
       ]
     ],
     [

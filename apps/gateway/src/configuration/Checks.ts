@@ -71,6 +71,16 @@ const servers = ({ agents }: Configuration, origin: Origin): ReadonlyArray<Probl
       }))
   )
 
+const telegram = ({ channels }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
+  const given = channels.telegram
+  if (given === undefined || (given.tokenFile === undefined) !== (given.tokenVariable === undefined)) return []
+  const remedy =
+    given.tokenFile === undefined
+      ? "has no token; give it tokenFile, a file with the token that @BotFather gave you"
+      : "has two tokens; give it either tokenFile or tokenVariable"
+  return [{ field: "channels.telegram", value: "", origin: origin(["channels", "telegram"]), remedy }]
+}
+
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas, servers].flatMap((check) => check(configuration, origin))
+  [exposure, cap, personas, servers, telegram].flatMap((check) => check(configuration, origin))

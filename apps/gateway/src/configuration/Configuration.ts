@@ -7,6 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Agent } from "./Agents.ts"
+import { Channels } from "./Channels.ts"
 import { Budgets, Prices } from "./Spending.ts"
 import * as Setting from "./Setting.ts"
 
@@ -230,9 +231,6 @@ const Persona = Schema.Struct({
   agent: Setting.text({ meaning: "Name of the agent that speaks." }),
   systemPrompt: Schema.optionalKey(Setting.text({ meaning: "What the agent is told about itself.", most: 65_536 }))
 })
-
-/** HTTP stands under `http` and always runs, because health and the tools need it; other channels have their keys here. */
-const Channels = Schema.Record(Schema.String, Schema.Never)
 
 const Retention = Schema.Struct({
   ledger: Setting.duration("8 days", "36500 days", {

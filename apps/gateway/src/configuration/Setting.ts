@@ -266,3 +266,15 @@ export const defaultsOf = (settings: ReadonlyArray<Setting>): Tree =>
   settings
     .filter((one) => one.default !== undefined && !one.path.includes("<name>"))
     .reduce<Tree>((tree, one) => put(tree, one.path, one.default), {})
+
+/** Several numeric ids; from a variable they come as texts. */
+export const ids = (options: Options<ReadonlyArray<number | string>>) =>
+  setting(
+    Schema.Array(
+      Schema.Union([
+        Schema.Int,
+        Schema.String.check(Schema.makeFilter((value: string) => /^-?[1-9]\d{0,15}$/.test(value.trim())))
+      ])
+    ).check(Schema.isMaxLength(256)),
+    facts("list", "a list of numbers", options)
+  )

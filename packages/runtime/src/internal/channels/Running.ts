@@ -8,16 +8,19 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type { Channel, ChannelError } from "../../Channel.ts"
 import { makeHandle, type Pipeline } from "./handle.ts"
 
 interface One {
   readonly channel: Channel
   readonly fiber: Fiber.Fiber<void>
-  /** Completes when it was ready once, or fails with why it never can be. */
-  readonly ready: Deferred.Deferred<void, ChannelError>
+  /** Completes when it was ready once (true) or could not begin (false), or fails with why it never can be. */
+  readonly ready: Deferred.Deferred<boolean, ChannelError>
   problem: string | undefined
 }
+
+const starting = "is starting"
 
 /** First and longest wait between two tries, and how long a start waits for a channel; milliseconds. */
 const waits = { first: 1000, longest: 60_000, start: 10_000 }
@@ -42,25 +45,31 @@ export class Running {
     )
   }
 
+  /** Why a channel can't receive now; `undefined` while it is only starting. */
+  problem(name: string): string | undefined {
+    const problem = this.#running.get(name)?.problem
+    return problem === starting ? undefined : problem
+  }
+
   /** A stop has ended the channels of this kind. */
   isOver(kind: Channel["kind"]): boolean {
     return this.#over.has(kind)
   }
 
-  /** Starts a channel and waits until it is ready, at most 10 s; not in a stop. Fails if it is a server that can't start. */
+  /** Starts a channel and waits until it is ready or can't be yet, at most 10 s; not in a stop. Fails if it is a server that can't start. */
   start(name: string, channel: Channel): Effect.Effect<boolean, ChannelError> {
     return Effect.gen({ self: this }, function* () {
       if (this.isOver(channel.kind)) return false
-      const ready = yield* Deferred.make<void, ChannelError>()
+      const ready = yield* Deferred.make<boolean, ChannelError>()
       const one: One = {
         channel,
         ready,
-        problem: "is starting",
+        problem: starting,
         fiber: this.#fork(this.#receive(name, () => one, waits.first))
       }
       this.#running.set(name, one)
       const wait = Effect.timeoutOption(Deferred.await(ready), waits.start)
-      return (yield* wait)._tag === "Some"
+      return Option.getOrElse(yield* wait, () => false)
     })
   }
 
@@ -71,7 +80,7 @@ export class Running {
       const one = of()
       const ready = Effect.suspend(() => {
         one.problem = undefined
-        return Effect.asVoid(Deferred.succeed(one.ready, undefined))
+        return Effect.asVoid(Deferred.succeed(one.ready, true))
       })
       const exit = yield* Effect.exit(Effect.scoped(one.channel.receive(makeHandle(name, this.#pipeline, ready))))
       if (Exit.isSuccess(exit)) return
@@ -82,12 +91,16 @@ export class Running {
         yield* Deferred.fail(one.ready, error.value)
         return
       }
-      one.problem = `${reason}; tried again in ${Math.round(wait / 1000)} s`
+      // It had been receiving: what ended that is new, and tried again soon.
+      const pause = one.problem === undefined ? waits.first : wait
+      one.problem = `${reason}; tried again in ${Math.round(pause / 1000)} s`
+      // One that is away must not hold up the start of all others.
+      yield* Deferred.succeed(one.ready, false)
       yield* Effect.logWarning("A channel can't receive and is tried again", exit.cause).pipe(
         Effect.annotateLogs({ channel: name })
       )
-      yield* Effect.sleep(wait)
-      return yield* this.#receive(name, of, Math.min(wait * 2, waits.longest))
+      yield* Effect.sleep(pause)
+      return yield* this.#receive(name, of, Math.min(pause * 2, waits.longest))
     })
   }
 

@@ -41,7 +41,7 @@ const exchange = Effect.fnUntraced(function* (
   if (Result.isSuccess(started) && started.success)
     return `channel "${name}" ${before === undefined ? "is new" : "was exchanged"}`
   if (running.isOver(after.kind)) return `channel "${name}" is not started: the gateway is stopping`
-  const reason = Result.isFailure(started) ? started.failure.reason : "not ready within 10 s"
+  const reason = Result.isFailure(started) ? started.failure.reason : (running.problem(name) ?? "not ready within 10 s")
   if (before === undefined) return `channel "${name}" does not start: ${reason}`
   yield* running.stop(name)
   registered.entries = withChannel(registered.entries, name, before)

@@ -1,0 +1,26 @@
+/**
+ * The HTTP client of everything that this program calls: models, and the servers of
+ * channels. Over node:http, which follows no redirection with a key and has no time
+ * limit of its own. One for all, so that a call need not greet its server anew.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+
+/** As Node's own client does it: a proxy of the environment only where that is switched on. */
+const sockets = () => ({
+  keepAlive: true,
+  ...(process.env["NODE_USE_ENV_PROXY"] === "1" ? { proxyEnv: process.env } : {})
+})
+
+let shared: Context.Context<HttpClient.HttpClient> | undefined
+
+/** The client as a context. */
+export const client: Effect.Effect<Context.Context<HttpClient.HttpClient>> = Effect.gen(function* () {
+  // For as long as the process lives: an idle socket keeps nobody from ending.
+  shared ??= yield* Layer.buildWithScope(NodeHttpClient.layerNodeHttpOptions(sockets()), Scope.makeUnsafe())
+  return shared
+})

@@ -1,0 +1,99 @@
+/**
+ * Channels from the configuration, beside HTTP. Their secrets are read here, at the
+ * start and at each reload, and live on as redacted values. A channel that is
+ * configured as before stays the same one over a reload, so its connections do too.
+ */
+import type { Channel } from "@sluice/runtime/Channel"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Configuration from "../configuration/Channels.ts"
+import { ConfigurationError, type Problem, shown } from "../configuration/Problem.ts"
+import type { Loaded } from "../configuration/Sources.ts"
+import { readSecret } from "../Tokens.ts"
+
+/** What a channel was made from. */
+interface Recipe {
+  readonly text: string
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+}
+
+/** The channels of a configuration. */
+export interface Made {
+  readonly recipes: { readonly [name: string]: Recipe }
+  readonly channels: { readonly [name: string]: Channel }
+  /** Every secret that a channel was given, to be kept out of the log. */
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+}
+
+/** A secret of a channel, from its file or its variable. `shape` is what it looks like, `remedy` what to do when it doesn't. */
+const secretOf = Effect.fnUntraced(function* (
+  given: { readonly file: string | undefined; readonly variable: string | undefined },
+  keys: { readonly file: ReadonlyArray<string>; readonly variable: ReadonlyArray<string> },
+  loaded: Loaded,
+  shape: { readonly test: RegExp; readonly remedy: string }
+) {
+  const path = given.file === undefined ? keys.variable : keys.file
+  const from = given.file ?? given.variable ?? ""
+  const [field, origin] = [path.join("."), loaded.origin(path)]
+  const text = given.file === undefined ? (process.env[from] ?? "") : yield* readSecret(from, field, origin)
+  const secret = text.trim()
+  if (shape.test.test(secret)) return Redacted.make(secret)
+  const missing = given.file === undefined ? "this variable is not set; set it, or use a file" : "it is empty"
+  // The value itself is a secret, also a bad one.
+  const remedy = secret === "" ? missing : shape.remedy
+  return yield* new ConfigurationError({ problems: [{ field, value: shown(from), origin, remedy }] })
+})
+
+const token = {
+  test: /^\d{1,20}:[A-Za-z0-9_-]{8,128}$/,
+  remedy: "it holds no token of a bot; put there what @BotFather gave you, such as 123456:ABC-DEF..."
+}
+
+/** Its module, with the HTTP client, is loaded only by who has a bot. */
+const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded) {
+  const path = ["channels", "telegram"]
+  const keys = { file: [...path, "tokenFile"], variable: [...path, "tokenVariable"] }
+  const secret = yield* secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token)
+  const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
+  const { allow = [], apiRoot, delivery } = given
+  const made = yield* make({
+    token: secret,
+    allow: allow.map(Number),
+    ...(apiRoot === undefined ? {} : { apiRoot }),
+    ...(delivery === undefined ? {} : { delivery })
+  })
+  return { made, secrets: [secret] }
+})
+
+const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
+  one.text === other?.text &&
+  one.secrets.length === other.secrets.length &&
+  one.secrets.every(
+    (secret, index) => Redacted.value(secret) === Redacted.value(other.secrets[index] ?? Redacted.make(""))
+  )
+
+/** Makes what the configuration names. */
+export const make = Effect.fnUntraced(function* (
+  loaded: Loaded,
+  before?: { readonly connected: Made }
+): Effect.fn.Return<Made, ConfigurationError> {
+  const channels: Record<string, Channel> = {}
+  const recipes: Record<string, Recipe> = {}
+  const secrets: Array<Redacted.Redacted> = []
+  const problems: Array<Problem> = []
+  const given = loaded.configuration.channels.telegram
+  if (given !== undefined) {
+    const result = yield* Effect.result(telegram(given, loaded))
+    if (result._tag === "Failure") problems.push(...result.failure.problems)
+    else {
+      const { made, secrets: own } = result.success
+      const recipe = { text: JSON.stringify([given, loaded.folder]), secrets: own }
+      const same = isSame(recipe, before?.connected.recipes["telegram"])
+      channels["telegram"] = (same ? before?.connected.channels["telegram"] : undefined) ?? made
+      recipes["telegram"] = recipe
+      secrets.push(...own)
+    }
+  }
+  if (problems.length > 0) return yield* new ConfigurationError({ problems })
+  return { channels, recipes, secrets }
+})

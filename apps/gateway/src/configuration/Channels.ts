@@ -1,0 +1,55 @@
+/**
+ * The channels of the configuration beside HTTP, which stands under `http` and
+ * always runs, because health and the tools need it. What a channel needs at run
+ * time is loaded by channels/Channels.ts, and only when a configuration names it.
+ */
+import * as Schema from "effect/Schema"
+import * as Setting from "./Setting.ts"
+
+const isRoot = (value: string): boolean => {
+  if (!URL.canParse(value)) return false
+  const { hash, password, protocol, search, username } = new URL(value)
+  return /^https?:$/.test(protocol) && [hash, password, search, username].every((part) => part === "")
+}
+
+/** A bot on Telegram. */
+const Telegram = Schema.Struct({
+  tokenFile: Schema.optionalKey(
+    Setting.path({
+      meaning:
+        "File with the bot's token, as @BotFather gave it, which others must not be able to read. Read again on a reload."
+    })
+  ),
+  tokenVariable: Schema.optionalKey(
+    Setting.text({
+      meaning: "Name of the variable that holds the token, where it is not in a file.",
+      expected: 'the name of a variable, such as "TELEGRAM_TOKEN"',
+      test: (name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
+    })
+  ),
+  allow: Schema.optionalKey(
+    Setting.ids({
+      meaning:
+        "Ids of people that may speak, and of groups (negative) whose members all may. Nobody unless set: `/whoami` and the log of a refused message say an id.",
+      expected: "a list of numeric ids, such as [123456, -100987654321]"
+    })
+  ),
+  apiRoot: Schema.optionalKey(
+    Setting.text({
+      meaning: "Address of the Bot API, where it is a server of one's own. `https://api.telegram.org` unless set.",
+      expected: 'an address without a token in it, such as "https://api.telegram.org"',
+      test: isRoot
+    })
+  ),
+  delivery: Schema.optionalKey(
+    Setting.choice(["edit", "plain", "plain-hold"], {
+      meaning:
+        "How answers are sent: a placeholder that becomes the answer (`edit`, unless set), or plain messages, of which after a crash one may come twice, marked (`plain`), or may be missing, shown as unknown (`plain-hold`)."
+    })
+  )
+})
+
+/** The channels beside HTTP. */
+export const Channels = Schema.Struct({ telegram: Schema.optionalKey(Telegram) })
+/** A bot on Telegram, as it is configured. */
+export type Telegram = typeof Telegram.Type

@@ -1,0 +1,117 @@
+/**
+ * Long polling. Telegram keeps an update until it is asked for one with a higher
+ * number, so the number that is asked for is the acknowledgement: it never passes
+ * what is committed. A crash, a stop or a transient error in a page leaves the
+ * rest with Telegram, and what comes twice is recognised by its id.
+ */
+import { ChannelError } from "@sluice/runtime/Channel"
+import type { Transient } from "@sluice/runtime/Message"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as Schema from "effect/Schema"
+import type { BotApi, Failure } from "./botApi.ts"
+import { kinds, Page, updateOf } from "./wire.ts"
+
+/** One update, to be handled completely: success means that it may be acknowledged. */
+export type Take<R> = (update: NonNullable<ReturnType<typeof updateOf>>) => Effect.Effect<void, Transient, R>
+
+/** Seconds for which Telegram holds a question that it has no answer to, and how much longer is waited for it. */
+const hold = 30
+const slack = 15_000
+/** Tries in a row without an answer, and the wait between them, before the channel says that it can't receive. */
+const patience = { tries: 3, wait: 1000 }
+/** Chats whose updates are handled at one time; those of one chat one after the other. */
+const chatsAtOnce = 16
+
+/** A conversation's updates in their order; what is of no chat is by itself. */
+const chatOf = (value: unknown): number | undefined => {
+  const { update } = updateOf(value) ?? {}
+  return (update?.message ?? update?.edited_message ?? update?.callback_query?.message)?.chat.id
+}
+
+const grouped = (page: ReadonlyArray<unknown>): ReadonlyArray<ReadonlyArray<unknown>> => [
+  ...Map.groupBy(page, chatOf).values()
+]
+
+/**
+ * Handles a page: chats beside each other, a chat's updates in their order. Returns the first number that must not be
+ * acknowledged, and why it stopped there.
+ */
+const handle = Effect.fnUntraced(function* <R>(page: ReadonlyArray<unknown>, offset: number, take: Take<R>) {
+  const numbers = page.flatMap((value) => updateOf(value)?.number ?? [])
+  let next = numbers.reduce((highest, number) => Math.max(highest, number + 1), offset)
+  const stops: Array<Transient> = []
+  yield* Effect.forEach(
+    grouped(page),
+    (values) =>
+      Effect.gen(function* () {
+        for (const value of values) {
+          const update = updateOf(value)
+          if (update === undefined) continue
+          const error = yield* Effect.match(take(update), { onSuccess: () => undefined, onFailure: (error) => error })
+          if (error === undefined) continue
+          next = Math.min(next, update.number)
+          stops.push(error)
+          return
+        }
+      }),
+    { concurrency: chatsAtOnce, discard: true }
+  )
+  return { next, stopped: stops[0] }
+})
+
+/** What a failure means for the whole channel; `undefined` when it may pass. */
+export const fatal = (failure: Failure): string | undefined => {
+  if (failure._tag !== "Denied") return undefined
+  switch (failure.code) {
+    case 401:
+    case 404:
+      return `the token was refused (${failure.code}: ${failure.reason}); get it from @BotFather and correct it`
+    case 409:
+      return `another program receives for this bot (409: ${failure.reason}); stop that one, or use a bot of its own`
+    case 429:
+      return undefined
+    default:
+      return `refused (${failure.code}: ${failure.reason})`
+  }
+}
+
+/** Asks until there is an answer; fails when there is none for a while, or none that could get better. */
+export const persist = <A, R>(
+  channel: string,
+  asked: Effect.Effect<A, Failure, R>
+): Effect.Effect<A, ChannelError, R> =>
+  Effect.gen(function* () {
+    for (let failures = 1; ; failures++) {
+      const result = yield* Effect.result(asked)
+      if (result._tag === "Success") return result.success
+      const { failure } = result
+      const reason = fatal(failure)
+      if (reason !== undefined) return yield* new ChannelError({ channel, reason })
+      const wait = failure._tag === "Denied" ? failure.retryAfter : undefined
+      if (wait === undefined && failures >= patience.tries) {
+        return yield* new ChannelError({ channel, reason: failure.reason })
+      }
+      yield* Effect.logDebug("Telegram is asked again", failure.reason).pipe(Effect.annotateLogs({ channel }))
+      yield* Effect.sleep(wait ?? patience.wait)
+    }
+  })
+
+/** Receives for ever. */
+export const poll = Effect.fnUntraced(function* <R>(
+  channel: string,
+  api: BotApi,
+  take: Take<R>
+): Effect.fn.Return<never, ChannelError, R | HttpClient.HttpClient> {
+  let offset = 0
+  while (true) {
+    const params = { offset, timeout: hold, allowed_updates: kinds, limit: 100 }
+    const asked = api.call("getUpdates", params, Page, hold * 1000 + slack)
+    const page: Schema.Schema.Type<typeof Page> = yield* persist(channel, asked)
+    const { next, stopped } = yield* handle(page, offset, take)
+    offset = next
+    if (stopped === undefined) continue
+    yield* Effect.logDebug("A page ends early: the rest stays with Telegram", stopped.message)
+    yield* Effect.sleep(stopped.retryAfter)
+  }
+})

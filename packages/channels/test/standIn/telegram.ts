@@ -1,0 +1,224 @@
+/**
+ * A stand-in of Telegram on this machine: the Bot API over HTTP with its queue of
+ * updates, its chats and its refusals, receipts instead of sleeps. It outlives the
+ * gateways of a test. Each request's fate can be scripted by method: it is dropped
+ * before it takes effect, its answer is lost, it waits, it is refused.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as http from "node:http"
+import type { AddressInfo, Socket } from "node:net"
+import { type Call, type Fate, type Json, Refusal, type Shown, World } from "./telegramWorld.ts"
+
+export type { Call, Fate, Shown } from "./telegramWorld.ts"
+
+/** A person's message beyond its text. */
+export type More = Json & { readonly from?: Json; readonly chat?: Json }
+
+/** Somebody, as Telegram describes them. */
+export const person = (id: number, name = `Person ${id}`): Json => ({ id, is_bot: false, first_name: name })
+
+/** The running stand-in. */
+export interface StandIn {
+  readonly url: string
+  readonly token: string
+  /** Every request so far, as it was begun. */
+  readonly calls: ReadonlyArray<Call>
+  /** The n-th request of a method (from 1), once it has been begun. */
+  readonly called: (method: string, n?: number) => Effect.Effect<Call>
+  /** Completes when what is looked for is so; looked at after each request and each effect. */
+  readonly until: (is: () => boolean) => Effect.Effect<void>
+  /** Somebody writes in their own chat with the bot, or in another one. Returns the number of the update. */
+  readonly say: (chat: number, text: string, more?: More) => number
+  /** Somebody presses a button. */
+  readonly press: (chat: number, message: number, data: string, from?: number) => number
+  /** Any update. */
+  readonly push: (update: Json) => number
+  /** The same update again, as Telegram does when its acknowledgement was lost. */
+  readonly again: (number: number) => void
+  /** Completes when the update has been acknowledged. */
+  readonly confirmed: (number: number) => Effect.Effect<void>
+  /** Updates that have not been acknowledged. */
+  readonly unconfirmed: () => ReadonlyArray<number>
+  /** The bot's messages in a chat, oldest first. */
+  readonly shown: (chat: number) => ReadonlyArray<Shown>
+  /** Their texts. */
+  readonly texts: (chat: number) => ReadonlyArray<string>
+  /** Somebody deletes a message of the bot's. */
+  readonly remove: (chat: number, message: number) => void
+  /** Fates of the next requests of a method, in order. */
+  readonly script: (method: string, ...fates: ReadonlyArray<Fate>) => void
+  /** The fate of every request of a method that has none of its own. */
+  readonly otherwise: (method: string, fate: Fate) => void
+  /** A file that can be fetched by its id. */
+  readonly files: Map<string, { readonly bytes: Uint8Array; readonly path?: string }>
+  /** The network goes, with every connection; and comes back. */
+  readonly cut: Effect.Effect<void>
+  readonly mend: Effect.Effect<void>
+}
+
+const write = (response: http.ServerResponse, result: unknown) => {
+  const refused = result instanceof Refusal
+  const body = refused
+    ? {
+        ok: false,
+        error_code: result.code,
+        description: result.description,
+        ...(result.parameters === undefined ? {} : { parameters: result.parameters })
+      }
+    : { ok: true, result }
+  response.writeHead(refused ? result.code : 200, { "content-type": "application/json" })
+  response.end(JSON.stringify(body))
+}
+
+const follow = (world: World, call: Call, fate: Fate, response: http.ServerResponse): void => {
+  if (typeof fate === "object" && "gate" in fate) {
+    Effect.runFork(
+      Effect.andThen(
+        Deferred.await(fate.gate),
+        Effect.sync(() => follow(world, call, fate.then ?? "answer", response))
+      )
+    )
+    return
+  }
+  if (typeof fate === "object") {
+    return write(response, new Refusal(fate.refuse, fate.description ?? `refused ${fate.refuse}`, fate.parameters))
+  }
+  if (fate === "drop") return void response.destroy()
+  if (fate === "silence") return
+  if (call.method === "getUpdates" && fate === "answer") {
+    return world.getUpdates(call.params, response, (result) => write(response, result))
+  }
+  const result = world.perform(call)
+  if (fate === "answer") write(response, result)
+  else if (fate === "lose-answer") response.destroy()
+  else if (fate === "garbage") {
+    response.writeHead(200, { "content-type": "text/html" })
+    response.end("<html><body>Welcome to the hotel's network</body></html>")
+  }
+  world.changed()
+}
+
+const read = (request: http.IncomingMessage, done: (body: Json) => void) => {
+  const chunks: Array<Buffer> = []
+  request.on("data", (chunk: Buffer) => chunks.push(chunk))
+  request.on("end", () => {
+    const text = Buffer.concat(chunks).toString()
+    const isJson = (request.headers["content-type"] ?? "").includes("json")
+    done(isJson ? (JSON.parse(text) as Json) : { raw: text })
+  })
+}
+
+const serving = (world: World, token: string) => {
+  const sockets = new Set<Socket>()
+  let whole = true
+  const server = http.createServer((request, response) => {
+    const path = request.url ?? ""
+    const file = /^\/file\/bot([^/]+)\/files\/(.+)$/.exec(path)
+    if (file !== null) {
+      const found = world.files.get(decodeURIComponent(file[2] ?? ""))
+      world.calls.push({ method: "download", params: { file: file[2] } })
+      const fate = world.fate("download")
+      if (fate === "drop") return void response.destroy()
+      if (fate === "silence") return
+      response.writeHead(found === undefined || file[1] !== token ? 404 : 200)
+      return void response.end(found?.bytes)
+    }
+    const [, given, method = ""] = /^\/bot([^/]+)\/(\w+)$/.exec(path) ?? []
+    read(request, (params) => {
+      const call = { method, params }
+      world.calls.push(call)
+      const fate: Fate = given === token ? world.fate(method) : { refuse: 401, description: "Unauthorized" }
+      world.changed()
+      follow(world, call, fate, response)
+    })
+  })
+  server.on("connection", (socket) => {
+    if (!whole) return void socket.destroy()
+    sockets.add(socket)
+    socket.on("close", () => sockets.delete(socket))
+  })
+  return {
+    server,
+    cut: Effect.sync(() => {
+      whole = false
+      for (const socket of sockets) socket.destroy()
+    }),
+    mend: Effect.sync(() => void (whole = true))
+  }
+}
+
+const listening = (server: http.Server) =>
+  Effect.acquireRelease(
+    Effect.callback<string>(
+      (resume) =>
+        void server.listen(0, "127.0.0.1", () =>
+          resume(Effect.succeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+        )
+    ),
+    () =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeAllConnections()
+      })
+  )
+
+/** Starts the stand-in, for as long as the scope is open. */
+export const standIn = (token = "4711:secret-of-the-bot"): Effect.Effect<StandIn, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const world = new World()
+    const { cut, mend, server } = serving(world, token)
+    const url = yield* listening(server)
+    const countOf = (method: string) => world.calls.filter((call) => call.method === method)
+    return {
+      url,
+      token,
+      calls: world.calls,
+      called: (method, n = 1) =>
+        Effect.map(
+          world.until(() => countOf(method).length >= n),
+          () => countOf(method)[n - 1] ?? { method, params: {} }
+        ),
+      until: (is) => world.until(is),
+      say: (chat, text, more = {}) => {
+        const { edited, ...fields } = more
+        const message = {
+          message_id: world.nextMessage(),
+          date: 1_700_000_000,
+          chat: { id: chat, type: chat > 0 ? "private" : "supergroup" },
+          from: person(chat > 0 ? chat : 42),
+          ...(text === "" ? {} : { text }),
+          ...fields
+        }
+        return world.push(edited === true ? { edited_message: message } : { message })
+      },
+      press: (chat, message, data, from = chat) =>
+        world.push({
+          callback_query: {
+            id: String(9000 + world.nextMessage()),
+            from: person(from),
+            data,
+            message: { message_id: message, date: 1, chat: { id: chat, type: chat > 0 ? "private" : "supergroup" } }
+          }
+        }),
+      push: (update) => world.push(update),
+      again: (number) => world.again(number),
+      confirmed: (number) => world.until(() => !world.updates.some(({ update_id }) => update_id === number)),
+      unconfirmed: () => world.updates.map(({ update_id }) => update_id),
+      shown: (chat) => world.chat(chat).slice(),
+      texts: (chat) => world.chat(chat).map(({ text }) => text),
+      remove: (chat, message) => {
+        const messages = world.chat(chat)
+        messages.splice(
+          messages.findIndex(({ id }) => id === message),
+          1
+        )
+      },
+      script: (method, ...fates) => void world.fates.set(method, [...(world.fates.get(method) ?? []), ...fates]),
+      otherwise: (method, fate) => void world.always.set(method, fate),
+      files: world.files,
+      cut,
+      mend
+    }
+  })

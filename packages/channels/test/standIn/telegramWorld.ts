@@ -1,0 +1,210 @@
+/**
+ * What Telegram knows in the tests: its queue of updates, of which each stays until
+ * it is acknowledged, its chats as people see them, and the fates of requests.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as http from "node:http"
+
+/** What happens to one request. */
+export type Fate =
+  | "answer"
+  /** The connection ends before anything happens. */
+  | "drop"
+  /** It takes effect, then the connection ends. */
+  | "lose-answer"
+  /** It takes effect and is never answered. */
+  | "hang"
+  /** Nothing happens, and there is no answer. */
+  | "silence"
+  /** It takes effect, and the answer is a web page. */
+  | "garbage"
+  | { readonly refuse: number; readonly description?: string; readonly parameters?: object }
+  /** It waits for the gate before it goes on. */
+  | { readonly gate: Deferred.Deferred<void>; readonly then?: Fate }
+
+export type Json = { readonly [key: string]: unknown }
+
+/** A request of the bot's. */
+export interface Call {
+  readonly method: string
+  readonly params: Json
+}
+
+/** A message that the bot has sent, as a person sees it now. */
+export interface Shown {
+  readonly id: number
+  readonly chat: number
+  readonly thread: number | undefined
+  text: string
+  entities: ReadonlyArray<Json>
+  buttons: ReadonlyArray<{ readonly text: string; readonly callback_data?: string }>
+  edits: number
+}
+
+/** A refusal, as the Bot API words it. */
+export class Refusal {
+  readonly code: number
+  readonly description: string
+  readonly parameters: object | undefined
+  constructor(code: number, description: string, parameters?: object) {
+    this.code = code
+    this.description = description
+    this.parameters = parameters
+  }
+}
+
+const bad = (what: string) => new Refusal(400, `Bad Request: ${what}`)
+
+const wordsOf = (params: Json, key: string): string => {
+  const value = params[key]
+  return typeof value === "string" ? value : ""
+}
+
+const buttonsOf = (params: Json): Shown["buttons"] => {
+  const markup = params["reply_markup"] as { readonly inline_keyboard?: ReadonlyArray<Shown["buttons"]> } | undefined
+  return (markup?.inline_keyboard ?? []).flat()
+}
+
+/** What Telegram knows. */
+export class World {
+  readonly updates: Array<Json & { readonly update_id: number }> = []
+  readonly sent = new Map<number, Json & { readonly update_id: number }>()
+  readonly calls: Array<Call> = []
+  readonly chats = new Map<number, Array<Shown>>()
+  readonly fates = new Map<string, Array<Fate>>()
+  readonly always = new Map<string, Fate>()
+  readonly files: Map<string, { readonly bytes: Uint8Array; readonly path?: string }> = new Map()
+  #watchers: Array<{ readonly is: () => boolean; readonly done: Deferred.Deferred<void> }> = []
+  #held: ((conflict: boolean) => void) | undefined
+  #update = 100
+  #message = 10
+
+  readonly changed = () => {
+    const met = this.#watchers.filter(({ is }) => is())
+    this.#watchers = this.#watchers.filter((watcher) => !met.includes(watcher))
+    for (const { done } of met) Deferred.doneUnsafe(done, Effect.void)
+  }
+
+  until(is: () => boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (is()) return Effect.void
+      const done = Deferred.makeUnsafe<void>()
+      this.#watchers.push({ is, done })
+      return Deferred.await(done)
+    })
+  }
+
+  chat(id: number): Array<Shown> {
+    const known = this.chats.get(id) ?? []
+    this.chats.set(id, known)
+    return known
+  }
+
+  nextMessage(): number {
+    return ++this.#message
+  }
+
+  push(update: Json): number {
+    const number = ++this.#update
+    const numbered = { update_id: number, ...update }
+    this.sent.set(number, numbered)
+    this.updates.push(numbered)
+    this.#held?.(false)
+    return number
+  }
+
+  again(number: number): void {
+    const update = this.sent.get(number)
+    if (update === undefined || this.updates.includes(update)) return
+    this.updates.push(update)
+    this.updates.sort((one, other) => one.update_id - other.update_id)
+    this.#held?.(false)
+  }
+
+  getUpdates(params: Json, response: http.ServerResponse, answer: (result: unknown) => void): void {
+    this.#held?.(true)
+    const offset = Number(params["offset"] ?? 0)
+    for (const update of this.updates.filter(({ update_id }) => update_id < offset)) {
+      this.updates.splice(this.updates.indexOf(update), 1)
+    }
+    this.changed()
+    const page = () => this.updates.slice(0, Number(params["limit"] ?? 100))
+    if (page().length > 0) return answer(page())
+    const timer = setTimeout(() => this.#held?.(false), Number(params["timeout"] ?? 0) * 1000)
+    const over = () => {
+      clearTimeout(timer)
+      if (this.#held === wake) this.#held = undefined
+    }
+    const wake = (conflict: boolean) => {
+      over()
+      answer(
+        conflict
+          ? new Refusal(409, "Conflict: terminated by other getUpdates request; make sure that only one bot is running")
+          : page()
+      )
+    }
+    this.#held = wake
+    response.on("close", over)
+  }
+
+  send(params: Json): unknown {
+    const text = wordsOf(params, "text")
+    if (text.trim() === "") return bad("message text is empty")
+    if (text.length > 4096) return bad("message is too long")
+    const message: Shown = {
+      id: this.nextMessage(),
+      chat: Number(params["chat_id"]),
+      thread: params["message_thread_id"] === undefined ? undefined : Number(params["message_thread_id"]),
+      text,
+      entities: (params["entities"] ?? []) as ReadonlyArray<Json>,
+      buttons: buttonsOf(params),
+      edits: 0
+    }
+    this.chat(message.chat).push(message)
+    return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" }, text }
+  }
+
+  edit(params: Json): unknown {
+    const message = this.chat(Number(params["chat_id"])).find(({ id }) => id === params["message_id"])
+    const text = wordsOf(params, "text")
+    const entities = (params["entities"] ?? []) as ReadonlyArray<Json>
+    const buttons = buttonsOf(params)
+    if (message === undefined) return bad("message to edit not found")
+    if (text.trim() === "") return bad("message text is empty")
+    if (text.length > 4096) return bad("message is too long")
+    const same =
+      message.text === text &&
+      JSON.stringify([message.entities, message.buttons]) === JSON.stringify([entities, buttons])
+    if (same) return bad("message is not modified: specified new message content and reply markup are exactly the same")
+    Object.assign(message, { text, entities, buttons, edits: message.edits + 1 })
+    return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" }, text }
+  }
+
+  perform({ method, params }: Call): unknown {
+    switch (method) {
+      case "getMe":
+        return { id: 4711, is_bot: true, first_name: "Sluice", username: "sluice_bot" }
+      case "sendMessage":
+        return this.send(params)
+      case "editMessageText":
+        return this.edit(params)
+      case "getFile": {
+        const file = this.files.get(wordsOf(params, "file_id"))
+        if (file === undefined) return bad("wrong file_id or the file is temporarily unavailable")
+        if (file.path === "too big") return bad("file is too big")
+        return {
+          file_id: wordsOf(params, "file_id"),
+          file_size: file.bytes.length,
+          file_path: `files/${wordsOf(params, "file_id")}`
+        }
+      }
+      default:
+        return true
+    }
+  }
+
+  fate(method: string): Fate {
+    return this.fates.get(method)?.shift() ?? this.always.get(method) ?? "answer"
+  }
+}
