@@ -1,7 +1,16 @@
-// Two groups of tests, one after the other. The packages' tests run on TestClock and may share the machine; those of
-// the apps start real processes, send real signals and measure real time, so they have it to themselves, one file at
-// a time. Every file has a process of its own: SQLite's locks belong to the process that opened them.
+// Three groups of tests, one after the other. The packages' tests run on TestClock, those of the apps start real processes
+// and wait on what they say: both share the machine. What holds a process to its deadlines by the real clock, and the
+// torture levels, have it to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong
+// to the process that opened them.
 import { defineConfig } from "vitest/config"
+
+/** Tests that have the machine to themselves. */
+const alone = [
+  "apps/torture/test/ci.*.test.ts",
+  "apps/gateway/test/{watchdog,supervisor,signals}.test.ts",
+  "apps/gateway/test/process/{drain,hurry,stop,start}.test.ts",
+  "test/commands/start.test.ts"
+]
 
 export default defineConfig({
   test: {
@@ -20,13 +29,26 @@ export default defineConfig({
       {
         test: {
           name: "apps",
-          include: ["apps/*/test/**/*.test.ts", "test/commands/start.test.ts"],
+          include: ["apps/*/test/**/*.test.ts"],
+          exclude: alone,
+          pool: "forks",
+          globalSetup: ["scripts/globalSetup.mjs"],
+          maxWorkers: "100%",
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 }
+        }
+      },
+      {
+        test: {
+          name: "alone",
+          include: alone,
           pool: "forks",
           globalSetup: ["scripts/globalSetup.mjs"],
           maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          sequence: { groupOrder: 1 }
+          sequence: { groupOrder: 2 }
         }
       }
     ]

@@ -302,3 +302,58 @@ describe("I7: nothing is set aside too early, nor too late", () => {
     expect(told.boots().answers("1", "last", ["a"]).rests().broken).toEqual([])
   })
 })
+
+describe("a run takes over what is handed to it", () => {
+  it("is kept by a message that came meanwhile and is answered with the others", () => {
+    const { broken } = tale()
+      .sends("a")
+      .begins("r1", ["a"])
+      .sends("b")
+      .takes("r1", ["a", "b"])
+      .says("r1", "ok")
+      .shows("1", ["a", "b"], { run: "r1" })
+      .rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is kept by a crash before anybody stored that it was taken, which counts for the others only", () => {
+    const history = tale().boots().sends("a").begins("r0", ["a"]).killed().boots().begins("r1", ["a"]).killed()
+    const { broken } = history
+      .boots()
+      .begins("r2", ["a"])
+      .sends("b")
+      .takes("r2", ["a", "b"])
+      .killed()
+      .boots()
+      .shows("1", ["a"], { what: "notice", aside: { why: "crashed", times: 3 } })
+      .answers("2", "r3", ["b"])
+      .rests()
+    expect(broken).toEqual([])
+  })
+
+  it("is broken by a message that was taken and is run again, although the run had answered", () => {
+    const { broken } = tale()
+      .sends("a")
+      .begins("r1", ["a"])
+      .sends("b")
+      .takes("r1", ["a", "b"])
+      .says("r1", "ok")
+      .shows("1", ["a", "b"], { run: "r1" })
+      .answers("2", "r2", ["b"])
+      .rests()
+    expect(broken.map((one) => one.slice(0, 2))).toEqual(["I3", "I7", "I7"])
+  })
+
+  it("is broken by a message that is taken before it was sent, or once it was answered, or past an older one", () => {
+    const early = tale().sends("a").begins("r1", ["a"]).takes("r1", ["a", "b"]).sends("b").says("r1", "ok")
+    expect(early.shows("1", ["a", "b"], { run: "r1" }).rests().broken).toEqual([
+      "I2 run r1 was given b, before it was sent"
+    ])
+    const again = tale().sends("a").answers("1", "r1", ["a"]).sends("b").begins("r2", ["b"]).takes("r2", ["b", "a"])
+    const { broken } = again.says("r2", "ok").shows("2", ["b"], { run: "r2" }).rests()
+    expect(broken).toContain("I7 run r2 was given a, which had been answered")
+    const past = tale().sends("a").begins("r1", ["a"]).sends("b").sends("c").takes("r1", ["a", "c"]).says("r1", "ok")
+    const order = past.shows("1", ["a", "c"], { run: "r1" }).answers("2", "r2", ["b"]).rests()
+    expect(order.broken.some((one) => one.startsWith("I5 c was run before b"))).toBe(true)
+  })
+})

@@ -5,8 +5,8 @@ import { assert, describe, it } from "vitest"
 import * as Effect from "effect/Effect"
 import { run } from "../src/levels/L0/index.ts"
 import { openStore } from "../src/levels/L0/open.ts"
-import { narrow, wide } from "../src/levels/L0/seeds.ts"
-import { tryNarrow, tryWide } from "../src/levels/L0/trial.ts"
+import { narrow, steered, wide } from "../src/levels/L0/seeds.ts"
+import { tryNarrow, trySteered, tryWide } from "../src/levels/L0/trial.ts"
 
 describe("L0", () => {
   it("every seed that once broke a promise keeps it", { timeout: 120_000 }, async () => {
@@ -16,6 +16,9 @@ describe("L0", () => {
     }
     for (const [seed, about] of wide) {
       assert.deepStrictEqual(tryWide(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
+    }
+    for (const [seed, about] of steered) {
+      assert.deepStrictEqual(trySteered(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
     }
   })
 

@@ -113,6 +113,12 @@ export class Tale {
     return this.#write({ op: "run", by: "agent", phase, conversation, run, pid: 100, ids }, options.at)
   }
 
+  /** A run takes over what was handed to it: these are all that it has now. */
+  takes(run: string, ids: ReadonlyArray<string>, options: Where = {}): this {
+    const conversation = options.in ?? "ann"
+    return this.#write({ op: "run", by: "agent", phase: "info", conversation, run, pid: 100, ids }, options.at)
+  }
+
   /** A far side shows something. */
   shows(remoteId: string, ids: ReadonlyArray<string>, telling: Telling = {}): this {
     const { aside, at, by = "far", failure, key, kind, part, parts, phase = "ok", run, what = "answer" } = telling

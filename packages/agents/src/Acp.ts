@@ -127,32 +127,33 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   const room = yield* Children.room(session, { grace: graceOf(options) })
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
-  let running: Running.Running | undefined
+  const current = Warm.current<Running.Running>()
   const warm = Warm.keep<AcpError, Live>({
     session: session.key,
     scope,
     start: Effect.suspend(() => connect(session, options, { room, scope, readers })),
-    isBusy: () => running !== undefined
+    isBusy: () => current.now() !== undefined
   })
 
   const answering = Effect.fnUntraced(function* (turn: Turn, one: Live) {
     const { connection, conversation } = one
     const introduction = conversation.introduction()
     const blocks = yield* promptOf(turn, { images: connection.can.images, introduction })
-    yield* Effect.addFinalizer(() => Effect.sync(() => (running = undefined)))
+    yield* Effect.addFinalizer(() => Effect.sync(current.end))
     const { permissions = "ask", cancelWithin = "2 seconds" } = options
     const end = warm.end(one)
     // A prompt that was sent without anybody to cancel it would run on into the next turn.
-    running = yield* Effect.uninterruptible(
+    const running = yield* Effect.uninterruptible(
       Running.run(blocks, { connection, conversation, permissions, cancelWithin, scope: one.scope, end })
     )
+    current.begin(running)
     return running.events
   })
 
   const steer = (messages: ReadonlyArray<TurnMessage>) =>
-    Effect.suspend(() => {
+    current.use((running) => {
       const live = warm.live()
-      if (running === undefined || live === undefined) return Effect.void
+      if (live === undefined) return Effect.void
       const { connection, conversation } = live
       return running.during(steering(connection, conversation, messages))
     })

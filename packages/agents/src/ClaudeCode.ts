@@ -153,7 +153,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   const room = yield* Children.room(session, { grace: { ask: "2 seconds", ...options.grace } })
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
-  let running: Running.Running | undefined
+  const current = Warm.current<Running.Running>()
 
   const start = Effect.gen(function* () {
     const name = yield* conversation.name
@@ -178,13 +178,18 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     return { connection, end, sent: new Set<string>(), unclaimed: [] } satisfies Live
   })
 
-  const warm = Warm.keep<ClaudeError, Live>({ session: session.key, scope, start, isBusy: () => running !== undefined })
+  const warm = Warm.keep<ClaudeError, Live>({
+    session: session.key,
+    scope,
+    start,
+    isBusy: () => current.now() !== undefined
+  })
 
   const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, { content, uuid }: Sending) {
     yield* conversation.sending(turn, uuid)
-    yield* Effect.addFinalizer(() => Effect.sync(() => (running = undefined)))
+    yield* Effect.addFinalizer(() => Effect.sync(current.end))
     one.sent.add(uuid)
-    running = yield* Running.run({
+    const running = yield* Running.run({
       connection: one.connection,
       uuid,
       content,
@@ -194,13 +199,13 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       unclaimed: one.unclaimed,
       end: warm.end(one)
     })
+    current.begin(running)
     return running.events
   })
 
   const steer = (messages: ReadonlyArray<TurnMessage>) =>
-    Effect.flatMap(
-      further(messages),
-      (content) => running?.steer({ ids: messages.map(({ id }) => id), content }) ?? Effect.void
+    Effect.flatMap(further(messages), (content) =>
+      current.use((running) => running.steer({ ids: messages.map(({ id }) => id), content }))
     )
 
   const answer = (turn: Turn) =>

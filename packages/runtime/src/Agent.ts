@@ -105,7 +105,9 @@ export interface OpenAgent<R = never> {
   readonly answer: (turn: Turn) => Stream.Stream<AgentEvent, AgentError, R>
   /**
    * Hands further messages to the running turn (queue mode `steer`). What the turn took over is told by `Steered`, what
-   * it did not take is the next turn's. Absent = it can't; then the messages are follow-ups.
+   * it did not take is the next turn's; until all of them are taken it is handed no more. It may be called before the
+   * turn's stream has begun, may take its time, and is interrupted when the turn ends. Absent = it can't; then the
+   * messages are follow-ups.
    */
   readonly steer?: (messages: ReadonlyArray<TurnMessage>) => Effect.Effect<void, never, R>
 }

@@ -46,6 +46,34 @@ const eager = () => {
 }
 
 describe("steering overtakes nothing", () => {
+  it.effect(
+    "C3 Q6: an agent that does not take a message is handed none behind it: each is answered once, in order",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make({ steers: true })
+        const current = yield* boot(place, { agent, ...steering })
+        yield* current.say("kim", "one", "m1")
+        const first = yield* agent.run(1)
+        yield* current.say("kim", "two", "m2")
+        yield* first.handed(1)
+        yield* current.say("kim", "three", "m3")
+        yield* Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
+        const handed = yield* first.handed(1)
+        assert.deepStrictEqual(
+          handed.map(({ id }) => id),
+          ["m2"]
+        )
+        yield* first.finish("first")
+        const second = yield* agent.run(2)
+        assert.strictEqual(second.turn.text, "two\nthree")
+        yield* second.finish("second")
+        yield* rest(current, "chat/kim")
+        assert.deepStrictEqual((yield* current.gateway.audit).detail, { replied: 3 })
+        assert.deepStrictEqual(place.far.chat?.seen("kim"), ["first", "second"])
+      })
+  )
+
   it.effect("C3 Q6: behind a resumed turn a new message does not overtake what an earlier boot left waiting", () =>
     Effect.gen(function* () {
       const place = yield* world()
@@ -163,16 +191,21 @@ describe("steering overtakes nothing", () => {
         const current = yield* boot(place, { agent, queue: { mode: "steer", cap: 2, drop: "old" } })
         yield* current.say("kim", "one", "m1")
         const run = yield* agent.run(1)
-        const ids = ["m2", "m3", "m4", "m5", "m6"]
-        for (const [index, id] of ids.entries()) {
-          yield* current.say("kim", id, id)
-          yield* run.handed(index + 1)
-        }
-        yield* run.emit({ _tag: "Steered", ids })
+        yield* current.say("kim", "m2", "m2")
+        yield* run.handed(1)
+        // They wait until the agent has taken what it was handed.
+        for (const id of ["m3", "m4", "m5", "m6"]) yield* current.say("kim", id, id)
+        yield* run.emit({ _tag: "Steered", ids: ["m2"] })
+        const handed = yield* run.handed(3)
+        assert.deepStrictEqual(
+          handed.map(({ id }) => id),
+          ["m2", "m5", "m6"]
+        )
+        yield* run.emit({ _tag: "Steered", ids: ["m5", "m6"] })
         yield* run.finish("all")
         yield* rest(current, "chat/kim")
-        assert.deepStrictEqual((yield* current.gateway.audit).detail, { replied: 6 })
-        assert.deepStrictEqual(place.far.chat?.seen("kim"), ["all"])
+        assert.deepStrictEqual((yield* current.gateway.audit).detail, { replied: 4, "dropped(old)": 2 })
+        assert.strictEqual(place.far.chat?.seen("kim").at(-1), "all")
       })
   )
 })

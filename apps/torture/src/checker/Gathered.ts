@@ -66,6 +66,8 @@ export interface RunSeen {
   readonly session: string
   readonly pid: number
   readonly ids: ReadonlyArray<string>
+  /** Those of them that were handed to it while it ran, and when it took them over. */
+  readonly joined: ReadonlyMap<string, Mark>
   readonly begin: Mark
   readonly besides: ReadonlyArray<number>
   readonly epoch: number | undefined

@@ -168,10 +168,11 @@ export const judgeOrigins = (gathered: Gathered, findings: Findings): void => {
         lines
       })
     }
-    for (const { begin, ids, run } of runs) {
+    for (const { begin, ids, joined, run } of runs) {
       for (const id of ids) {
-        const why = stranger(gathered, id, conversation, begin.at)
-        const about = { conversation, ids: [id], lines: [begin.line, ...lineOf(gathered, id)] }
+        const given = joined.get(id) ?? begin
+        const why = stranger(gathered, id, conversation, given.at)
+        const about = { conversation, ids: [id], lines: [given.line, ...lineOf(gathered, id)] }
         if (why !== undefined) findings.breaks("I2", `run ${run} was given ${id}, ${why}`, about)
       }
     }

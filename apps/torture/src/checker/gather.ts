@@ -36,6 +36,8 @@ class Gathering {
   readonly faults: Array<Mark> = []
   readonly ledgers: Array<Mark & { readonly ledger: unknown }> = []
   rest: Gathered["rest"]
+  /** Runs take over what is handed to them. */
+  readonly #growing = new Map<string, { readonly ids: Array<string>; readonly joined: Map<string, Mark> }>()
   /** What stands under each id of a far side now. */
   readonly #places = new Map<string, Shown>()
 
@@ -141,9 +143,10 @@ class Gathering {
     const known = this.runs.get(run.run)
     if (run.phase === "invoke" && known === undefined) {
       const { besides = [], conversation, epoch, ids, memory, pid, session = "" } = run
-      const of = { conversation, session, pid, ids, besides, epoch, memory }
+      const of = { conversation, session, pid, ids: [...ids], joined: new Map<string, Mark>(), besides, epoch, memory }
       const seen = { run: run.run, ...of, begin: mark, end: undefined, last: mark, stored: undefined }
       this.runs.set(run.run, seen)
+      this.#growing.set(run.run, of)
       this.#conversation(conversation).runs.push(seen)
       return
     }
@@ -156,6 +159,12 @@ class Gathering {
       return
     }
     known.last = mark
+    const { ids = [], joined } = this.#growing.get(run.run) ?? {}
+    for (const id of run.ids) {
+      if (ids.includes(id)) continue
+      ids.push(id)
+      joined?.set(id, mark)
+    }
     if (run.phase === "ok" || run.phase === "fail") known.end ??= { ...mark, phase: run.phase }
   }
 

@@ -188,6 +188,8 @@ export const judgeAttempts = (
         const run = latest.get(id)
         latest.set(id, next)
         if (run === undefined || run === next) continue
+        // It may have been in the line still, where crashes and failures don't count for it.
+        if (run.joined.has(id) && run.end?.phase !== "ok") continue
         const tried = tries.get(id) ?? { failed: 0, crashed: 0, cut: 0 }
         tries.set(id, tried)
         const why = wrongAgain(tried, run, next, reasons)
@@ -211,9 +213,10 @@ export const judgeAfterwards = (
   findings: Findings
 ): void => {
   for (const { name: conversation, runs } of gathered.conversations.values()) {
-    for (const { begin, ids, run } of runs) {
+    for (const { begin, ids, joined, run } of runs) {
       const done = ids.flatMap((id) => {
-        const end = ends.get(id)?.find((one) => isEnd(one) && one.at < begin.at)
+        const given = joined.get(id) ?? begin
+        const end = ends.get(id)?.find((one) => isEnd(one) && one.at < given.at)
         return end === undefined ? [] : [{ id, end }]
       })
       const [first] = done

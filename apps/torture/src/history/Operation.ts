@@ -49,7 +49,8 @@ export interface Send extends Told {
 
 /**
  * An agent's program begins a run (`invoke`) and ends it: `ok` before it lets go of its answer, `fail` when it was told
- * to stop or gives up. No end: it died. `info`, any number of times, says that it is still alive, also after its end.
+ * to stop or gives up. No end: it died. `info`, any number of times, says that it is still alive, also after its end;
+ * ids that it did not have before were handed to it while it ran, and it took them over.
  */
 export interface Run extends Told {
   readonly op: "run"
@@ -62,7 +63,7 @@ export interface Run extends Told {
   readonly pid: number
   /** The epoch of the gateway that began it, as its marker says. */
   readonly epoch?: number
-  /** Ids of the messages that it was given, in order. */
+  /** Ids of the messages that it was given so far, in order. */
   readonly ids: ReadonlyArray<string>
   /** With `invoke`: processes of other runs of this conversation that it found alive. */
   readonly besides?: ReadonlyArray<number>

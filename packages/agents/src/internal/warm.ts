@@ -7,6 +7,7 @@ import type * as Agent from "@sluice/runtime/Agent"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -65,6 +66,33 @@ export const keep = <E, L extends Live<E>>(options: {
         if (live === one) live = undefined
         return one.end
       })
+  }
+}
+
+/** The turn that a process runs. */
+export interface Current<in out R> {
+  readonly now: () => R | undefined
+  readonly begin: (turn: R) => void
+  readonly end: () => void
+  /** Does something with it; a turn whose process is still being started is waited for. */
+  readonly use: (use: (turn: R) => Effect.Effect<void>) => Effect.Effect<void>
+}
+
+/** No turn, so far. */
+export const current = <R>(): Current<R> => {
+  let running: R | undefined
+  const began = Latch.makeUnsafe(false)
+  return {
+    now: () => running,
+    begin: (turn) => {
+      running = turn
+      began.openUnsafe()
+    },
+    end: () => {
+      running = undefined
+      began.closeUnsafe()
+    },
+    use: (use) => Effect.flatMap(began.await, () => (running === undefined ? Effect.void : use(running)))
   }
 }
 

@@ -215,20 +215,24 @@ describe("steering", () => {
       const { steer } = agent
       assert.isDefined(steer)
       const events = yield* Queue.unbounded<Agent.AgentEvent>()
+      // What is handed over before the turn has begun waits for it.
+      const early = yield* Effect.forkChild(steer(turnOf(["enough"]).messages), { startImmediately: true })
       const fiber = yield* agent.answer(turnOf(["work"])).pipe(
         Stream.tap((event) => Queue.offer(events, event)),
         Stream.runCollect,
         Effect.forkChild({ startImmediately: true })
       )
       while ((yield* Queue.take(events))._tag !== "Text");
-      yield* steer(turnOf(["enough"]).messages)
+      yield* Fiber.join(early)
       const all = yield* Fiber.join(fiber)
       assert.strictEqual(answerText(all), "working done: enough")
       assert.deepStrictEqual(
         all.filter(({ _tag }) => _tag === "Steered"),
         [{ _tag: "Steered", ids: ["message-1"] }]
       )
-      yield* steer(turnOf(["too late"]).messages)
+      // Nobody runs: it waits, and goes with the turn that it was for.
+      const late = yield* Effect.forkChild(steer(turnOf(["too late"]).messages), { startImmediately: true })
+      yield* Fiber.interrupt(late)
       assert.strictEqual(yield* answerOf(agent, "history"), '["work","enough"]')
       assert.isUndefined((yield* open(scripted())).steer)
     }).pipe(Effect.scoped)

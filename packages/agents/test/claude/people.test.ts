@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { AgentEvent } from "@sluice/runtime/Agent"
 import { turnOf } from "@sluice/runtime/testing/agentConformance"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { existsSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -97,9 +98,13 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           const agent = yield* open({ permissions: "allow" })
           const gate = join(work, "gate")
           const wait = `echo at work > ${join(work, "begun")}; until [ -e ${gate} ]; do sleep 0.05; done`
+          // It is handed over while the CLI is being started, and waits for the turn.
+          const handing = yield* Effect.forkChild(agent.steer?.(turnOf(["and this too"]).messages) ?? Effect.void, {
+            startImmediately: true
+          })
           const turn = yield* reading(agent.answer(turnOf([bash(wait)])))
           yield* until(() => existsSync(join(work, "begun")))
-          yield* agent.steer?.(turnOf(["and this too"]).messages) ?? Effect.void
+          yield* Fiber.join(handing)
           writeFileSync(gate, "")
           const taken = yield* turn.until((told) => (told as AgentEvent)._tag === "Steered")
           assert.deepStrictEqual(taken, { _tag: "Steered", ids: ["message-1"] })

@@ -160,6 +160,7 @@ export class Life implements Owner {
       queue: { mode: plan.mode, cap: plan.cap, drop: plan.drop },
       turns: { limit: plan.turnLimit },
       session: { idleTimeout: plan.idleTimeout },
+      ...(plan.questions === undefined ? {} : { questions: plan.questions }),
       drain: plan.drain,
       outbox: { deliverTimeout: plan.deliverTimeout }
     }

@@ -85,7 +85,11 @@ export interface Plan {
   readonly pollers: boolean
   /** Quiet period of a burst; channels that are pulled have none. */
   readonly quiet: number
-  readonly mode: "collect" | "followup" | "interrupt"
+  readonly mode: "collect" | "followup" | "interrupt" | "steer"
+  /** How long an agent needs to take over what comes while it runs; absent: it can't be steered. `Infinity`: it never does. */
+  readonly takes?: number
+  /** How long a question waits for a person (0: for ever), and what becomes of it when its process stops. */
+  readonly questions?: { readonly expireAfter: number; readonly onStop: "keep" | "cancel" }
   readonly cap: number
   readonly drop: "summarize" | "old" | "new"
   readonly turnLimit: number
@@ -323,6 +327,30 @@ const widen = (plan: Plan): Plan => {
 /** The plan of a seed with all that there is. */
 export const widePlanOf = (seed: number): Plan => widen(narrowPlanOf(seed))
 
-/** The plan of a seed. Half of them are narrow: what goes wrong there is not thinned out by more steps. */
-export const planOf = (seed: number): Plan =>
-  new Random(seed ^ 0x1b873593).chance(0.5) ? widePlanOf(seed) : narrowPlanOf(seed)
+/** Messages are handed to the turn that runs, and questions expire; drawn apart, for the same reason. */
+const steer = (plan: Plan): Plan => {
+  const random = new Random(plan.seed ^ 0x2545f491)
+  const takes = random.weighted([
+    [0, 3],
+    [50, 3],
+    [700, 3],
+    [Infinity, 1]
+  ])
+  const questions = {
+    expireAfter: random.pick([0, 400, 5000, 3_600_000]),
+    onStop: random.pick(["keep", "cancel"] as const)
+  }
+  return { ...plan, mode: "steer", takes, questions }
+}
+
+/** The plan of a seed with steering. */
+export const steeringPlanOf = (seed: number): Plan => steer(widePlanOf(seed))
+
+/**
+ * The plan of a seed. Half of them are narrow, and a third of all are steered: what goes wrong there is not thinned out
+ * by more steps.
+ */
+export const planOf = (seed: number): Plan => {
+  const plan = new Random(seed ^ 0x1b873593).chance(0.5) ? widePlanOf(seed) : narrowPlanOf(seed)
+  return new Random(seed ^ 0x7feb352d).chance(1 / 3) ? steer(plan) : plan
+}

@@ -6,7 +6,7 @@
  * time to let go.
  */
 import * as Agent from "@sluice/runtime/Agent"
-import type { Turn } from "@sluice/runtime/Message"
+import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { History } from "./history.ts"
@@ -32,11 +32,15 @@ class Run {
   readonly life: Life
   readonly session: number
   readonly turn: Turn
-  readonly ids: ReadonlyArray<string>
+  /** What it was given, and what it took over since. */
+  readonly ids: Array<string>
   readonly act: Act
   readonly fails: boolean
   /** Who waits for its end. */
   readonly waiting: Array<() => void> = []
+  /** What was handed to it while it runs, and who waits for that. */
+  readonly handed: Array<TurnMessage> = []
+  noticed: (() => void) | undefined
 
   constructor(
     name: string,
@@ -44,7 +48,7 @@ class Run {
     life: Life,
     session: number,
     turn: Turn,
-    ids: ReadonlyArray<string>,
+    ids: Array<string>,
     act: Act,
     fails: boolean
   ) {
@@ -124,7 +128,7 @@ export class Programs {
     for (const run of this.#running) if (run.life === life) this.#end(run)
   }
 
-  #tell(run: Run, phase: "invoke" | "ok" | "fail"): void {
+  #tell(run: Run, phase: "invoke" | "ok" | "fail" | "info"): void {
     this.#around.history.tell({
       op: "run",
       phase,
@@ -133,7 +137,7 @@ export class Programs {
       run: run.name,
       session: String(run.session),
       pid: run.pid,
-      ids: run.ids
+      ids: [...run.ids]
     })
   }
 
@@ -144,6 +148,7 @@ export class Programs {
     this.#running.delete(run)
     if (phase !== undefined) this.#tell(run, phase)
     for (const waiting of run.waiting.splice(0)) waiting()
+    run.noticed?.()
   }
 
   #begin(life: Life, session: number, turn: Turn): Run {
@@ -211,10 +216,12 @@ export class Programs {
 
   #answer(run: Run): Stream.Stream<Agent.AgentEvent, Agent.AgentError> {
     const failure = new Agent.AgentError({ reason: "Failed", cause: "as it was told to" })
-    const answer = Agent.text(answerText(run.name, run.ids, run.act.parts))
-    const last = Stream.fromEffect(
-      Effect.flatMap(this.#over(run), () => (run.fails ? Effect.fail(failure) : Effect.succeed(answer)))
+    const end = Stream.fromEffect(
+      Effect.flatMap(this.#over(run), () =>
+        run.fails ? Effect.fail(failure) : Effect.succeed(Agent.text(answerText(run.name, run.ids, run.act.parts)))
+      )
     )
+    const last = this.#around.plan.takes === undefined ? end : Stream.concat(this.#taking(run), end)
     const segments = this.#segments(run)
     return segments.length === 0
       ? last
@@ -222,6 +229,42 @@ export class Programs {
           Stream.mapEffect(({ after, event }) => Effect.as(this.#wait(run, after), event)),
           Stream.concat(last)
         )
+  }
+
+  /** Messages are handed to a program that runs: it takes them over after a while, if it still runs then. */
+  #steer(life: Life, session: number, messages: ReadonlyArray<TurnMessage>): void {
+    const { plan, time } = this.#around
+    const run = [...this.#running].find((one) => one.life === life && one.session === session)
+    const { takes = Infinity } = plan
+    // One that has not begun yet takes nothing, and may well take what is handed to it later.
+    if (run === undefined || life.dead || takes === Infinity) return
+    time.timer(life, takes, () => {
+      if (run.over) return
+      run.handed.push(...messages)
+      run.noticed?.()
+    })
+  }
+
+  /** Says what it takes over, until it is over: from then on that is the turn's, and in its answer. */
+  #taking(run: Run): Stream.Stream<Agent.AgentEvent> {
+    const noticed = Effect.callback<void>((resume) => {
+      const done = () => {
+        run.noticed = undefined
+        if (!run.life.dead) resume(Effect.void)
+      }
+      if (run.over || run.handed.length > 0) done()
+      else run.noticed = done
+    })
+    return Stream.unfold(undefined, () =>
+      Effect.map(noticed, () => {
+        if (run.over) return undefined
+        const messages = run.handed.splice(0)
+        run.ids.push(...messages.map(({ id, text }) => this.#around.named(id, run.turn.conversation, text)))
+        this.#tell(run, "info")
+        const event: Agent.AgentEvent = { _tag: "Steered", ids: messages.map(({ id }) => id) }
+        return [event, undefined] as const
+      })
+    )
   }
 
   /** It is told to let go, and waited for: until it does, or until it is killed. A stop that begins meanwhile hurries it. */
@@ -290,6 +333,12 @@ export class Programs {
       stallTimeout,
       open: (session) =>
         Effect.sync(() => ({
+          ...(plan.takes === undefined
+            ? {}
+            : {
+                steer: (messages: ReadonlyArray<TurnMessage>) =>
+                  Effect.sync(() => this.#steer(life, session.id, messages))
+              }),
           answer: (turn: Turn) =>
             Stream.unwrap(
               Effect.suspend(() =>

@@ -3,7 +3,8 @@
  * histories a deliberate fault of the product, or a real one, was seen first. A
  * change of how a seed becomes a plan makes other histories of them; then look for
  * such seeds anew (`npm run torture -- --mutants`). Those of `narrow` are played as
- * plans were before posts, long answers and further sessions were in them.
+ * plans were before posts, long answers and further sessions were in them, and those
+ * of `wide` as they were before messages were handed to running turns.
  */
 export const narrow: ReadonlyArray<readonly [seed: number, about: string]> = [
   [507, "a conversation whose orphan is gone already has one owner"],
@@ -35,4 +36,10 @@ export const wide: ReadonlyArray<readonly [seed: number, about: string]> = [
   [507, "a question is answered by its number from another session of the conversation"],
   [973, "a post to a channel that a reload has taken away is held for it"],
   [850_003_956, "a question that nobody saw waits for a person"]
+]
+
+/** Those that are steered as well. */
+export const steered: ReadonlyArray<readonly [seed: number, about: string]> = [
+  [555, "what is taken behind a message that the agent did not take is answered once"],
+  [1280, "what is taken behind a message that the agent did not take overtakes nothing"]
 ]

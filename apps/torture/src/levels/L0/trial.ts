@@ -5,7 +5,7 @@
  */
 import type { Broken, CheckerVerdict } from "../../checker/Findings.ts"
 import { judge } from "../../checker/judge.ts"
-import { narrowPlanOf, type Plan, planOf, widePlanOf } from "./plan.ts"
+import { narrowPlanOf, type Plan, planOf, steeringPlanOf, widePlanOf } from "./plan.ts"
 import { type Played, play } from "./simulate.ts"
 import type { Store } from "./store.ts"
 
@@ -38,6 +38,9 @@ export const tryNarrow = (seed: number, store: Store): Trial => tryPlan(narrowPl
 
 /** The same with it. */
 export const tryWide = (seed: number, store: Store): Trial => tryPlan(widePlanOf(seed), store)
+
+/** The same, steered. */
+export const trySteered = (seed: number, store: Store): Trial => tryPlan(steeringPlanOf(seed), store)
 
 /** The promises that it broke. */
 const brokenBy = ({ verdict }: Trial): ReadonlySet<string> => new Set(verdict.broken.map(({ invariant }) => invariant))

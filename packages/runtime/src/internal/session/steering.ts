@@ -2,7 +2,9 @@
  * Queue mode `steer`: what comes while a turn runs is handed to it. The messages
  * wait in the line all the while, and only the agent's word that it took them over
  * makes them the turn's, in a commit of its own: an agent that never says so, a
- * turn that ends first and a crash all leave them to the next turn.
+ * turn that ends first and a crash all leave them to the next turn. Nothing more is
+ * handed over until what was is taken: an agent may not take what it is handed, and
+ * what it took behind that would be answered here and, in its place, once more.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -18,6 +20,8 @@ export class Handed {
   readonly seqs = new Map<string, number>()
   /** Those that the agent took over. One waits here while an older one is not taken: nothing is overtaken. */
   readonly taken = new Set<number>()
+  /** The store left the turn without something that the agent took over: it is handed nothing more. */
+  closed = false
   /** The agent has been given the turn. */
   open = false
   /** The last one that was looked at: what comes later has not been handed over. */
@@ -25,6 +29,11 @@ export class Handed {
   bytes = 0
   #rung = false
   #told: (() => void) | undefined = undefined
+
+  /** Whether more can be handed over: nothing that was is still with the agent. */
+  get isFree(): boolean {
+    return !this.closed && this.taken.size === this.seqs.size
+  }
 
   /** More waits that can be handed over. Synchronous. */
   ring() {
@@ -72,10 +81,10 @@ const next = (session: Session, { claimed, handed }: Running) => {
   return fitting === -1 ? rows : rows.slice(0, fitting)
 }
 
-/** Hands over what waits, until nothing does that was not handed over before. */
+/** Hands over what waits, as soon as what was handed over before is taken. */
 const hand = Effect.fnUntraced(function* (session: Session, running: Running): Effect.fn.Return<void, JournalError> {
   const { handed } = running
-  while (session.running === running && canSteer(session)) {
+  while (session.running === running && canSteer(session) && handed.isFree) {
     const keys = next(session, running)
     const last = keys.at(-1)
     if (last === undefined) return
@@ -119,16 +128,17 @@ export const steered = (session: Session, running: Running, open: OpenAgent): Op
   }
 }
 
-/** Commits what became the turn's, and takes it out of the line. */
+/** Commits what became the turn's, and takes it out of the line; returns how many messages that were. */
 const commit = Effect.fnUntraced(function* (
   session: Session,
   { turn }: Claimed,
   seqs: ReadonlyArray<number>
-): Effect.fn.Return<void, JournalError> {
+): Effect.fn.Return<number, JournalError> {
   const rows = yield* session.env.journal.steer(turn.id, turn.attempt, seqs)
   const gone = new Set(rows.map(({ seq }) => seq))
   session.line.clear(({ seq }) => gone.has(seq))
   session.env.changed()
+  return gone.size
 })
 
 /** The agent took messages over: with all that were handed over before them they become the turn's. */
@@ -147,5 +157,7 @@ export const taken = Effect.fnUntraced(function* (
   const seqs = (gap === -1 ? waiting : waiting.slice(0, gap)).map(({ seq }) => seq)
   if (seqs.length === 0) return
   // An attempt that is cut off now still hears of it: else the next one would be handed what its turn has already.
-  yield* Effect.uninterruptible(commit(session, claimed, seqs))
+  const count = yield* Effect.uninterruptible(commit(session, claimed, seqs))
+  if (count < seqs.length) handed.closed = true
+  handed.ring()
 })
