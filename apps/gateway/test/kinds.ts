@@ -129,7 +129,7 @@ export const world = (more: object = {}): Effect.Effect<World, never, Scope.Scop
   })
 
 /** Does the same for each of these kinds, side by side; dies with the kind's name. */
-export const each = <K extends Kind>(
+export const each = <K extends string>(
   of: ReadonlyArray<K>,
   what: (kind: K) => Effect.Effect<unknown, unknown, Scope.Scope>
 ) =>
