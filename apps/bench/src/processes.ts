@@ -43,6 +43,13 @@ export const runs = (pid: number): boolean => /^State:\s+[^ZX]/m.test(readIfTher
 export const residentOf = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readIfThere(`/proc/${pid}/status`))?.[1] ?? Number.NaN) * 1024
 
+/** Milliseconds of a core that a process has used, counted in hundredths of a second as Linux shows them to programs. */
+export const cpuOf = (pid: number): number => {
+  const stat = readIfThere(`/proc/${pid}/stat`)
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
 /** How a process was started. */
 export interface Launch {
   readonly argv: ReadonlyArray<string>

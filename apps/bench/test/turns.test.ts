@@ -2,7 +2,7 @@
 // gateway's own part, and how a stream of events is cut.
 import { describe, expect, it } from "vitest"
 import { eventsIn } from "../src/agents/gateway.ts"
-import { partsOf, spread, stampsIn } from "../src/agents/turns.ts"
+import { overheadOf, type Parts, partsOf, spread, stampsIn } from "../src/agents/turns.ts"
 
 const line = (turn: string, seen: number, first: number, said: number) => JSON.stringify({ turn, seen, first, said })
 
@@ -38,6 +38,23 @@ describe("a turn's parts", () => {
 describe("a spread", () => {
   it("has the longest of a hundred values as its 99th percentile, and the middle as its median", () => {
     expect(spread(Array.from({ length: 100 }, (_, index) => 100 - index))).toEqual({ p50: 51, p99: 100 })
+  })
+})
+
+describe("a gateway's overhead", () => {
+  const part = (own: number, first?: number): Parts => ({ whole: 100, own, there: own, back: 0, first })
+
+  it("is what a turn takes beyond its agent's time, less what a bare turn takes beyond it at the median", () => {
+    const through = [part(12), part(11), part(14)]
+    expect(overheadOf(through, [part(2), part(1), part(9)])).toEqual({
+      answer: { p50: 10, p99: 12 },
+      first: undefined
+    })
+  })
+
+  it("to the first words is told where they could be read", () => {
+    const { first } = overheadOf([part(12, 7), part(12, 8), part(12, 9)], [part(2, 1)])
+    expect(first).toEqual({ p50: 7, p99: 8 })
   })
 })
 

@@ -3,7 +3,7 @@
  * when it saw the prompt and when it said the answer, both by the same clock: what is left between them is the way there
  * and back, which through a gateway is the gateway's own part and without one the pipe's.
  */
-import { quantile } from "../figure.ts"
+import { median, quantile } from "../figure.ts"
 
 /** What the client saw of a turn, in milliseconds of the monotonic clock. */
 export interface Heard {
@@ -85,3 +85,31 @@ export const spread = (values: ReadonlyArray<number>): Spread => ({
   p50: quantile(values, 0.5),
   p99: quantile(values, 0.99)
 })
+
+const firsts = (parts: ReadonlyArray<Parts>): ReadonlyArray<number> =>
+  parts.flatMap(({ first }) => (first === undefined ? [] : [first]))
+
+/** What a gateway adds to the turns of an agent. */
+export interface Overhead {
+  /** To the whole answer. */
+  readonly answer: Spread
+  /** To the first words; absent where nobody sees them before the last. */
+  readonly first: Spread | undefined
+}
+
+/**
+ * What the turns through a gateway took beyond their agent's own time, less what a bare turn takes beyond it at the
+ * median: a program has to be started and ended for anybody.
+ */
+export const overheadOf = (through: ReadonlyArray<Parts>, bare: ReadonlyArray<Parts>): Overhead => {
+  const over = (values: ReadonlyArray<number>, without: ReadonlyArray<number>) => {
+    const base = median(without)
+    return spread(values.map((value) => value - base))
+  }
+  const owns = (parts: ReadonlyArray<Parts>) => parts.map(({ own }) => own)
+  const seen = firsts(through)
+  return {
+    answer: over(owns(through), owns(bare)),
+    first: seen.length === 0 ? undefined : over(seen, firsts(bare))
+  }
+}
