@@ -93,10 +93,12 @@ export class Tale {
       readonly epoch?: number
       readonly besides?: ReadonlyArray<number>
       readonly session?: string
+      readonly memory?: string
     } = {}
   ): this {
-    const { at, epoch, besides, session } = options
+    const { at, epoch, besides, memory, session } = options
     const more = {
+      ...(memory === undefined ? {} : { memory }),
       ...(epoch === undefined ? {} : { epoch }),
       ...(besides === undefined ? {} : { besides }),
       ...(session === undefined ? {} : { session })
@@ -105,12 +107,13 @@ export class Tale {
     return this.#write({ op: "run", by: "agent", phase: "invoke", conversation, run, pid: 100, ids, ...more }, at)
   }
 
-  /** A further line of a run: that it answered, gave up, or is alive. */
-  says(run: string, phase: "ok" | "fail" | "info", options: Where = {}): this {
+  /** A further line of a run: that it answered, gave up, is alive, or that its answer is written down. */
+  says(run: string, phase: "ok" | "fail" | "info" | "stored", options: Where = {}): this {
     const begun = this.operations.find((one) => one.op === "run" && one.run === run)
     const ids = begun?.op === "run" ? begun.ids : []
     const conversation = options.in ?? "ann"
-    return this.#write({ op: "run", by: "agent", phase, conversation, run, pid: 100, ids }, options.at)
+    const said = phase === "stored" ? ({ phase: "info", stored: true } as const) : { phase }
+    return this.#write({ op: "run", by: "agent", ...said, conversation, run, pid: 100, ids }, options.at)
   }
 
   /** A run takes over what was handed to it: these are all that it has now. */

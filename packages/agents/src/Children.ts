@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type Environment, environmentOf } from "./internal/environment.ts"
-import { follow, followGroup, type Kin } from "./internal/kin.ts"
+import { ended, follow, followGroup, type Kin } from "./internal/kin.ts"
 import { defaultGrace, descend, type Grace } from "./internal/ladder.ts"
 import { problem } from "./internal/node/locate.ts"
 import * as ProcessTable from "./internal/node/processTable.ts"
@@ -240,13 +240,14 @@ export const orphans = Effect.fnUntraced(function* (boot: {
     const oldest = members[0]
     if (oldest === undefined) return []
     const { marker } = oldest
+    const program = members.find(({ entry }) => entry.pid === entry.session)?.entry
     const kin = follow({
       root: { pid: oldest.entry.pid, start: oldest.entry.start },
       marked: (found) => found === text
     })
     return [
       {
-        pid: (members.find(({ entry }) => entry.pid === entry.session) ?? oldest).entry.pid,
+        pid: (program ?? oldest.entry).pid,
         epoch: marker.epoch,
         session: marker.session,
         ...(marker.turn === undefined ? {} : { turn: marker.turn }),
@@ -254,7 +255,8 @@ export const orphans = Effect.fnUntraced(function* (boot: {
           grace: defaultGrace,
           killed: ({ pid, signal }) => Effect.logInfo("killed a process of an earlier run", { pid, signal })
         }),
-        gone: Effect.asVoid(kin.gone(Effect.succeed(Infinity)))
+        // What the program has left running, such as a server that it tried out, has no part in its answer.
+        gone: program === undefined ? Effect.void : ended(program)
       }
     ]
   })

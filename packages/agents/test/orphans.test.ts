@@ -129,7 +129,7 @@ describe("orphans", () => {
     )
   )
 
-  it.live("an orphan that is awaited is gone when its last process is", () =>
+  it.live("an orphan that is awaited is gone when it has ended", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const instance = unique("orphans")

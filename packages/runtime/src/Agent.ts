@@ -174,7 +174,7 @@ export interface Orphan {
   readonly turn?: string
   /** Ends it with its group and returns when it is gone. Bounded. */
   readonly reap: Effect.Effect<void>
-  /** Completes when it ended by itself. */
+  /** Completes when it ended by itself; what it has started may still run, and is ended with it by `reap`. */
   readonly gone: Effect.Effect<void>
 }
 

@@ -110,6 +110,10 @@ const untilGone = Effect.fnUntraced(function* (
   return true
 })
 
+/** Waits until one process has ended, whatever it has started lives on or not. */
+export const ended = ({ pid, start }: Root): Effect.Effect<void> =>
+  Effect.asVoid(untilGone(() => ProcessTable.readOne(pid)?.start !== start, Effect.succeed(Infinity), undefined))
+
 /** Follows the processes of `root`, marked by exactly one of the markers that `marked` accepts. */
 export const follow = (options: { readonly root: Root; readonly marked: (marker: string) => boolean }): Kin => {
   const { root } = options

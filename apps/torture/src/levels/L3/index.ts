@@ -103,7 +103,7 @@ const joined = (one: Group, other: Group): Group => ({
         ...b,
         agent: { ...a.agent, ...b.agent },
         configuration: { ...a.configuration, ...b.configuration },
-        habits: { guests: [...new Set(guests)] }
+        habits: { guests: [...new Set(guests)], agents: { ...a.habits?.agents, ...b.habits?.agents } }
       }
     }
   }),

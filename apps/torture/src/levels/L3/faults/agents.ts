@@ -1,9 +1,10 @@
 /**
- * Agents as they are: they hang, sleep, ignore SIGTERM, flood both streams, answer with
+ * Agents as they are, of each kind: they hang, sleep, ignore SIGTERM, flood both streams, answer with
  * bytes that are no text, leave children behind, die at once or in the middle of an
  * answer. Each is over by a bound, its session goes on, and nobody else waits for it.
  */
 import * as Effect from "effect/Effect"
+import { type Kind, kinds } from "../../../world/clients.ts"
 import { marked } from "../../../world/Gateway.ts"
 import { between } from "../proofs.ts"
 import type { Ground, Group, Scenario } from "../Scenario.ts"
@@ -16,12 +17,22 @@ const runsSince = (ground: Ground, from: number, ids: ReadonlyArray<string>): nu
       operation.op === "run" && operation.phase === "invoke" && operation.ids.some((id) => ids.includes(id))
   ).length
 
+/** So many speak with an agent of each kind. */
+const guestsOfKind = 3
+
+const guestOf = (kind: Kind, n: number): string => `${kind}-guest${n}`
+
+const guests: Readonly<Record<string, Kind>> = Object.fromEntries(
+  kinds.flatMap((kind) => Array.from({ length: guestsOfKind }, (_, n) => [guestOf(kind, n), kind]))
+)
+
 /** Guests write what makes their agents behave so, each its own; it has struck when their messages have had their end. */
 const behaving = (name: string, behaviours: ReadonlyArray<string>, millis?: number): Scenario => ({
   name,
   during: Effect.fnUntraced(function* (ground) {
     const from = ground.world.history.now()
-    const ids = yield* Effect.forEach(behaviours, (behaviour, guest) => ground.people.say(`guest${guest}`, behaviour), {
+    const said = kinds.flatMap((kind) => behaviours.map((behaviour, n) => [guestOf(kind, n), behaviour] as const))
+    const ids = yield* Effect.forEach(said, ([guest, behaviour]) => ground.people.say(guest, behaviour), {
       concurrency: "unbounded"
     })
     yield* ground.people.more(ground.long ? 30 : 6)
@@ -71,7 +82,12 @@ export const agents: Group = {
   needs: [],
   // What hangs and what sleeps is found by it; a machine that is busy needs the rest.
   prepare: Effect.succeed({
-    options: { agent: { stallTimeout: "4 seconds" }, habits: { guests: ["guest0", "guest1", "guest2"] } }
+    options: {
+      agent: { stallTimeout: "4 seconds" },
+      // More turns at a time than guests: who hangs keeps nobody else waiting.
+      configuration: { turns: { limit: 16, backoff: ["50 millis", "100 millis"] } },
+      habits: { guests: Object.keys(guests), agents: { ...guests, ann: "acp", bob: "claude" } }
+    }
   }),
   scenarios: [
     behaving("they hang and ignore SIGTERM, or fall asleep for ever", ["hang", "asleep", "hang"]),

@@ -11,8 +11,9 @@ import type { Ground, Group, Scenario } from "../Scenario.ts"
 
 const nothingToMend: Scenario["mend"] = () => Effect.void
 
-/** They alone have agents that make a stop wait. */
+/** They alone have agents that make a stop wait, one of each kind. */
 const guests = ["guest0", "guest1", "guest2"]
+const agents = { guest1: "acp", guest2: "claude", bob: "acp", cem: "claude" } as const
 
 /** The supervisor's budget. */
 const budget = 3_000
@@ -125,7 +126,7 @@ export const supervisors: Group = {
   prepare: Effect.succeed({
     boot: { environment: { SLUICE_STOP_BUDGET: `${budget / 1000}s` } },
     options: {
-      habits: { guests },
+      habits: { guests, agents },
       agent: { stallTimeout: "4 seconds" },
       configuration: { drain: { timeout: "20 seconds", startWithin: "300 millis" } }
     }
