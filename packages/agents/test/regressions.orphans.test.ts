@@ -25,7 +25,8 @@ describe("an orphan that has left something running", () => {
         Effect.gen(function* () {
           const { orphans, program, server } = yield* setting
           const [found] = yield* orphans
-          assert.strictEqual(found?.pid, program.pid)
+          assert.isDefined(found)
+        assert.strictEqual(found.pid, program.pid)
           process.kill(program.pid, "SIGKILL")
           yield* found.gone
           assert.isTrue(lives(server))
