@@ -26,7 +26,7 @@ describe("an orphan that has left something running", () => {
           const { orphans, program, server } = yield* setting
           const [found] = yield* orphans
           assert.isDefined(found)
-        assert.strictEqual(found.pid, program.pid)
+          assert.strictEqual(found.pid, program.pid)
           process.kill(program.pid, "SIGKILL")
           yield* found.gone
           assert.isTrue(lives(server))
