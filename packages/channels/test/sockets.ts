@@ -33,6 +33,8 @@ export interface Client {
   readonly terminate: Effect.Effect<void>
   readonly stopReading: Effect.Effect<void>
   readonly readAgain: Effect.Effect<void>
+  /** Completes when so many pings have come. */
+  readonly pinged: (count: number) => Effect.Effect<void>
   readonly protocol: string
 }
 
@@ -74,6 +76,8 @@ export const dial = (server: { readonly url: string }, options: DialOptions = {}
       )
       const frames = Effect.runSync(Queue.unbounded<ServerFrame>())
       const over = Deferred.makeUnsafe<End>()
+      let pings = 0
+      socket.on("ping", () => pings++)
       socket.binaryType = "nodebuffer"
       socket.on("message", (data) => {
         assert(Buffer.isBuffer(data))
@@ -106,6 +110,17 @@ export const dial = (server: { readonly url: string }, options: DialOptions = {}
           terminate: Effect.sync(() => socket.terminate()),
           stopReading: Effect.sync(() => socket.pause()),
           readAgain: Effect.sync(() => socket.resume()),
+          pinged: (count) =>
+            Effect.callback((done) => {
+              const look = () => {
+                if (pings < count) return
+                socket.off("ping", look)
+                done(Effect.void)
+              }
+              socket.on("ping", look)
+              look()
+              return Effect.sync(() => socket.off("ping", look))
+            }),
           protocol: socket.protocol
         }
         resume(Effect.succeed({ socket, client }))

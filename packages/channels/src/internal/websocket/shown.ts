@@ -60,7 +60,7 @@ export class Shown {
       .pipe(Stream.runForEach((progress) => Effect.andThen(open.await, say(eventFrame(conversation, progress)))))
     const both = events ? Effect.all([replies, happenings], { concurrency: 2, discard: true }) : replies
     return Effect.gen({ self: this }, function* () {
-      this.#fiber = yield* Effect.forkScoped(this.#untilFailure(both), { startImmediately: true })
+      this.#fiber = yield* Effect.forkScoped(this.#untilFailure(both, open), { startImmediately: true })
       yield* say(opening)
       open.openUnsafe()
     })
@@ -113,8 +113,8 @@ export class Shown {
   }
 
   /** A store that can't be read is told as what it is: the client resumes where it stood. */
-  #untilFailure(both: Effect.Effect<void, Transient>): Effect.Effect<void> {
+  #untilFailure(both: Effect.Effect<void, Transient>, open: Latch.Latch): Effect.Effect<void> {
     const { conversation, say } = this.#showing
-    return Effect.catch(both, (error) => say(refusalFrame(error, { conversation })))
+    return Effect.catch(both, (error) => Effect.andThen(open.await, say(refusalFrame(error, { conversation }))))
   }
 }

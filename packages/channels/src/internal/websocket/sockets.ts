@@ -115,7 +115,7 @@ export class Sockets {
     const now = this.now()
     for (const [connection, signs] of this.#open) {
       if (Deferred.isDoneUnsafe(connection.closing)) continue
-      taking(connection, signs, now)
+      notice(connection, signs, now)
       const held = connection.transport.waiting()
       waiting += held
       if (held === 0) continue
@@ -134,9 +134,7 @@ export class Sockets {
     for (const [connection, signs] of this.#open) {
       const { token, transport } = connection
       if (token !== undefined && !isValid(token, valid)) end(connection, closings.revoked)
-      const heard = transport.heard()
-      if (heard === undefined || heard !== signs.heard) Object.assign(signs, { heard, heardAt: now })
-      taking(connection, signs, now)
+      notice(connection, signs, now)
       if (now - signs.heardAt > stall || now - signs.takenAt > stall) end(connection, closings.slow)
       // behind what it does not take a ping would wait as well
       else if (transport.waiting() === 0) transport.ping()
@@ -165,9 +163,17 @@ export class Sockets {
   )
 }
 
-const taking = ({ transport }: Connection, signs: Signs, now: bigint): void => {
-  const taken = transport.taken()
-  if (taken !== signs.taken || transport.waiting() === 0) Object.assign(signs, { taken, takenAt: now })
+/**
+ * What is seen of a connection. Whoever takes what waits is alive, also when no ping gets through to it; with nothing to
+ * take only what it says counts, because a ping to a dead one is taken as well, by this machine's own buffers.
+ */
+const notice = ({ transport }: Connection, signs: Signs, now: bigint): void => {
+  const [heard, taken, waiting] = [transport.heard(), transport.taken(), transport.waiting()]
+  const moved = taken !== signs.taken
+  if (heard === undefined || heard !== signs.heard || (waiting > 0 && moved)) signs.heardAt = now
+  if (waiting === 0 || moved) signs.takenAt = now
+  signs.heard = heard
+  signs.taken = taken
 }
 
 /** How long an end may take until sockets are cut, in milliseconds. */
