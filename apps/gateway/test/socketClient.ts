@@ -16,7 +16,13 @@ export interface Receipt {
 }
 
 type Frame = Pulled &
-  Receipt & { readonly type: string; readonly id: string; readonly detail: string; readonly retryAfter?: number }
+  Omit<Receipt, "held"> & {
+    readonly type: string
+    readonly id: string
+    readonly held?: boolean
+    readonly detail: string
+    readonly retryAfter?: number
+  }
 
 /** One conversation on a socket of its own. */
 export interface SocketClient {
@@ -89,16 +95,16 @@ const connected = (place: { readonly url: string; readonly token: string }, conv
       "sluice.v1",
       `sluice.bearer.${encodeURIComponent(place.token)}`
     ])
-    socket.onopen = () => {
+    socket.addEventListener("open", () => {
       resume()
       for (const id of unsettled.keys()) say(id)
-    }
-    socket.onmessage = ({ data }) => hear(JSON.parse(String(data)))
-    socket.onclose = ({ code }) => {
+    })
+    socket.addEventListener("message", ({ data }) => hear(JSON.parse(String(data))))
+    socket.addEventListener("close", ({ code }) => {
       codes.push(code)
       notify()
       next()
-    }
+    })
   }
   connect()
 

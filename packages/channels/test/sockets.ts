@@ -137,3 +137,19 @@ const isOf = <T extends ServerFrame["type"]>(
 /** The answer to somebody who may not come in. */
 export const refused = (server: { readonly url: string }, options: DialOptions) =>
   Effect.scoped(Effect.flip(dial(server, options)))
+
+/** The frame of a message. */
+export const message = (conversation: string, id: string, text = id) => ({ type: "message", conversation, id, text })
+/** The frame that shows a conversation. */
+export const resume = (conversation: string, after: number | "latest" = 0, more: object = {}) => ({
+  type: "resume",
+  conversation,
+  after,
+  ...more
+})
+/** Proves that nothing else was said meanwhile: the next frame is the answer to this. */
+export const nothingElse = (client: Client) =>
+  Effect.andThen(
+    client.send({ type: "ping" }),
+    Effect.map(client.any, (frame) => assert.deepStrictEqual(frame, { type: "pong" }))
+  )
