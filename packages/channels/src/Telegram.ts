@@ -6,15 +6,18 @@
  * docs/telegram.md has the table of what a crash in each window does.
  */
 import * as Channel from "@sluice/runtime/Channel"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
+import { commands } from "./internal/telegram/commands.ts"
 import { edits, plain } from "./internal/telegram/delivery.ts"
 import { persist, poll } from "./internal/telegram/polling.ts"
+import { Signs } from "./internal/telegram/signs.ts"
 import { split } from "./internal/telegram/split.ts"
-import { meaningOf, type Self } from "./internal/telegram/updates.ts"
+import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.ts"
 import type { updateOf } from "./internal/telegram/wire.ts"
 
 /** How the Telegram channel is made. */
@@ -30,37 +33,104 @@ export interface Options {
    * placeholders, of which one may come twice after a crash, marked, or with `plain-hold` not at all.
    */
   readonly delivery?: "edit" | "plain" | "plain-hold"
+  /** Whether a message gets 👀 when it is on disk, until it has its end; true by default. */
+  readonly reactions?: boolean
+  /** An answer that was edited in so long after its placeholder is followed by a short message, which rings; 1 minute. */
+  readonly nudgeAfter?: Duration.Input
+  /** What the channel itself says, for another language. */
+  readonly words?: Partial<Words>
 }
+
+/** What the channel itself says: on the button of a running turn, and behind an answer that took long. */
+export interface Words {
+  readonly stop: string
+  readonly done: string
+}
+
+const english: Words = { stop: "Stop", done: "Done, see above." }
 
 const Me = Schema.Struct({ id: Schema.Int, username: Schema.optionalKey(Schema.String) })
 
 const selfOf = (me: typeof Me.Type): Self => ({ id: me.id, username: me.username ?? "" })
 
-const deliveryOf = (api: BotApi, mode: NonNullable<Options["delivery"]>): Channel.Delivery<HttpClient.HttpClient> => {
-  if (mode === "edit") return edits(api)
+const deliveryOf = (
+  api: BotApi,
+  signs: Signs,
+  mode: NonNullable<Options["delivery"]>,
+  words: Words
+): Channel.Delivery<HttpClient.HttpClient> => {
+  if (mode === "edit") return edits(api, signs, words)
   return plain(api, mode === "plain" ? "resend-once" : "hold")
 }
 
-/** Handles one update: what somebody said is committed when this succeeds. */
+interface Ears {
+  readonly handle: Channel.Handle
+  readonly self: Self
+  readonly allow: ReadonlySet<number>
+  readonly signs: Signs
+}
+
+/** What somebody said is committed when this succeeds. */
+const said = Effect.fnUntraced(function* (
+  { handle, signs }: Ears,
+  { inbound, place }: Extract<Meaning, { readonly _tag: "Said" }>
+) {
+  if (inbound.text.startsWith("/")) {
+    yield* Channel.skipPermanent(handle.accept(inbound))
+    return
+  }
+  yield* signs.hearing(handle, place)
+  const accepted = yield* Channel.skipPermanent(handle.accept(inbound))
+  if (accepted !== undefined && !accepted.duplicate) yield* signs.received(handle, place, accepted.seq)
+})
+
+/** A press says what is on the button, once: then the buttons go, and the circle on them stops. */
+const pressed = Effect.fnUntraced(function* (
+  { handle, signs }: Ears,
+  { callback, inbound, place }: Extract<Meaning, { readonly _tag: "Pressed" }>
+) {
+  yield* Channel.skipPermanent(handle.accept(inbound))
+  yield* signs.soon(signs.call("answerCallbackQuery", { callback_query_id: callback }))
+  // The buttons of a running turn go with its next edit.
+  if (inbound.text === "/stop") return
+  yield* signs.soon(signs.call("editMessageReplyMarkup", { chat_id: place.chat, message_id: place.message }))
+})
+
+/** Handles one update completely. */
 const taking =
-  (options: { readonly handle: Channel.Handle; readonly self: Self; readonly allow: ReadonlySet<number> }) =>
+  (ears: Ears) =>
   ({ number, update }: NonNullable<ReturnType<typeof updateOf>>) =>
     Effect.gen(function* () {
-      const { allow, handle, self } = options
+      const { allow, handle, self, signs } = ears
       if (update === undefined) {
         return yield* Effect.logWarning("An update can't be read and is skipped").pipe(
           Effect.annotateLogs({ channel: handle.name, update: number })
         )
       }
       const meaning = meaningOf(update, self, (id) => allow.has(id))
-      if (meaning._tag === "Said" || meaning._tag === "Pressed") {
-        yield* Channel.skipPermanent(handle.accept(meaning.inbound))
+      switch (meaning._tag) {
+        case "Said":
+          return yield* said(ears, meaning)
+        case "Pressed":
+          return yield* pressed(ears, meaning)
+        case "Spinning":
+          return yield* signs.soon(signs.call("answerCallbackQuery", { callback_query_id: meaning.callback }))
+        case "Stranger":
+        case "Nothing":
       }
     })
 
 /** Makes the Telegram channel. */
 export const make = (options: Options): Channel.Channel<HttpClient.HttpClient> => {
   const api = makeApi({ token: options.token, apiRoot: options.apiRoot ?? "https://api.telegram.org" })
+  const mode = options.delivery ?? "edit"
+  const words = { ...english, ...options.words }
+  const signs = new Signs(api, {
+    reactions: options.reactions ?? true,
+    typing: mode !== "edit",
+    nudgeAfter: Duration.toMillis(options.nudgeAfter ?? "1 minute"),
+    nudge: words.done
+  })
   const allow = new Set(options.allow)
   let name = ""
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
@@ -68,11 +138,13 @@ export const make = (options: Options): Channel.Channel<HttpClient.HttpClient> =
     // A webhook of an earlier set-up would keep every update from a poller.
     yield* persist(handle.name, api.call("deleteWebhook", { drop_pending_updates: false }, Schema.Unknown))
     name = self.username
+    yield* signs.run
+    yield* signs.soon(signs.call("setMyCommands", { commands }))
     yield* handle.ready
-    return yield* poll(handle.name, api, taking({ handle, self, allow }))
+    return yield* poll(handle.name, api, taking({ handle, self, allow, signs }))
   })
   return Channel.make({
-    delivery: deliveryOf(api, options.delivery ?? "edit"),
+    delivery: deliveryOf(api, signs, mode, words),
     receive,
     split: (text) => split(text),
     describe: Effect.sync(() => (name === "" ? "not connected" : `@${name}`))

@@ -6,6 +6,7 @@
 import type { Channel } from "@sluice/runtime/Channel"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { input } from "../agents/Agents.ts"
 import type * as Configuration from "../configuration/Channels.ts"
 import { ConfigurationError, type Problem, shown } from "../configuration/Problem.ts"
 import type { Loaded } from "../configuration/Sources.ts"
@@ -55,12 +56,14 @@ const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loa
   const keys = { file: [...path, "tokenFile"], variable: [...path, "tokenVariable"] }
   const secret = yield* secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token)
   const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
-  const { allow = [], apiRoot, delivery } = given
+  const { allow = [], apiRoot, delivery, nudgeAfter, reactions } = given
   const made = yield* make({
     token: secret,
     allow: allow.map(Number),
     ...(apiRoot === undefined ? {} : { apiRoot }),
-    ...(delivery === undefined ? {} : { delivery })
+    ...(delivery === undefined ? {} : { delivery }),
+    ...(reactions === undefined ? {} : { reactions }),
+    ...(nudgeAfter === undefined ? {} : { nudgeAfter: input(nudgeAfter) })
   })
   return { made, secrets: [secret] }
 })

@@ -46,6 +46,17 @@ const Telegram = Schema.Struct({
       meaning:
         "How answers are sent: a placeholder that becomes the answer (`edit`, unless set), or plain messages, of which after a crash one may come twice, marked (`plain`), or may be missing, shown as unknown (`plain-hold`)."
     })
+  ),
+  reactions: Schema.optionalKey(
+    Setting.flag({
+      meaning: "Whether a message gets 👀 when it is on disk, until it has its end: it does unless set to false."
+    })
+  ),
+  nudgeAfter: Schema.optionalKey(
+    Setting.duration("0 millis", "24 hours", {
+      meaning:
+        "An answer that was edited in so long after its placeholder is followed by a short message, because an edit doesn't ring: after 1 minute unless set."
+    })
   )
 })
 

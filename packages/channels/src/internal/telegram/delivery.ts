@@ -11,6 +11,9 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
 import type { BotApi, Failure } from "./botApi.ts"
+import { keyboard, offerOf } from "./buttons.ts"
+import { render } from "./markdown.ts"
+import type { Signs } from "./signs.ts"
 import { maxLength } from "./split.ts"
 
 const Sent = Schema.Struct({ message_id: Schema.Int })
@@ -108,21 +111,80 @@ export const sender = (api: BotApi) => {
   return { call, explained }
 }
 
-const said = (text: string): Params => ({ text, link_preview_options: { is_disabled: true } })
+const noPreview = { link_preview_options: { is_disabled: true } }
+
+/** A text with how it looks; as it is written where it would be too long for one message with that. */
+const looks = (text: string): Params => {
+  const rendered = render(text)
+  return rendered.text.length > maxLength
+    ? { text }
+    : { text: rendered.text, ...(rendered.entities.length === 0 ? {} : { entities: rendered.entities }) }
+}
+
+/** How a reply is shown, and the same without any looks, for when those are refused. */
+const shapesOf = (reply: Reply): readonly [Params, Params] => {
+  if (reply.kind === "answer" || reply.kind === "post") {
+    return [
+      { ...looks(reply.text), ...noPreview },
+      { text: reply.text, ...noPreview }
+    ]
+  }
+  const { rows, text } = offerOf(reply)
+  const shape = { text, ...keyboard(rows), ...noPreview }
+  return [shape, shape]
+}
+
+/** The looks of a text were refused: the text itself may still be taken. */
+const isUgly = (failure: Failure): boolean =>
+  failure._tag === "Denied" && failure.code === 400 && /parse|entit/i.test(failure.reason)
+
+/** Makes a call with a reply's looks, else without. */
+const withLooks = <A, R>(reply: Reply, make: (shape: Params) => Effect.Effect<A, Failure, R>) => {
+  const [first, second] = shapesOf(reply)
+  return Effect.catchIf(make(first), isUgly, () => make(second))
+}
 
 /** Shows the end of a text that does not fit: that is where something happens. */
-const shown = (text: string): string =>
-  text.length <= maxLength ? text : `…${text.slice(1 - maxLength).replace(/^[\uDC00-\uDFFF]/, "")}`
+const shown = (text: string): Params =>
+  text.length <= maxLength ? looks(text) : { text: `…${text.slice(1 - maxLength).replace(/^[\uDC00-\uDFFF]/, "")}` }
+
+/** Words on buttons. */
+export interface Words {
+  readonly stop: string
+}
+
+/** Least milliseconds between two edits that show progress in a group, where Telegram takes 20 messages a minute. */
+const groupEvery = 3000
+/** Chats of which it is remembered when they were shown something last. */
+const mostShown = 1000
+
+/** Whether a running turn may be shown in a chat now. */
+const pacing = () => {
+  const last = new Map<number, bigint>()
+  return (chat: number) =>
+    Effect.map(Clock.monotonicTimeNanos, (now) => {
+      if (chat > 0) return true
+      const before = last.get(chat)
+      if (before !== undefined && now - before < BigInt(groupEvery) * 1_000_000n) return false
+      last.delete(chat)
+      last.set(chat, now)
+      const [oldest] = last.keys()
+      if (last.size > mostShown && oldest !== undefined) last.delete(oldest)
+      return true
+    })
+}
 
 /** Placeholder, then edits. */
-export const edits = (api: BotApi): Channel.Edit<Needs> => {
+export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Needs> => {
   const { call, explained } = sender(api)
+  const mayShow = pacing()
   // Placeholders that somebody deleted, and what stands for them.
   const instead = new Map<string, number>()
 
   const place = (conversation: Conversation, text: string) =>
     Effect.gen(function* () {
-      const sent = yield* call("sendMessage", { ...chatOf(conversation), ...said(text) }, Sent)
+      const sent = yield* call("sendMessage", { ...chatOf(conversation), text }, Sent)
+      signs.rang(Number(conversation.peer))
       return { message: sent.message_id, placedAt: yield* Clock.currentTimeMillis }
     })
 
@@ -137,25 +199,34 @@ export const edits = (api: BotApi): Channel.Edit<Needs> => {
     Effect.gen(function* () {
       const { conversation } = reply
       const key = `${conversation.peer}/${id}`
-      const message = instead.get(key) ?? remoteOf(id).message
-      const params = said(reply.text)
-      yield* Effect.catchIf(edit(conversation, message, params), isGone, () =>
+      const remote = remoteOf(id)
+      const message = instead.get(key) ?? remote.message
+      const into = (message: number) => withLooks(reply, (shape) => edit(conversation, message, shape))
+      const modified = yield* Effect.catchIf(into(message), isGone, () =>
         Effect.gen(function* () {
           const placed = yield* place(conversation, "…")
           instead.set(key, placed.message)
-          return yield* edit(conversation, placed.message, params)
+          yield* into(placed.message)
+          return false
         })
       )
       instead.delete(key)
+      if (modified) yield* signs.edited(reply, remote)
       return {}
+    })
+
+  const progress = (conversation: Conversation, message: number, text: string) =>
+    Effect.gen(function* () {
+      if (!(yield* mayShow(Number(conversation.peer)))) return
+      const stop = keyboard([[{ text: words.stop, callback_data: "/stop" }]])
+      yield* edit(conversation, message, { ...shown(text), ...stop, ...noPreview })
     })
 
   return Channel.edit({
     place: (conversation, text) =>
       Effect.map(explained(conversation)(place(conversation, text)), (remote) => ({ remoteId: remoteId(remote) })),
     edit: (id, reply) => explained(reply.conversation)(show(reply, id)),
-    progress: (id, conversation, text) =>
-      Effect.asVoid(explained(conversation)(edit(conversation, remoteOf(id).message, said(shown(text)))))
+    progress: (id, conversation, text) => explained(conversation)(progress(conversation, remoteOf(id).message, text))
   })
 }
 
@@ -165,7 +236,7 @@ export const plain = (api: BotApi, policy: "resend-once" | "hold"): Channel.Ambi
   return Channel.ambiguous(policy, (reply) =>
     explained(reply.conversation)(
       Effect.map(
-        call("sendMessage", { ...chatOf(reply.conversation), ...said(reply.text) }, Sent),
+        withLooks(reply, (shape) => call("sendMessage", { ...chatOf(reply.conversation), ...shape }, Sent)),
         ({ message_id }) => ({ remoteId: String(message_id) })
       )
     )

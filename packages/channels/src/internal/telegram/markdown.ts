@@ -1,0 +1,179 @@
+/**
+ * Markdown as Telegram shows it: the text without its marks, and where it is bold,
+ * code or a link. As entities, not as marked-up text: nothing has to be escaped, so
+ * nothing that somebody wrote can break a message. What is not understood stays as
+ * it is written; only marks are ever left out.
+ */
+import { lexer, type Token, type Tokens } from "marked"
+
+/** A stretch of a text and how it looks, in UTF-16 units. */
+export interface Entity {
+  readonly type: "bold" | "italic" | "strikethrough" | "code" | "pre" | "text_link" | "blockquote"
+  readonly offset: number
+  readonly length: number
+  readonly url?: string
+  readonly language?: string
+}
+
+/** A text as it is shown. */
+export interface Rendered {
+  readonly text: string
+  readonly entities: ReadonlyArray<Entity>
+}
+
+/** Telegram shows a hundred of them. */
+const mostEntities = 100
+
+class Writer {
+  text = ""
+  readonly entities: Array<Entity> = []
+
+  write(text: string): void {
+    this.text += text
+  }
+
+  /** Writes something that looks in this way. */
+  as(looks: Omit<Entity, "offset" | "length">, write: () => void): void {
+    const offset = this.text.length
+    const place = this.entities.length
+    write()
+    const length = this.text.length - offset
+    // Outer ones first, as Telegram sorts them.
+    if (length > 0) this.entities.splice(place, 0, { ...looks, offset, length })
+  }
+
+  /** Ends the line, if one has begun. */
+  line(): void {
+    if (this.text !== "" && !this.text.endsWith("\n")) this.text += "\n"
+  }
+}
+
+const linkable = /^(?:https?|tg|mailto|tel):/i
+
+const link = (writer: Writer, href: string, text: () => void): void => {
+  const before = writer.text.length
+  if (linkable.test(href) && URL.canParse(href)) writer.as({ type: "text_link", url: href }, text)
+  else text()
+  const shown = writer.text.slice(before)
+  if (shown === "") writer.write(href)
+  // A path, or whatever else can't be opened from a chat: it is told in words.
+  else if (!linkable.test(href) && href !== "" && href !== shown) writer.write(` (${href})`)
+}
+
+const inline = (writer: Writer, tokens: ReadonlyArray<Token>): void => {
+  for (const token of tokens) span(writer, token)
+}
+
+const span = (writer: Writer, token: Token): void => {
+  const inner = () => inline(writer, (token as { readonly tokens?: ReadonlyArray<Token> }).tokens ?? [])
+  switch (token.type) {
+    case "strong":
+      return writer.as({ type: "bold" }, inner)
+    case "em":
+      return writer.as({ type: "italic" }, inner)
+    case "del":
+      return writer.as({ type: "strikethrough" }, inner)
+    case "codespan":
+      return writer.as({ type: "code" }, () => writer.write((token as Tokens.Codespan).text))
+    case "br":
+      return writer.write("\n")
+    case "link":
+    case "image":
+      return link(writer, (token as Tokens.Link).href, inner)
+    case "escape":
+      return writer.write((token as Tokens.Escape).text)
+    case "checkbox":
+      return writer.write((token as { readonly checked?: boolean }).checked === true ? "☑ " : "☐ ")
+    case "text":
+      return (token as Tokens.Text).tokens === undefined ? writer.write((token as Tokens.Text).text) : inner()
+    default:
+      return writer.write(token.raw)
+  }
+}
+
+/** Columns as wide as their widest cell: in code, where every character is as wide as the others. */
+const table = (writer: Writer, { header, rows }: Tokens.Table): void => {
+  const plain = (cell: Tokens.TableCell) => {
+    const own = new Writer()
+    inline(own, cell.tokens)
+    return own.text
+  }
+  const lines = [header, ...rows].map((row) => row.map(plain))
+  const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
+  const row = (line: ReadonlyArray<string>) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd()
+  const [first = [], ...others] = lines
+  const rule = widths.map((width) => "-".repeat(width)).join("  ")
+  writer.as({ type: "pre" }, () => writer.write([row(first), rule, ...others.map(row)].join("\n")))
+}
+
+const list = (writer: Writer, { items, ordered, start }: Tokens.List, depth: number): void => {
+  for (const [index, item] of items.entries()) {
+    writer.line()
+    writer.write(`${"  ".repeat(depth)}${ordered ? `${Number(start) + index}. ` : item.task ? "" : "• "}`)
+    for (const token of item.tokens) {
+      if (token.type === "list") list(writer, token as Tokens.List, depth + 1)
+      else block(writer, token, depth)
+    }
+  }
+}
+
+const block = (writer: Writer, token: Token, depth = 0): void => {
+  switch (token.type) {
+    case "space":
+      writer.line()
+      return writer.write("\n")
+    case "heading":
+      return writer.as({ type: "bold" }, () => inline(writer, (token as Tokens.Heading).tokens))
+    case "paragraph":
+      return inline(writer, (token as Tokens.Paragraph).tokens)
+    case "code": {
+      const { codeBlockStyle, lang = "", raw, text } = token as Tokens.Code
+      // Four spaces are mostly somebody's layout.
+      if (codeBlockStyle === "indented" || text === "") return writer.write(raw.trimEnd())
+      const [language = ""] = lang.split(/\s/, 1)
+      writer.line()
+      return writer.as({ type: "pre", ...(language === "" ? {} : { language }) }, () => writer.write(text))
+    }
+    case "blockquote":
+      return writer.as({ type: "blockquote" }, () => blocks(writer, (token as Tokens.Blockquote).tokens, depth))
+    case "list":
+      return list(writer, token as Tokens.List, depth)
+    case "table":
+      return table(writer, token as Tokens.Table)
+    case "hr":
+      return writer.write("———")
+    case "text":
+    case "checkbox":
+      return span(writer, token)
+    default:
+      return writer.write(token.raw.trimEnd())
+  }
+}
+
+const blocks = (writer: Writer, tokens: ReadonlyArray<Token>, depth = 0): void => {
+  for (const [index, token] of tokens.entries()) {
+    if (index > 0 && token.type !== "space") writer.line()
+    block(writer, token, depth)
+  }
+}
+
+/** Renders Markdown. A text that can't be read as such, or of which nothing would be left, stays as it is. */
+export const render = (markdown: string): Rendered => {
+  const writer = new Writer()
+  try {
+    blocks(writer, lexer(markdown))
+  } catch {
+    // A parser that gives up on what somebody wrote: the words themselves are what matters.
+    return { text: markdown, entities: [] }
+  }
+  const text = writer.text.trimEnd()
+  if (text.trim() === "") return { text: markdown, entities: [] }
+  const entities = writer.entities
+    .map((entity) => ({ ...entity, length: Math.min(entity.length, text.length - entity.offset) }))
+    .filter(({ length }) => length > 0)
+  return { text, entities: entities.slice(0, mostEntities) }
+}
