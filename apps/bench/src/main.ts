@@ -1,6 +1,6 @@
 /**
  * Benchmarks, each in a process of its own: `npm run bench` runs all, `npm run
- * bench -- T1 T3 curves` some, `--full` the long ones too, `--write` puts tables and
+ * bench -- T1 T3 curves` some, `agents` those with agents, `--full` the long ones too, `--write` puts tables and
  * plots into docs/performance.md. They assert nothing: a machine that others use decides no test.
  */
 import { spawn } from "node:child_process"

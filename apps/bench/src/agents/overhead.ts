@@ -72,7 +72,7 @@ interface Sides<out A> {
 }
 
 /** What a real agent does after its answer (titles, transcripts) would be the next turn's. */
-const rest = ({ real }: Kind): Promise<void> => new Promise((resolve) => setTimeout(resolve, real ? 300 : 0))
+const rest = ({ real }: Kind): Promise<void> => new Promise((resolve) => setTimeout(resolve, real ? 500 : 0))
 
 const names = ["bare", "waiting", "streaming"] as const
 
