@@ -15,7 +15,7 @@ import { Bursts } from "./internal/bursts.ts"
 import { type Command, isCommand, parseCommand } from "./internal/commands/parse.ts"
 import { Forgetting } from "./internal/forgetting.ts"
 import { wording } from "./internal/commands/wording.ts"
-import { optionOf } from "./internal/journal/permissions.ts"
+import { optionOf } from "./internal/journal/writes/permissions.ts"
 import { Registered, resolveAgent } from "./internal/registry.ts"
 import { markdown, transcript } from "./internal/transcript.ts"
 import {

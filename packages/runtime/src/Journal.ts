@@ -10,11 +10,11 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
-import type { ForgetEntry } from "./internal/journal/forget.ts"
-import type { Answered } from "./internal/journal/history.ts"
+import type { ForgetEntry } from "./internal/journal/writes/forget.ts"
+import type { Answered } from "./internal/journal/reads/history.ts"
 import { makeJournal } from "./internal/journal/make.ts"
-import { makeReader } from "./internal/journal/reader.ts"
-import type { Outline, Said } from "./internal/journal/transcript.ts"
+import { makeReader } from "./internal/journal/reads/reader.ts"
+import type { Outline, Said } from "./internal/journal/reads/transcript.ts"
 import type {
   Admit,
   Claim,
@@ -38,13 +38,13 @@ import type {
   Spent,
   ValuePlace
 } from "./internal/journal/records.ts"
-import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reports.ts"
+import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reads/reports.ts"
 import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
 
-export type { Answered } from "./internal/journal/history.ts"
-export type { Outline, Said } from "./internal/journal/transcript.ts"
+export type { Answered } from "./internal/journal/reads/history.ts"
+export type { Outline, Said } from "./internal/journal/reads/transcript.ts"
 export * from "./internal/journal/records.ts"
-export * from "./internal/journal/reports.ts"
+export * from "./internal/journal/reads/reports.ts"
 
 /** The journal of one gateway: one owner, one writer. */
 export class Journal extends Context.Service<

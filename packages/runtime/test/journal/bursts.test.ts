@@ -4,7 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { joins } from "../../src/internal/journal/bursts.ts"
+import { joins } from "../../src/internal/journal/writes/bursts.ts"
 import { type Boot, bootFile, bootMemory, claimed, message, movableWall, storeFile } from "./harness.ts"
 
 const Step = Schema.Struct({

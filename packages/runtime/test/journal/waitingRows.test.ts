@@ -1,6 +1,6 @@
 // What the writer remembers of waiting messages: a bounded copy that may forget anything, but never says a wrong row.
 import { assert, describe, it } from "@effect/vitest"
-import { WaitingRows } from "../../src/internal/journal/waitingRows.ts"
+import { WaitingRows } from "../../src/internal/journal/writer/waitingRows.ts"
 import type { Row } from "../../src/Journal.ts"
 
 const rowOf = (seq: number, bytes = 10, command = false): Row => ({

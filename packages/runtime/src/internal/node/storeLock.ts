@@ -7,7 +7,7 @@
 import { DatabaseSync } from "node:sqlite"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { resultCode } from "../journal/faults.ts"
+import { resultCode } from "../journal/store/faults.ts"
 import { JournalError } from "../journal/records.ts"
 
 const take = (file: string): DatabaseSync => {

@@ -13,7 +13,7 @@ import { type Agent, AgentError, type AgentSession, maxKept, type OpenAgent, Sto
 import type { Claimed, JournalError } from "../../Journal.ts"
 import { sessionKey } from "../../Message.ts"
 import type { Running, Session } from "../../Session.ts"
-import { keptKey } from "../journal/values.ts"
+import { keptKey } from "../journal/writes/values.ts"
 import { resolveAgent } from "../registry.ts"
 import { AskingTurn } from "../shutdown/AskingTurn.ts"
 import { type Outcome, untilCut } from "./attempt.ts"

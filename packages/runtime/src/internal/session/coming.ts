@@ -5,7 +5,7 @@
  */
 import type { PermissionRow, RowKey } from "../../Journal.ts"
 import type { Session } from "../../Session.ts"
-import { optionOf } from "../journal/permissions.ts"
+import { optionOf } from "../journal/writes/permissions.ts"
 import { drop } from "./drop.ts"
 import type { Roster } from "./Roster.ts"
 import { canSteer, handedOf } from "./steering.ts"

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import type { OpenAgent } from "../../Agent.ts"
 import type { Claimed, JournalError, RowKey } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
-import { maxBytes, maxMessages } from "../journal/claim.ts"
+import { maxBytes, maxMessages } from "../journal/writes/claim.ts"
 import { message } from "./claiming.ts"
 
 /** What was handed to a running turn. */

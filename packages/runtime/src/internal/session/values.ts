@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Journal, JournalError, ValuePlace } from "../../Journal.ts"
 import { maxValue, type SessionData, SessionDataError, type SessionValues } from "../../SessionData.ts"
-import { utf8Bytes } from "../journal/digest.ts"
-import { dataKey } from "../journal/values.ts"
+import { utf8Bytes } from "../journal/store/digest.ts"
+import { dataKey } from "../journal/writes/values.ts"
 
 type Reason = SessionDataError["reason"]
 
