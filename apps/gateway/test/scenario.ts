@@ -1,6 +1,6 @@
 /**
  * What people do with a gateway that may die at any moment: messages, commands, a tool, a question, too much at once,
- * a post, a reload, and messages on channels of every class. Each does its part through whatever boots there are, with
+ * a post, a reload, a WebSocket, and messages on channels of every class. Each does its part through whatever boots there are, with
  * the same ids until it is acknowledged, and keeps its record. At the end the records say what was promised.
  */
 import * as Effect from "effect/Effect"
@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { type Answer, client, type Request, Unanswered } from "./client.ts"
 import { store } from "./harness.ts"
 import { prove, type Pulled, type Told } from "./records.ts"
+import { socketClient } from "./socketClient.ts"
 
 /** Where the gateway is now; `url` is empty while it is nowhere. */
 export interface Place {
@@ -28,6 +29,8 @@ export interface Memory {
 /** Everybody's record. */
 export interface Records {
   readonly memories: Map<string, Memory>
+  /** What was shown on sockets, by conversation. */
+  readonly shown: Map<string, ReadonlyArray<Pulled>>
   readonly broken: Array<string>
   /** Parts of the work that are not done. */
   readonly open: Set<string>
@@ -36,7 +39,13 @@ export interface Records {
 }
 
 /** No records yet. */
-export const newRecords = (): Records => ({ memories: new Map(), broken: [], open: new Set(), seen: 0 })
+export const newRecords = (): Records => ({
+  memories: new Map(),
+  shown: new Map(),
+  broken: [],
+  open: new Set(),
+  seen: 0
+})
 
 const memoryOf = (records: Records, name: string): Memory => {
   const known = records.memories.get(name) ?? { told: [], posts: [] }
@@ -77,11 +86,38 @@ const path = (name: string, rest: string) => `/v1/conversations/${name}/${rest}`
 /** Somebody writes: acknowledged means that a second connection, which can only read, finds the message on the disk. */
 const say = Effect.fnUntraced(function* (place: Place, records: Records, name: string, id: string, text: string) {
   const { body } = yield* insist(place, path(name, "messages"), { body: { text }, key: id }, accepted)
-  const rows = store(place, "select text from sluice_inbound where seq = ? and id = ?", body.seq ?? 0, id)
+  acknowledged(place, records, name, { id, text, seq: body.seq ?? 0 })
+})
+
+const acknowledged = (place: Place, records: Records, name: string, told: Told): void => {
+  const { id, seq, text } = told
+  const rows = store(place, "select text from sluice_inbound where seq = ? and id = ?", seq, id)
   if (rows[0]?.["text"] !== text) records.broken.push(`C1: ${name}/${id} was acknowledged and is not on the disk`)
   records.seen++
-  memoryOf(records, name).told.push({ id, text, seq: body.seq ?? 0 })
-})
+  memoryOf(records, name).told.push(told)
+}
+
+/** Somebody writes and reads on one WebSocket after the other, as long as one breaks. */
+const onSocket = Effect.fnUntraced(function* (place: Place, records: Records, name: string) {
+  const client = yield* socketClient(place, name)
+  records.shown.set(name, client.shown)
+  const say = (id: string, text: string) =>
+    Effect.map(client.send(id, text), ({ seq }) => acknowledged(place, records, name, { id, text, seq }))
+  yield* say("s1", "hello")
+  yield* client.until(answers("s1"))
+  yield* say("s2", "work 50ms and more")
+  yield* say("s3", "and this")
+  yield* client.until(answers("s3"))
+}, Effect.scoped)
+
+/** Each reply of the conversation came once and in order, as far as it was watched. */
+const proveShown = (name: string, shown: ReadonlyArray<Pulled>, replies: ReadonlyArray<Pulled>) => {
+  const line = ({ number, text }: Pulled) => `${number} ${text}`
+  const [seen, stored] = [shown.map(line), replies.slice(0, shown.length).map(line)]
+  return seen.join("\n") === stored.join("\n")
+    ? []
+    : [`C5: ${name} was shown ${JSON.stringify(seen)} of ${JSON.stringify(stored)}`]
+}
 
 const repliesOf = (place: Place, name: string): Effect.Effect<ReadonlyArray<Pulled>> =>
   Effect.map(
@@ -194,6 +230,7 @@ const parts = (place: Place, records: Records): { readonly [name: string]: Effec
     cut: decide(place, records, { name: "cut", id: "early", question: "carry on" }).pipe(
       Effect.andThen(sees(place, "cut", answers("late")))
     ),
+    socket: onSocket(place, records, "socket"),
     reload: Effect.asVoid(insist(place, "/v1/admin/reload", { method: "POST" }, ({ status }) => status === 200))
   }
 }
@@ -298,6 +335,7 @@ export const proveAll = Effect.fnUntraced(function* (place: Place, records: Reco
       answered.push(one)
     }
     broken.push(...prove(name, answered, replies, { texts: name === "talk" }).broken)
+    broken.push(...proveShown(name, records.shown.get(name) ?? [], replies))
     for (const id of posts) {
       const copies = replies.filter(({ text }) => text === `post ${id}`).length
       if (copies !== 1) broken.push(`C5: post ${id} is there ${copies} times`)

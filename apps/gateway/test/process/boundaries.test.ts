@@ -110,7 +110,7 @@ const copyOf = (before: World) =>
     const memories = [...before.records.memories].map(
       ([name, { posts, told }]) => [name, { posts: [...posts], told: [...told] }] satisfies [string, Memory]
     )
-    return worldIn(folder, { memories: new Map(memories), broken: [], open: new Set<string>(), seen: 0 })
+    return worldIn(folder, { ...newRecords(), memories: new Map(memories) })
   })
 
 const crossings = ({ folder }: World): ReadonlyMap<string, number> => {
@@ -188,7 +188,7 @@ const gravesOf = (counts: ReadonlyMap<string, number>): ReadonlyArray<Grave> =>
 
 describe("a crash at every boundary", () => {
   it.live(
-    "D4 D7 D9 D21: whichever durable step the process dies at, nothing is lost, nothing is doubled, and the ledger balances",
+    "D4 D7 D9 D21 W2: whichever durable step the process dies at, nothing is lost, nothing is doubled, and the ledger balances",
     () =>
       Effect.gen(function* () {
         const began = now()
