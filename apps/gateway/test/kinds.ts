@@ -159,7 +159,10 @@ export interface Talk {
 /** Begins to talk, or goes on behind what was taken. */
 export const talk = (gateway: () => Running, conversation: string): Talk => {
   let taken = 0
-  const replies = Effect.suspend(() => Effect.orDie(gateway().client.replies(conversation, taken)))
+  // A gateway that is dying tells nothing more; the next one does.
+  const replies = Effect.suspend(() => gateway().client.replies(conversation, taken)).pipe(
+    Effect.orElseSucceed(() => [])
+  )
   return {
     say: (text) => Effect.map(gateway().client.send(conversation, text), ({ id }) => id),
     hears: (fits) =>

@@ -234,6 +234,11 @@ const directives = (client, sessionId, conversation) => {
       console.error("out of memory")
       process.exit(9)
     },
+    murder: async () => {
+      await say("I do it")
+      process.kill(process.ppid, "SIGKILL")
+      await new Promise(() => {})
+    },
     vanish: async () => {
       const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { detached: true, stdio: "ignore" })
       child.unref()
