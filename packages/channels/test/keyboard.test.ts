@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { PassThrough, Writable } from "node:stream"
 import { arrived, interactive, messages, piped, wrap } from "../src/internal/node/keyboard.ts"
+import { drawn } from "./screen.ts"
 
 const recording = () => {
   let text = ""
@@ -98,7 +99,48 @@ describe("a terminal", () => {
       assert.match(drawn, /0J.*one two\n/su)
     })
   )
+
+  it.live("Q20, Q21: a sign stands under the answer while something is done, and is gone when it is not", () =>
+    Effect.gen(function* () {
+      const { keyboard, press, text } = yield* desk()
+      const { working, write } = keyboard.screen
+      const rows = () => drawn(text(), 40)
+      const works = (isIt: boolean) => working?.(isIt) ?? Effect.die("no sign")
+      yield* works(true)
+      assert.deepStrictEqual(rows(), ["(working ...)", ">"])
+      yield* write("one ")
+      assert.deepStrictEqual(rows(), ["one", "(working ...)", ">"])
+      press("typed")
+      yield* works(true)
+      yield* write("two\nthree")
+      assert.deepStrictEqual(rows(), ["one two", "three", "(working ...)", "> typed"])
+      yield* works(false)
+      assert.deepStrictEqual(rows(), ["one two", "three", "> typed"])
+    })
+  )
+
+  it.live("what is entered while an answer grows stands above it, and neither is lost", () =>
+    Effect.gen(function* () {
+      const { keyboard, press, said, text } = yield* desk()
+      const { working = () => Effect.void, write } = keyboard.screen
+      yield* working(true)
+      yield* write("half of ")
+      const long = "a question that needs more than one row of this terminal"
+      press(`${long}\r`)
+      assert.deepStrictEqual(yield* said(1), [long])
+      assert.deepStrictEqual(drawn(text(), 40), [...cut(`> ${long}`, 40), "half of", "(working ...)", ">"])
+      yield* write("an answer\n")
+      yield* working(false)
+      assert.deepStrictEqual(drawn(text(), 40), [...cut(`> ${long}`, 40), "half of an answer", ">"])
+    })
+  )
 })
+
+/** As a terminal wraps. */
+const cut = (text: string, columns: number) =>
+  Array.from({ length: Math.ceil(text.length / columns) }, (_, row) =>
+    text.slice(row * columns, (row + 1) * columns).trimEnd()
+  )
 
 describe("text", () => {
   it("lines that come together are one message, commands stand alone, empty ones are none", () => {

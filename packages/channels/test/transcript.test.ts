@@ -176,6 +176,72 @@ describe("transcript", () => {
       })
   )
 
+  const tool = (name: string, more: { readonly elsewhere?: boolean } = {}): Progress => ({
+    _tag: "ToolStarted",
+    session: "http/kim#side%20work",
+    turn: "t1",
+    id: "1",
+    name,
+    ...more
+  })
+
+  it.effect("Q21: an answer with everything that was done in between is not shown again when it is stored", () =>
+    Effect.gen(function* () {
+      for (const stored of [
+        "Let me look.\n[Read notes.md]\n[half way]\nIt is 42.",
+        "[work]\nLet me look.\n[Read notes.md]\n[half way]\nIt is 42."
+      ]) {
+        const shown = yield* recorded((transcript) => [
+          transcript.happened(text("Let me look. ")),
+          transcript.happened(tool("Read notes.md")),
+          transcript.happened({ _tag: "Line", session: "s", turn: "t1", text: "half way" }),
+          transcript.happened(text("It is 42.")),
+          transcript.happened(over),
+          transcript.reply(reply(stored))
+        ])
+        assert.strictEqual(shown, "Let me look. \n[- Read notes.md ...]\n[half way]\nIt is 42.\n")
+      }
+    })
+  )
+
+  it.effect("Q21: what was stored and not seen is shown with everything, from a tool to a second answer", () =>
+    Effect.gen(function* () {
+      const stored = "[Read notes.md]\nIt is 43."
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(tool("Read notes.md")),
+        transcript.happened(text("It is 42.")),
+        transcript.reply(reply(stored))
+      ])
+      assert.strictEqual(shown, `[- Read notes.md ...]\nIt is 42.\n${stored}\n`)
+    })
+  )
+
+  it.effect("Q15: the answer of another session comes whole and with its name, and its tools are told by it", () =>
+    Effect.gen(function* () {
+      const stored = "[side work]\nIt is 42."
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("In ", "t2")),
+        transcript.happened(tool("Read", { elsewhere: true })),
+        transcript.happened({ ...text("It is 42."), elsewhere: true } as Progress),
+        transcript.reply(reply(stored)),
+        transcript.happened(text("main.", "t2")),
+        transcript.reply({ ...reply("In main."), turn: "t2" })
+      ])
+      assert.strictEqual(shown, `In \n[[side work] - Read ...]\n${stored}\nmain.\n`)
+    })
+  )
+
+  it.effect("Q15: an answer whose session is left in the middle of it is shown again as a whole", () =>
+    Effect.gen(function* () {
+      const shown = yield* recorded((transcript) => [
+        transcript.happened(text("It ")),
+        transcript.happened({ ...text("is 42."), elsewhere: true } as Progress),
+        transcript.reply(reply("[main]\nIt is 42."))
+      ])
+      assert.strictEqual(shown, "It \n[main]\nIt is 42.\n")
+    })
+  )
+
   it.effect("a turn with two replies shows each once", () =>
     Effect.gen(function* () {
       const shown = yield* recorded((transcript) => [

@@ -296,28 +296,29 @@ export interface Reply {
   readonly createdAt: number
 }
 
-/** What happens in a running turn, for a channel that shows it. Lost on a crash and never stored. */
+/**
+ * What happens in a running turn, for a channel that shows it. Lost on a crash and never stored. `elsewhere`: of a session
+ * that is not the conversation's current one.
+ */
 export type Progress =
   | { readonly _tag: "State"; readonly session: string; readonly state: SessionState }
-  | { readonly _tag: "Text"; readonly session: string; readonly turn: string; readonly delta: string }
-  | {
-      readonly _tag: "ToolStarted"
-      readonly session: string
-      readonly turn: string
-      readonly id: string
-      readonly name: string
-    }
-  | { readonly _tag: "ToolFinished"; readonly session: string; readonly turn: string; readonly id: string }
-  | {
+  | (InTurn & { readonly _tag: "Text"; readonly delta: string })
+  | (InTurn & { readonly _tag: "ToolStarted"; readonly id: string; readonly name: string })
+  | (InTurn & { readonly _tag: "ToolFinished"; readonly id: string })
+  | (InTurn & {
       readonly _tag: "Permission"
-      readonly session: string
-      readonly turn: string
       readonly number: number
       readonly question: string
       readonly options: ReadonlyArray<string>
-    }
-  | { readonly _tag: "Line"; readonly session: string; readonly turn: string; readonly text: string }
-  | { readonly _tag: "TurnEnded"; readonly session: string; readonly turn: string; readonly outcome: string }
+    })
+  | (InTurn & { readonly _tag: "Line"; readonly text: string })
+  | (InTurn & { readonly _tag: "TurnEnded"; readonly outcome: string })
+
+interface InTurn {
+  readonly session: string
+  readonly turn: string
+  readonly elsewhere?: boolean
+}
 
 /** What a session is doing, derived from facts and from its agent's events. */
 export type SessionState =

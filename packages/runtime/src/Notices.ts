@@ -111,6 +111,10 @@ export const sentences = {
   heldChannel: sentence({ channel: Name, conversations: Count }, { audience: "operator" }),
   /** The agent can never answer this input. */
   rejected: sentence({ ref: Ref }),
+  /** In front of an answer, with the name of its session, when the conversation is in another one by then. */
+  fromSession: sentence({ name: Name }),
+  /** A tool that runs, where an answer will stand. */
+  usingTool: sentence({ tool: Name }),
   /** What stands in the place of an answer until it comes, on channels that edit. */
   placeholder: sentence({}),
   /** What a placeholder becomes whose turn ended without a reply. */

@@ -21,7 +21,7 @@ import { stillAtIt } from "./internal/session/slow.ts"
 import type { Hold } from "./internal/session/Spending.ts"
 import { Tally } from "./internal/session/Tally.ts"
 import { Handed, steered } from "./internal/session/steering.ts"
-import { type Written, writtenFor } from "./internal/session/Written.ts"
+import { isQuiet, type Written, writtenFor } from "./internal/session/Written.ts"
 import type { Claimed, JournalError, PermissionRow, RowKey, SessionRow, TurnRow } from "./Journal.ts"
 import { sessionKey, type SessionState } from "./Message.ts"
 
@@ -46,6 +46,8 @@ export interface Running {
   readonly cut: CutSignal
   /** Its text is shown in a placeholder. */
   readonly places: boolean
+  /** Nothing of it is shown but its answer. */
+  readonly quiet: boolean
   /** What it has used so far. */
   readonly tally: Tally
   /** Tools that have begun and not ended, by their ids, in that order. */
@@ -319,6 +321,7 @@ export class Session {
       pulse: { at: now, shownAt: now, waiting: false },
       cut: new CutSignal(),
       places: this.env.outbox.route(claimed.session.address).places,
+      quiet: isQuiet(this),
       tally: new Tally(),
       tools: new Map(),
       // What an earlier attempt had begun stays known until this one begins something itself.

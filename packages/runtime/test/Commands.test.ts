@@ -130,7 +130,7 @@ describe("/new and /session", () => {
       assert.deepStrictEqual([next.turn.text, next.turn.session], ["main 2\nmain 3", "chat/kim"])
       yield* next.finish("M2")
       yield* rest(current, "chat/kim")
-      assert.deepStrictEqual(seen(place), ['A fresh start: "work".', 'This is "main" now.', "W1", "M1", "M2"])
+      assert.deepStrictEqual(seen(place), ['A fresh start: "work".', 'This is "main" now.', "[work]\nW1", "M1", "M2"])
       assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 2, replied: 4 })
       assert.strictEqual(
         yield* asked(current, "/session nowhere"),
@@ -154,7 +154,7 @@ describe("/new and /session", () => {
       assert.strictEqual(yield* work.over, "interrupted")
       yield* main.finish("done")
       yield* rest(first, "chat/kim")
-      assert.strictEqual(seen(place).at(-1), "done")
+      assert.strictEqual(seen(place).at(-1), "[main]\ndone")
       yield* first.stop
       const second = yield* boot(place, { agent })
       yield* second.say("kim", "where am I")

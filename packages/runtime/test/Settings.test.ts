@@ -127,7 +127,7 @@ describe("Q21: output modes", () => {
         "Let me look. It is 42.",
         "From now on you see everything that I do.",
         "Let me look.\n[Read notes.md]\n[half way]\nIt is 42.",
-        "From now on you see the answer alone.",
+        "From now on you see the answer, and what I do while I work on it.",
         "Let me look. It is 42."
       ])
     })

@@ -52,10 +52,10 @@ describe("Q21: /smart", () => {
           said.map(({ text }) => text),
           [
             long,
-            "From now on you see the beginning of a long answer, and all of it as a file where I can send one.",
+            "From now on you see nothing but the answer: of a long one its beginning, and all of it as a file where I can send one.",
             "re: brief",
             short,
-            "From now on you see the answer alone.",
+            "From now on you see the answer, and what I do while I work on it.",
             long
           ]
         )

@@ -82,30 +82,65 @@ class Above {
   private readonly output: Writable & { readonly columns?: number }
   private partial = ""
   private isShown = false
+  private signRows = 0
+  /** Under the answer, as long as something is being done. */
+  private sign = ""
 
   constructor(readline: Readline.Interface, output: Writable & { readonly columns?: number }) {
     this.readline = readline
     this.output = output
   }
 
+  /** Shows a sign that something is being done, or takes it away. */
+  show(sign: string): void {
+    if (sign === this.sign) return
+    this.sign = sign
+    this.write("")
+  }
+
+  /** A line was entered, and stands between what is still growing and the fresh prompt: it goes above that. */
+  entered(line: string): void {
+    const growing = (this.isShown ? 1 : 0) + this.signRows
+    if (growing > 0) {
+      const typed = `${this.readline.getPrompt()}${line}`
+      const rows = Math.floor(width(typed) / this.columns) + 1
+      Readline.moveCursor(this.output, 0, -(rows + growing))
+      Readline.cursorTo(this.output, 0)
+      Readline.clearScreenDown(this.output)
+      this.output.write(`${typed}\n`)
+      this.isShown = false
+      this.signRows = 0
+      this.write("")
+    } else this.readline.prompt()
+  }
+
+  private get columns(): number {
+    return Math.max(20, this.output.columns ?? 80)
+  }
+
   /** Writes text above the prompt and draws the prompt again, with what is being typed in it. */
   write(text: string): void {
     this.output.cork()
     const { rows } = this.readline.getCursorPos()
-    Readline.moveCursor(this.output, 0, -(rows + (this.isShown ? 1 : 0)))
+    Readline.moveCursor(this.output, 0, -(rows + (this.isShown ? 1 : 0) + this.signRows))
     Readline.cursorTo(this.output, 0)
     Readline.clearScreenDown(this.output)
-    const lines = wrap(this.partial + text, Math.max(20, this.output.columns ?? 80))
+    const lines = wrap(this.partial + text, this.columns)
     this.partial = lines.at(-1) ?? ""
     for (const line of lines.slice(0, -1)) this.output.write(`${line}\n`)
     this.isShown = this.partial !== ""
     if (this.isShown) this.output.write(`${this.partial}\n`)
+    this.signRows = this.sign === "" ? 0 : 1
+    if (this.sign !== "") this.output.write(`${this.sign}\n`)
     // the prompt begins on a fresh row now; readline would go up over what was written
     Reflect.set(this.readline, "prevRows", 0)
     this.readline.prompt(true)
     this.output.uncork()
   }
 }
+
+/** Stands under what the gateway says, while it works on the next of it. */
+const works = "(working ...)"
 
 /** Stands before what the gateway says, as the prompt stands before what is typed. */
 const speaks = "< "
@@ -145,8 +180,9 @@ export const interactive = Effect.fnUntraced(function* (options: {
     pasted.push(line)
     if (pasting) return
     for (const message of messages(pasted)) Queue.offerUnsafe(typed, message)
+    if (pasted.length === 1) above.entered(line)
+    else readline.prompt()
     pasted = []
-    readline.prompt()
   })
   readline.on("SIGINT", () => {
     pasted = []
@@ -164,7 +200,8 @@ export const interactive = Effect.fnUntraced(function* (options: {
     screen: {
       begin: Effect.sync(() => above.write(speaks)),
       write: (text) => Effect.sync(() => above.write(text)),
-      note: (line) => Effect.sync(() => above.write(`${line}\n`))
+      note: (line) => Effect.sync(() => above.write(`${line}\n`)),
+      working: (isIt) => Effect.sync(() => above.show(isIt ? works : ""))
     },
     whenInputEnds: "leave",
     streaming: true

@@ -73,10 +73,16 @@ class Dialogue {
   position: number | "latest"
   refused = 0
   away: "no" | "stopping" | "lost" = "no"
-  busy = false
+  /** Sessions that have something to do, by their keys. */
+  readonly working = new Set<string>()
   /** The next Ctrl-C leaves. */
   armed = false
   choices: ReadonlyArray<string> = []
+
+  /** Says that something is being done, until it is not. */
+  shows(working: boolean): Effect.Effect<void> {
+    return this.options.screen.working?.(working) ?? Effect.void
+  }
 
   /** It is typed and not accepted. */
   begin(message: Outgoing): void {
@@ -133,9 +139,13 @@ const show = Effect.fnUntraced(function* (dialogue: Dialogue, event: LineEvent) 
     case "Happened": {
       const { progress } = event
       if (progress._tag === "State") {
-        dialogue.busy = progress.state.name !== "idle" && progress.state.name !== "suspended"
+        const { session, state } = progress
+        if (state.name === "idle" || state.name === "suspended") dialogue.working.delete(session)
+        else dialogue.working.add(session)
         // some messages end without a reply; with nothing running none of them is open any more
-        if (!dialogue.busy) dialogue.open.clear()
+        if (dialogue.working.size === 0) dialogue.open.clear()
+        // who is asked something is not waited for
+        yield* dialogue.shows(dialogue.working.size > 0 && state.name !== "waiting")
       }
       if (progress._tag === "Permission") dialogue.choices = progress.options
       if (progress._tag === "TurnEnded") dialogue.choices = []
@@ -160,6 +170,8 @@ const listening = Effect.fnUntraced(function* (dialogue: Dialogue) {
       return yield* new ChatError({ reason: "Unreachable", message: error?.reason ?? "the connection was closed" })
     }
     yield* dialogue.transcript.cut
+    dialogue.working.clear()
+    yield* dialogue.shows(false)
     if (dialogue.away === "no") {
       dialogue.away = "lost"
       yield* dialogue.transcript.note("(connection lost; trying again)")
@@ -248,7 +260,7 @@ const interrupting = (dialogue: Dialogue) =>
       Effect.fnUntraced(function* () {
         if (dialogue.armed) return true
         dialogue.armed = true
-        if (!dialogue.busy && dialogue.open.size === 0) {
+        if (dialogue.working.size === 0 && dialogue.open.size === 0) {
           yield* dialogue.transcript.note("(nothing is running; Ctrl-C again or Ctrl-D leaves)")
           return false
         }

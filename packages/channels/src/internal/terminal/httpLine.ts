@@ -51,7 +51,7 @@ const Reply = Schema.Struct({
 })
 
 const session = { session: Schema.String }
-const turn = { ...session, turn: Schema.String }
+const turn = { ...session, turn: Schema.String, elsewhere: Schema.optionalKey(Schema.Boolean) }
 const happened: Readonly<Record<string, Schema.ConstraintCodec<Progress, unknown, never, never>>> = {
   state: Schema.Struct({
     _tag: Schema.tagDefaultOmit("State"),

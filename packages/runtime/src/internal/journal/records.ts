@@ -174,6 +174,8 @@ export interface Draft {
   readonly attachments?: ReadonlyArray<Attachment>
   /** All of an answer whose parts are only its beginning: the rest is in a file. What is remembered of it is this. */
   readonly whole?: string
+  /** The same with the name of its session, for a conversation that is in another one when this is committed. */
+  readonly labelled?: () => Pick<Draft, "parts" | "whole">
   /** Notices: id of the sentence and epoch milliseconds after which it is pointless. */
   readonly notice?: string
   readonly expiresAt?: number

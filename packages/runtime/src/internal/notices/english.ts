@@ -53,6 +53,8 @@ export const english: Catalogue = {
   heldChannel: ({ channel, conversations }) =>
     `Channel "${channel}" is not configured: replies to ${plural(conversations, "conversation")} are held until it is again`,
   rejected: ({ ref }) => `I can't answer this as it is. Please put it differently. (${ref})`,
+  fromSession: ({ name }) => `[${name}]`,
+  usingTool: ({ tool }) => `${tool} ...`,
   placeholder: () => "…",
   noReply: () => "(Ended without an answer.)",
   stopped: ({ waiting }) =>
@@ -88,8 +90,8 @@ export const english: Catalogue = {
     mode === "verbose"
       ? "From now on you see everything that I do."
       : mode === "smart"
-        ? "From now on you see the beginning of a long answer, and all of it as a file where I can send one."
-        : "From now on you see the answer alone.",
+        ? "From now on you see nothing but the answer: of a long one its beginning, and all of it as a file where I can send one."
+        : "From now on you see the answer, and what I do while I work on it.",
   whoami: ({ sender, where, name }) => `You are "${sender}", this is ${where}, and you are in "${name}".`,
   retrying: ({ messages }) => `Trying again with ${plural(messages, "message")}.`,
   nothingToRetry: () => "There is nothing to try again.",

@@ -50,6 +50,9 @@ export class Written {
   }
 }
 
+/** Whether nothing is shown of an attempt but its answer. */
+export const isQuiet = (session: Session): boolean => session.row?.outputMode === "smart"
+
 /** What is kept of an attempt beside its answer, if the session wants to read it. */
 export const writtenFor = (session: Session): Written | undefined =>
   session.row?.outputMode === "verbose" ? new Written() : undefined

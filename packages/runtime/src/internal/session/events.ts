@@ -30,6 +30,7 @@ const text = (session: Session, running: Running, delta: string): Effect.Effect<
     running.responding = true
     session.tellState()
   }
+  if (running.quiet) return Effect.void
   if (watched(session)) tell(session, { _tag: "Text", session: session.key, turn: String(turn), delta })
   return running.places ? session.env.outbox.progress(turn, running.shown) : Effect.void
 }
@@ -39,9 +40,21 @@ export const showLine = (session: Session, running: Running, line: string): Effe
   const { id } = running.claimed.turn
   const text = upTo(line, bounds.line)
   running.written?.line(text)
+  if (running.quiet) return Effect.void
   tell(session, { _tag: "Line", session: session.key, turn: String(id), text })
   return running.places && running.shown === "" ? session.env.outbox.progress(id, text) : Effect.void
 }
+
+/** A tool that runs, under what of the answer is there. */
+const showTool = ({ env }: Session, { claimed, places, quiet, shown }: Running, tool: string): Effect.Effect<void> => {
+  if (!places || quiet) return Effect.void
+  const line = env.outbox.sentence(claimed.session.address, "usingTool", { tool }).parts.join(" ")
+  return env.outbox.progress(claimed.turn.id, shown.trim() === "" ? line : `${shown}\n\n${line}`)
+}
+
+/** Its line goes again, where there is an answer that can stand without it. */
+const hideTool = ({ env }: Session, { claimed, places, quiet, shown }: Running): Effect.Effect<void> =>
+  places && !quiet && shown.trim() !== "" ? env.outbox.progress(claimed.turn.id, shown) : Effect.void
 
 const toolStarted = (
   session: Session,
@@ -53,9 +66,9 @@ const toolStarted = (
   const { id, sideEffects } = event
   if (running.tools.size < bounds.tools) running.tools.set(id, { name, sideEffects })
   running.written?.line(name)
-  tell(session, { _tag: "ToolStarted", session: session.key, turn, id, name })
+  if (!running.quiet) tell(session, { _tag: "ToolStarted", session: session.key, turn, id, name })
   session.tellState()
-  return markTool(session, running)
+  return Effect.andThen(markTool(session, running), showTool(session, running, name))
 }
 
 /** Stores which tool with side effects runs, if that has changed: of several the one that began last. */
@@ -78,9 +91,9 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
       return toolStarted(session, running, event)
     case "ToolFinished":
       running.tools.delete(event.id)
-      tell(session, { _tag: "ToolFinished", session: session.key, turn, id: event.id })
+      if (!running.quiet) tell(session, { _tag: "ToolFinished", session: session.key, turn, id: event.id })
       session.tellState()
-      return markTool(session, running)
+      return Effect.andThen(markTool(session, running), hideTool(session, running))
     case "Permission":
       return ask(session, running, event)
     case "Line":

@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Claimed, Draft, JournalError, Settlement } from "../../Journal.ts"
+import type { Attachment } from "../../Message.ts"
 import type { Running, Session } from "../../Session.ts"
 import type { Cut, Outcome } from "./attempt.ts"
 import { markdown } from "../transcript.ts"
@@ -108,27 +109,42 @@ const cut = Effect.fnUntraced(function* (
 const isShort = ({ env, row }: Session, { claimed }: Running, text: string): boolean =>
   row?.outputMode !== "smart" || text.length <= shortLength || !env.outbox.carriesFiles(claimed.session.address)
 
+/** An answer as it is sent. Where the conversation is in another session by then it says whose it is; nobody remembers that. */
+const spoken = (
+  { env }: Session,
+  { claimed }: Running,
+  text: string,
+  whole = text,
+  files: ReadonlyArray<Attachment> = []
+): Draft => {
+  const { address, name } = claimed.session
+  return {
+    ...env.outbox.answer(address, text, files),
+    ...(whole === text ? {} : { whole }),
+    labelled: () => {
+      const label = env.outbox.sentence(address, "fromSession", { name }).parts.join(" ")
+      return { parts: env.outbox.answer(address, `${label}\n${text}`, files).parts, whole }
+    }
+  }
+}
+
 /** The beginning of an answer with all of it in a file, which is stored before the settlement refers to it. */
-const shortened = ({ env }: Session, { claimed }: Running, text: string): Effect.Effect<Draft> => {
-  const { address } = claimed.session
-  return Effect.map(env.files.store(text, { type: markdown, name: `answer-${claimed.turn.id}.md` }), (file) =>
-    file === undefined
-      ? env.outbox.answer(address, text)
-      : { ...env.outbox.answer(address, beginning(text), [file]), whole: text }
+const shortened = (session: Session, running: Running, text: string): Effect.Effect<Draft> => {
+  const about = { type: markdown, name: `answer-${running.claimed.turn.id}.md` }
+  return Effect.map(session.env.files.store(text, about), (file) =>
+    file === undefined ? spoken(session, running, text) : spoken(session, running, beginning(text), text, [file])
   )
 }
 
 /** Ends the attempt; completes when that is committed. */
 export const finish = (session: Session, running: Running, outcome: Outcome): Effect.Effect<void, JournalError> => {
-  const { claimed } = running
   switch (outcome._tag) {
     case "Answered": {
       const text = replyText(running, outcome.text)
       const done = (replies: ReadonlyArray<Draft>) => Effect.asVoid(settle(session, running, { _tag: "Done", replies }))
       if (text.trim() === "") return done([])
-      const { address } = claimed.session
       return isShort(session, running, text)
-        ? done([session.env.outbox.answer(address, text)])
+        ? done([spoken(session, running, text)])
         : Effect.flatMap(shortened(session, running, text), (draft) => done([draft]))
     }
     case "Failed":

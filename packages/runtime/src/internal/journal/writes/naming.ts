@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Round } from "../writer/round.ts"
 import type { SessionRecord } from "../store/rows.ts"
+import { ids } from "../store/statements.ts"
 
 interface Named {
   readonly id: number
@@ -20,6 +21,27 @@ export const named = (round: Round, conversation: number, name: string) =>
     ]),
     (rows) => rows[0]?.id
   )
+
+/** The current sessions of conversations; memory has those of most. */
+export const currentSessions = Effect.fnUntraced(function* (
+  round: Round,
+  conversations: Iterable<number>
+): Effect.fn.Return<ReadonlyMap<number, number>, SqlError> {
+  const found = new Map<number, number>()
+  const missing = new Set<number>()
+  for (const id of conversations) {
+    const known = round.memory.conversations.byId(id)
+    if (known === undefined) missing.add(id)
+    else found.set(id, known.session)
+  }
+  if (missing.size === 0) return found
+  const rows = yield* round.query<{ readonly id: number; readonly session: number }>(
+    `select id, session from sluice_conversations where id in (select value from json_each(?))`,
+    [ids(missing)]
+  )
+  for (const { id, session } of rows) found.set(id, session)
+  return found
+})
 
 /** A session beside another one of its conversation. */
 export const makeSession = Effect.fnUntraced(function* (

@@ -11,6 +11,7 @@ import type { Value } from "../store/database.ts"
 import { type Entry, succeed } from "../writer/entries.ts"
 import { loadInbound, loadReplies, loadSessions } from "../store/load.ts"
 import type { OpenTurn } from "../writer/openTurns.ts"
+import { currentSessions } from "./naming.ts"
 import { isOpenPlaceholder, Placeholders } from "./placeholders.ts"
 import type { Draft, Settle, Settlement, TurnState } from "../records.ts"
 import { draftReplies, loadNumbers, type Target } from "./replies.ts"
@@ -86,6 +87,8 @@ interface Desk {
   /** Placeholders as they are stored, and what becomes of them. */
   readonly stored: ReadonlyMap<number, ReplyRecord>
   readonly placeholders: Placeholders
+  /** The current session of each conversation. */
+  readonly current: ReadonlyMap<number, number>
 }
 
 /** An open turn with everything that its end needs. */
@@ -141,7 +144,11 @@ const collect = Effect.fnUntraced(function* (
     round,
     [...open.values()].map(({ target }) => target.id)
   )
-  return { open, stored, placeholders: new Placeholders(round) }
+  const current = yield* currentSessions(
+    round,
+    [...open.values()].map(({ target }) => target.id)
+  )
+  return { open, stored, placeholders: new Placeholders(round), current }
 })
 
 /** Drafts the replies of a turn that ends; its placeholder takes the first part. Returns their rows. */
@@ -151,7 +158,10 @@ const reply = (
   { externalIds, target, turn }: CompleteTurn,
   { placeholder: leftover, route, settlement }: Settle
 ): ReadonlyArray<number> => {
-  const drafts = draftsOf(settlement).filter((draft) => draft.parts.length > 0)
+  const isElsewhere = (desk.current.get(target.id) ?? turn.session) !== turn.session
+  const drafts = draftsOf(settlement)
+    .map((draft) => (isElsewhere ? { ...draft, ...draft.labelled?.() } : draft))
+    .filter((draft) => draft.parts.length > 0)
   const placeholder = turn.placeholder === null ? undefined : desk.stored.get(turn.placeholder)
   const [head, ...tail] = drafts
   if (head === undefined) {
