@@ -27,7 +27,7 @@ export const drawn = (written: string, columns: number): ReadonlyArray<string> =
     else if (piece === "\n") [row, column] = [row + 1, 0]
     else put(piece)
   }
-  return Array.from(rows, (text = "") => text.trimEnd())
+  return Array.from(rows, (text: string | undefined) => (text ?? "").trimEnd())
 }
 
 /** A screen that remembers, and that can be waited for. */
