@@ -25,7 +25,9 @@ export const files = {
   attachments: "attachments",
   token: "token",
   address: "address.json",
-  lastShutdown: "last-shutdown.json"
+  lastShutdown: "last-shutdown.json",
+  telegramCode: "telegram-code",
+  telegramPaired: "telegram-paired.json"
 } as const
 
 /** A file in the state directory. */

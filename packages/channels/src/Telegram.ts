@@ -14,11 +14,14 @@ import * as Schema from "effect/Schema"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
 import { commands } from "./internal/telegram/commands.ts"
 import { edits, plain } from "./internal/telegram/delivery.ts"
+import { Door, type Pairing } from "./internal/telegram/pairing.ts"
 import { persist, poll } from "./internal/telegram/polling.ts"
 import { Signs } from "./internal/telegram/signs.ts"
 import { split } from "./internal/telegram/split.ts"
 import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.ts"
 import type { updateOf } from "./internal/telegram/wire.ts"
+
+export type { Pairing } from "./internal/telegram/pairing.ts"
 
 /** How the Telegram channel is made. */
 export interface Options {
@@ -26,6 +29,8 @@ export interface Options {
   readonly token: Redacted.Redacted
   /** Ids of people, and of groups with everybody in them, that may speak. Nobody by default. */
   readonly allow?: ReadonlyArray<number>
+  /** Lets in strangers that have a code; without it nobody but `allow`. */
+  readonly pairing?: Pairing
   /** Where the Bot API is; `https://api.telegram.org` by default. */
   readonly apiRoot?: string
   /**
@@ -41,13 +46,24 @@ export interface Options {
   readonly words?: Partial<Words>
 }
 
-/** What the channel itself says: on the button of a running turn, and behind an answer that took long. */
+/** What the channel itself says. */
 export interface Words {
+  /** On the button of a running turn. */
   readonly stop: string
+  /** Behind an answer that took long. */
   readonly done: string
+  /** To a stranger, where there is pairing. */
+  readonly stranger: string
+  /** To somebody who had the code. */
+  readonly welcome: string
 }
 
-const english: Words = { stop: "Stop", done: "Done, see above." }
+const english: Words = {
+  stop: "Stop",
+  done: "Done, see above.",
+  stranger: "I only talk to people that I know. If you were given a code, send it to me.",
+  welcome: "Welcome! I'll answer you from now on."
+}
 
 const Me = Schema.Struct({ id: Schema.Int, username: Schema.optionalKey(Schema.String) })
 
@@ -66,8 +82,10 @@ const deliveryOf = (
 interface Ears {
   readonly handle: Channel.Handle
   readonly self: Self
-  readonly allow: ReadonlySet<number>
+  readonly allow: Set<number>
   readonly signs: Signs
+  readonly door: Door
+  readonly words: Words
 }
 
 /** What somebody said is committed when this succeeds. */
@@ -96,6 +114,19 @@ const pressed = Effect.fnUntraced(function* (
   yield* signs.soon(signs.call("editMessageReplyMarkup", { chat_id: place.chat, message_id: place.message }))
 })
 
+/** A stranger's words are kept nowhere; what is answered is courtesy, and only in their own chat. */
+const knocked = Effect.fnUntraced(function* (
+  { allow, door, signs, words }: Ears,
+  { place, text, user }: Extract<Meaning, { readonly _tag: "Stranger" }>
+) {
+  if (!place.private) return
+  const answer = yield* door.knock(user, text)
+  if (answer === "nothing") return
+  if (answer === "welcome") allow.add(user)
+  const said = answer === "welcome" ? words.welcome : words.stranger
+  yield* signs.soon(signs.call("sendMessage", { chat_id: place.chat, text: said }))
+})
+
 /** Handles one update completely. */
 const taking =
   (ears: Ears) =>
@@ -116,6 +147,7 @@ const taking =
         case "Spinning":
           return yield* signs.soon(signs.call("answerCallbackQuery", { callback_query_id: meaning.callback }))
         case "Stranger":
+          return yield* knocked(ears, meaning)
         case "Nothing":
       }
     })
@@ -132,16 +164,18 @@ export const make = (options: Options): Channel.Channel<HttpClient.HttpClient> =
     nudge: words.done
   })
   const allow = new Set(options.allow)
+  const door = new Door(options.pairing)
   let name = ""
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
     const self = selfOf(yield* persist(handle.name, api.call("getMe", {}, Me)))
     // A webhook of an earlier set-up would keep every update from a poller.
     yield* persist(handle.name, api.call("deleteWebhook", { drop_pending_updates: false }, Schema.Unknown))
     name = self.username
+    for (const id of yield* door.paired) allow.add(id)
     yield* signs.run
     yield* signs.soon(signs.call("setMyCommands", { commands }))
     yield* handle.ready
-    return yield* poll(handle.name, api, taking({ handle, self, allow, signs }))
+    return yield* poll(handle.name, api, taking({ handle, self, allow, signs, door, words }))
   })
   return Channel.make({
     delivery: deliveryOf(api, signs, mode, words),

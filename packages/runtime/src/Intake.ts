@@ -186,7 +186,8 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   ): Effect.Effect<Accepted, AcceptError> => {
     if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
     const command =
-      isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)
+      inbound.replaces === undefined &&
+      (isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined))
     // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
     const hears = registered.entries.channels.get(channel)?.kind === "server"
     const room = command || !hears || session === undefined ? Infinity : sessions.roomUnsafe(session)
@@ -215,7 +216,8 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       closes: inbound.closes ?? false,
       command,
       ...debounce(channel),
-      asking: inbound.asking
+      asking: inbound.asking,
+      replaces: inbound.replaces
     })
     // Looked at after the commit: a stop may have begun meanwhile.
     return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
@@ -232,10 +234,11 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
         thread: inbound.thread ?? ""
       }
       const key = conversationKey(address)
-      if (switches.idle && !switchesSession(inbound.text)) return admitted(channel, inbound, address, key)
+      const switching = inbound.replaces === undefined && switchesSession(inbound.text)
+      if (switches.idle && !switching) return admitted(channel, inbound, address, key)
       // Behind a switch its session is known when that has had its effect.
       const later = Effect.suspend(() => admitted(channel, inbound, address, key))
-      if (!switchesSession(inbound.text)) return Effect.andThen(switches.settled(key), later)
+      if (!switching) return Effect.andThen(switches.settled(key), later)
       return Effect.andThen(
         switches.settled(key),
         Effect.suspend(() => {

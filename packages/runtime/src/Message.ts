@@ -104,6 +104,11 @@ export interface Inbound {
   readonly attachments?: ReadonlyArray<Attachment>
   /** This message ends the burst that it joins (a photo, a voice note). */
   readonly closes?: boolean
+  /**
+   * Id of the message of which this is a newer version, by the same sender: of the older ones, which have that id or
+   * begin with it and a slash, what still waits is not said any more. A newer version is never a command.
+   */
+  readonly replaces?: string
   /** Marker of the agent's process that sent this, so that a turn which asks for a restart is known. */
   readonly asking?: string
 }

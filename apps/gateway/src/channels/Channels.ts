@@ -11,6 +11,7 @@ import type * as Configuration from "../configuration/Channels.ts"
 import { ConfigurationError, type Problem, shown } from "../configuration/Problem.ts"
 import type { Loaded } from "../configuration/Sources.ts"
 import { readSecret } from "../Tokens.ts"
+import * as Pairing from "./Pairing.ts"
 
 /** What a channel was made from. */
 interface Recipe {
@@ -56,10 +57,11 @@ const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loa
   const keys = { file: [...path, "tokenFile"], variable: [...path, "tokenVariable"] }
   const secret = yield* secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token)
   const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
-  const { allow = [], apiRoot, delivery, nudgeAfter, reactions } = given
+  const { allow = [], apiRoot, delivery, nudgeAfter, pairing, reactions } = given
   const made = yield* make({
     token: secret,
     allow: allow.map(Number),
+    ...(pairing === true ? { pairing: Pairing.make(loaded.configuration.stateDirectory) } : {}),
     ...(apiRoot === undefined ? {} : { apiRoot }),
     ...(delivery === undefined ? {} : { delivery }),
     ...(reactions === undefined ? {} : { reactions }),

@@ -34,6 +34,12 @@ const Telegram = Schema.Struct({
       expected: "a list of numeric ids, such as [123456, -100987654321]"
     })
   ),
+  pairing: Schema.optionalKey(
+    Setting.flag({
+      meaning:
+        "Lets in whoever sends the bot the code in `telegram-code` in the state directory; each code works once. It does not unless set."
+    })
+  ),
   apiRoot: Schema.optionalKey(
     Setting.text({
       meaning: "Address of the Bot API, where it is a server of one's own. `https://api.telegram.org` unless set.",

@@ -142,6 +142,20 @@ const quoteOf = ({ reply_to_message: replied }: Message, self: Self): string => 
 const isAddressed = (message: Message, self: Self, text: string, mentions: ReadonlyArray<unknown>): boolean =>
   mentions.length > 0 || message.reply_to_message?.from?.id === self.id || command.test(text)
 
+// What would pass for another name, or for the end of one.
+const notInNames = /[()[\]:<>\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/** Who wrote it. In a group people are told apart by name, and a name alone is anybody's. */
+const senderOf = ({ chat, from, sender_chat }: Message, place: Place): string => {
+  const id = from?.id ?? sender_chat?.id ?? chat.id
+  const name = [from?.first_name, from?.last_name]
+    .filter((part) => part !== undefined)
+    .join(" ")
+    .replaceAll(notInNames, "")
+    .trim()
+  return place.private || name === "" ? String(id) : `${Array.from(name).slice(0, 60).join("")} (${id})`
+}
+
 const said = (message: Message, self: Self, edited: boolean): Meaning => {
   const raw = message.text ?? message.caption ?? ""
   const place = placeOf(message)
@@ -165,7 +179,8 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
       conversation: place.conversation,
       ...(place.thread === undefined ? {} : { thread: place.thread }),
       id: `${message.message_id}${version}`,
-      sender: String(message.from?.id ?? message.sender_chat?.id ?? message.chat.id),
+      ...(edited ? { replaces: String(message.message_id) } : {}),
+      sender: senderOf(message, place),
       text: isCommand ? words : quoteOf(message, self) + words
     }
   }

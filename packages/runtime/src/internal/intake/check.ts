@@ -52,6 +52,7 @@ export const checkInbound = (inbound: Inbound): Invalid | TooLarge | undefined =
     name("account", inbound.account ?? "", true) ??
     name("thread", inbound.thread ?? "", true) ??
     (inbound.id === undefined ? undefined : name("id", inbound.id, false)) ??
+    (inbound.replaces === undefined ? undefined : name("replaces", inbound.replaces, false)) ??
     name("sender", inbound.sender, false) ??
     text("text", inbound.text)
   )

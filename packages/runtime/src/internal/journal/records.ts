@@ -164,6 +164,8 @@ export interface Admit {
   readonly quiet: number
   readonly atMost: number
   readonly asking: string | undefined
+  /** Id of the message of which it is a newer version: what waits of the older ones is superseded. */
+  readonly replaces?: string | undefined
 }
 
 /** A reply to be stored. `parts` are the texts of its rows, already cut by the channel. */

@@ -15,6 +15,7 @@ import type { Value } from "../store/database.ts"
 import { digest, utf8Bytes } from "../store/digest.ts"
 import { type Entry, fail, succeed } from "../writer/entries.ts"
 import type { Admit, Row } from "../records.ts"
+import { type Newer, supersedeVersions } from "./replace.ts"
 import type { Round } from "../writer/round.ts"
 import { insert, insertAll } from "../store/statements.ts"
 
@@ -219,14 +220,18 @@ const insertNew = Effect.fnUntraced(function* (
     return false
   }
   const files: Array<Value> = []
+  const newer: Array<Newer> = []
   plan.rows.forEach((row, index) => {
     const entry = named[index]?.[0]
     if (entry !== undefined) succeed(entry, receipt(row.seq, row.id, false))
+    const replaces = entry?.input.admit.replaces
+    if (replaces !== undefined) newer.push({ ...row, replaces })
     for (const file of row.attachments) files.push(row.seq, file.hash, file.size)
     round.rows.push(row)
   })
   round.counters.accepted += plan.rows.length
   yield* insertAll(round.query, insertAttachments, files)
+  yield* supersedeVersions(round, newer)
   return true
 })
 

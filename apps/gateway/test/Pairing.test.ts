@@ -1,0 +1,31 @@
+// The codes that let people in: each works once, survives a restart until then, and is readable for its owner only.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { readFileSync, statSync } from "node:fs"
+import { join } from "node:path"
+import * as Pairing from "../src/channels/Pairing.ts"
+import { temporaryFolder } from "./harness.ts"
+
+describe("pairing", () => {
+  it.effect("W5: a code lets one person in, for good, and is worth nothing afterwards", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const code = () => readFileSync(join(folder, "telegram-code"), "utf8").trim()
+      const first = Pairing.make(folder)
+      assert.deepStrictEqual(yield* first.paired, [])
+      const given = code()
+      assert.match(given, /^[0-9A-HJKMNP-TV-Z]{8}$/)
+      assert.strictEqual(statSync(join(folder, "telegram-code")).mode & 0o077, 0)
+      const restarted = Pairing.make(folder)
+      assert.deepStrictEqual(yield* restarted.paired, [])
+      assert.strictEqual(code(), given)
+      assert.isFalse(yield* restarted.redeem("00000000", 42))
+      assert.isFalse(yield* restarted.redeem("", 42))
+      assert.isTrue(yield* restarted.redeem(given, 42))
+      assert.notStrictEqual(code(), given)
+      assert.isFalse(yield* restarted.redeem(given, 43))
+      assert.isTrue(yield* restarted.redeem(code(), 43))
+      assert.deepStrictEqual(yield* Pairing.make(folder).paired, [42, 43])
+    }).pipe(Effect.scoped)
+  )
+})

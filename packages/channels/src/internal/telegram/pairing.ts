@@ -1,0 +1,93 @@
+/**
+ * Strangers. Nothing of theirs is stored and nothing is answered, but where pairing
+ * is on: then each hears once an hour that a code is needed, and whoever sends the
+ * code is let in, which is on disk before Telegram hears that it was received.
+ * Guesses are few and counted, so that a code of 40 bits is not found by trying.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+/** Who was let in by a code, and how somebody is. The host keeps it. */
+export interface Pairing {
+  /** Ids of people who were let in before. */
+  readonly paired: Effect.Effect<ReadonlyArray<number>>
+  /** Lets somebody in when the code is right, which makes it invalid; stored on return. */
+  readonly redeem: (code: string, id: number) => Effect.Effect<boolean>
+}
+
+/** Tries of one stranger and of all together in an hour, and strangers that are remembered. */
+const bounds = { own: 5, all: 60, strangers: 1000 }
+const hour = 3_600_000_000_000n
+
+/** A code as somebody types it, alone or behind `/start` or `/pair`: without what is easily added. */
+const codeIn = (text: string): string | undefined => {
+  const [, code = ""] = /^\s*(?:\/(?:start|pair)(?:@\w+)?\s+)?([0-9a-z][0-9a-z -]{6,16})\s*$/i.exec(text) ?? []
+  const plain = code.replaceAll(/[ -]/g, "").toUpperCase()
+  return plain.length === 8 ? plain : undefined
+}
+
+interface Stranger {
+  readonly since: bigint
+  tries: number
+  hinted: boolean
+}
+
+/** What a stranger hears. */
+export type Answer = "welcome" | "hint" | "nothing"
+
+/** The door of one bot. */
+export class Door {
+  readonly #pairing: Pairing | undefined
+  readonly #strangers = new Map<number, Stranger>()
+  #since = 0n
+  #tries = 0
+
+  constructor(pairing: Pairing | undefined) {
+    this.#pairing = pairing
+  }
+
+  /** People who were let in before. */
+  get paired(): Effect.Effect<ReadonlyArray<number>> {
+    return this.#pairing?.paired ?? Effect.succeed([])
+  }
+
+  #of(id: number, now: bigint): Stranger {
+    const known = this.#strangers.get(id)
+    if (known !== undefined && now - known.since < hour) return known
+    const fresh = { since: now, tries: 0, hinted: false }
+    this.#strangers.delete(id)
+    this.#strangers.set(id, fresh)
+    const [oldest] = this.#strangers.keys()
+    if (this.#strangers.size > bounds.strangers && oldest !== undefined) this.#strangers.delete(oldest)
+    return fresh
+  }
+
+  #mayTry(stranger: Stranger, now: bigint): boolean {
+    if (now - this.#since >= hour) {
+      this.#since = now
+      this.#tries = 0
+    }
+    if (stranger.tries >= bounds.own || this.#tries >= bounds.all) return false
+    stranger.tries++
+    this.#tries++
+    return true
+  }
+
+  /** Somebody who may not speak wrote this in their own chat. */
+  knock(id: number, text: string): Effect.Effect<Answer> {
+    return Effect.gen({ self: this }, function* () {
+      const pairing = this.#pairing
+      if (pairing === undefined) return "nothing"
+      const now = yield* Clock.monotonicTimeNanos
+      const stranger = this.#of(id, now)
+      const code = codeIn(text)
+      if (code !== undefined && this.#mayTry(stranger, now) && (yield* pairing.redeem(code, id))) {
+        this.#strangers.delete(id)
+        return "welcome"
+      }
+      if (stranger.hinted) return "nothing"
+      stranger.hinted = true
+      return "hint"
+    })
+  }
+}
