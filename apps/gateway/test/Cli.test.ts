@@ -61,7 +61,7 @@ describe("help", () => {
     Effect.gen(function* () {
       const { code, printed } = yield* type("--help")
       assert.strictEqual(code, 0)
-      for (const name of "run chat status sessions audit report check doctor stop restart reload resume export dead-letters".split(
+      for (const name of "run chat status sessions command usage audit report check doctor stop restart reload resume export dead-letters".split(
         " "
       )) {
         assert.include(printed, `  ${name} `)
@@ -83,7 +83,15 @@ describe("tools without a gateway", () => {
   it.live("say so in one sentence, exit with code 3, and let signals end them as any program", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
-        for (const args of [["stop"], ["restart"], ["reload"], ["resume"], ["dead-letters", "replay", "1"], ["chat"]]) {
+        for (const args of [
+          ["stop"],
+          ["restart"],
+          ["reload"],
+          ["resume"],
+          ["command", "kim", "/stop"],
+          ["dead-letters", "replay", "1"],
+          ["chat"]
+        ]) {
           const { code, released, words } = yield* type(...args, "--state-dir", folder)
           assert.strictEqual(code, codes.notRunning, args.join(" "))
           assert.match(words.join("\n"), /^sluice: no gateway runs on .*sluice run, or in the project: npm start$/)
@@ -198,12 +206,13 @@ describe("check", () => {
         const file = join(folder, "sluice.yaml")
         writeFileSync(
           file,
-          "agents: { main: { kind: command, argv: [no-such-program-4711], secrets: { KEY: gone } } }\n"
+          "agents: { main: { kind: command, argv: [no-such-program-4711], secrets: { KEY: gone } } }\nhttp: { tokenFile: gone }\n"
         )
         const { code, printed } = yield* type("check", "--config", file)
         assert.strictEqual(code, 0)
         assert.match(printed, /warning: agent "main": program "no-such-program-4711" is not found; install it/)
         assert.match(printed, /warning: agents\.main\.secrets\.KEY = .*: can't be read: it does not exist/)
+        assert.match(printed, /warning: http\.tokenFile = .*\(sluice\.yaml:2\): can't be read: it does not exist/)
       })
     )
   )

@@ -117,6 +117,19 @@ describe("sources", () => {
     })
   )
 
+  it.effect("nothing needs no unit, everything else does", () =>
+    Effect.gen(function* () {
+      const { configuration } = yield* load(
+        yaml("debounce: { quiet: 0 }\nturns: { backoff: [0, 3s] }\n", { SLUICE_DRAIN_START_WITHIN: "0" })
+      )
+      assert.strictEqual(configuration.debounce.quiet, "0 millis")
+      assert.deepStrictEqual(configuration.turns.backoff, ["0 millis", "3 seconds"])
+      assert.strictEqual(configuration.drain.startWithin, "0 millis")
+      const refused = yield* Effect.flip(load(yaml("debounce: { quiet: 300 }\n", {})))
+      assert.match(refused.message, /debounce\.quiet = 300 .*: use a duration from 0 millis to 10 minutes, such as/)
+    })
+  )
+
   it.effect("a variable that is not known is told with the one that was meant, and stops nothing", () =>
     Effect.gen(function* () {
       const { warnings } = yield* load({ environment: { SLUICE_PROT: "1", SLUICE_SUPERVISED: "1", PATH: "/bin" } })

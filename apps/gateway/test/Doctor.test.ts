@@ -213,7 +213,7 @@ describe("sluice doctor", () => {
       assert.match(out, /fail {2}agent a .*"no-such-program-4711" is not found\n.*install it/)
       assert.match(
         out,
-        /warn {2}deadline .* at most 3\.8 s .* when the gateway is started from here;.*drain\.timeout is 30 seconds\n/
+        /warn {2}deadline .* at most 3\.8 s, drain\.timeout is 30 seconds\n {23}why: .*\n {23}\(when the gateway is started from here/
       )
       assert.match(out, /1 thing to put right, 1 warning to look at$/)
       assert.deepStrictEqual(readdirSync(folder), ["sluice.yaml"])

@@ -75,6 +75,10 @@ export const longDuration = (text: string): string => {
   return number === undefined ? text : `${number} ${units[unit.toLowerCase()] ?? unit.toLowerCase()}`
 }
 
+/** A duration as somebody wrote it; nothing has no unit. */
+export const durationOf = (value: unknown): unknown =>
+  value === 0 || value === "0" ? "0 millis" : typeof value === "string" ? longDuration(value) : value
+
 /** Milliseconds of a duration in words; undefined when it is not one. */
 export const millisOf = (text: string): number | undefined => {
   const duration = Duration.fromInput(longDuration(text) as Duration.Input)

@@ -75,14 +75,12 @@ const fromText = (kind: Setting.Kind, text: string): unknown => {
 
 /** Sizes and durations in the form that the Schema has, relative paths made absolute. */
 const normalized = (setting: Setting.Setting, value: unknown, folder: string): unknown => {
+  if (setting.kind === "duration") return Setting.durationOf(value)
   if (typeof value === "string") {
     if (setting.kind === "size") return Setting.bytesOf(value)
-    if (setting.kind === "duration") return Setting.longDuration(value)
     if (setting.kind === "path" && value.length > 0) return resolve(folder, value)
   }
-  return setting.kind === "durations" && Array.isArray(value)
-    ? value.map((item: unknown) => (typeof item === "string" ? Setting.longDuration(item) : item))
-    : value
+  return setting.kind === "durations" && Array.isArray(value) ? value.map(Setting.durationOf) : value
 }
 
 /** Applies `normalized` to every setting of a tree, below names of the user's own too. */

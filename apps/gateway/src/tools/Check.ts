@@ -10,6 +10,7 @@ import { escape } from "../LogEncoder.ts"
 import { type ConfigurationError, problemText, shown } from "../configuration/Problem.ts"
 import * as Programs from "../agents/Programs.ts"
 import * as Setting from "../configuration/Setting.ts"
+import * as Tokens from "../Tokens.ts"
 import * as Words from "./Words.ts"
 
 /** Every value with its key and where it was written; values below names of the user's own included. */
@@ -30,6 +31,18 @@ const values = ({ configuration, origin }: Sources.Loaded) => {
   }))
 }
 
+/** The file of the tokens, where one is named: what a start would say of it. */
+const tokenProblems = ({ configuration, origin }: Sources.Loaded, environment: Sources.Sources["environment"]) => {
+  const { http, stateDirectory } = configuration
+  const { tokenFile } = http
+  if (tokenFile === undefined) return Effect.succeed([])
+  const source = { environment, tokenFile, origin: origin(["http", "tokenFile"]), stateDirectory }
+  return Effect.match(Tokens.read(source, { create: false }), {
+    onSuccess: (): ReadonlyArray<string> => [],
+    onFailure: ({ problems }) => problems.map(problemText)
+  })
+}
+
 /** `sluice check`. */
 export const check = Effect.fnUntraced(function* (
   sources: Sources.Sources,
@@ -38,7 +51,10 @@ export const check = Effect.fnUntraced(function* (
   const loaded = yield* Sources.load(sources)
   // Secrets may be somewhere else than where this is asked, so they are no reason to call the rest bad.
   const made = yield* Effect.result(Agents.make(loaded))
-  const secrets = made._tag === "Success" ? [] : made.failure.problems.map(problemText)
+  const secrets = [
+    ...(yield* tokenProblems(loaded, sources.environment)),
+    ...(made._tag === "Success" ? [] : made.failure.problems.map(problemText))
+  ]
   const warnings = [...loaded.warnings, ...Programs.warnings(loaded), ...secrets]
   const all = values(loaded)
   if (json) {

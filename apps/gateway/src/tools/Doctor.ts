@@ -76,7 +76,7 @@ export const doctor = Effect.fnUntraced(function* (sources: Sources, json: boole
     yield* Words.lines([
       ...findings.flatMap(({ detail, name, remedy, state }) => [
         `${state.padEnd(4)}  ${name.padEnd(16)} ${escape(detail)}`,
-        ...(remedy === undefined ? [] : [`${" ".repeat(23)}${escape(remedy)}`])
+        ...(remedy?.split("\n") ?? []).map((line) => `${" ".repeat(23)}${escape(line)}`)
       ]),
       verdict(failed, findings.filter(({ state }) => state === "warn").length)
     ])

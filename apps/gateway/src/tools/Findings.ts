@@ -228,19 +228,22 @@ export const deadline = Effect.fnUntraced(function* (loaded: Loaded, up: Place |
   const holds = Option.isSome(theirs)
     ? theirs.value.deadline
     : deadlineOf({ timeout: input(timeout), ...(budget === undefined ? {} : { budget }) })
-  // Somebody's terminal is not the service: its limit is another one, or none.
-  const whose = Option.isSome(theirs)
-    ? ""
-    : " when the gateway is started from here; a running one knows its supervisor"
-  const detail = `a stop takes at most ${holds.millis / 1000} s (${holds.source})${whose}`
+  const most = `a stop takes at most ${holds.millis / 1000} s`
   return holds.millis >= wanted
-    ? { name: "deadline", state: "ok", detail }
+    ? { name: "deadline", state: "ok", detail: `${most} (${holds.source})` }
     : {
         name: "deadline",
         state: "warn",
-        detail: `${detail}, drain.timeout is ${timeout}`,
-        remedy:
-          "give the supervisor more time (TimeoutStopSec, terminationGracePeriodSeconds, docker stop -t) and say so in SLUICE_STOP_BUDGET where it can't be asked, or lower drain.timeout"
+        detail: `${most}, drain.timeout is ${timeout}`,
+        remedy: [
+          `why: ${holds.source}`,
+          // Somebody's terminal is not the service: its limit is another one, or none.
+          ...(Option.isSome(theirs)
+            ? []
+            : ["(when the gateway is started from here: a running one knows its supervisor)"]),
+          "lower drain.timeout, or give the supervisor more time (TimeoutStopSec, docker stop -t,",
+          "terminationGracePeriodSeconds) and say so in SLUICE_STOP_BUDGET where it can't be asked"
+        ].join("\n")
       }
 })
 
