@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { Agent, type IncomingMessage, request } from "node:http"
 import { join } from "node:path"
 import { ended, lastWords } from "../peers/daemons.ts"
+import { residentOf } from "../processes.ts"
 
 const root = join(import.meta.dirname, "../../../..")
 
@@ -18,6 +19,13 @@ export const build = (): void => {
   execFileSync(process.execPath, ["scripts/bundle.mjs"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] })
 }
 
+/** What a gateway weighs after a full collection, in bytes. */
+export interface Weight {
+  /** V8's heap with the buffers that hang on it. */
+  readonly heap: number
+  readonly resident: number
+}
+
 /** A gateway that is ready. */
 export interface Running {
   readonly pid: number
@@ -26,8 +34,8 @@ export interface Running {
   /** Its log so far, the end of it. */
   readonly said: () => string
   readonly stop: () => Promise<void>
-  /** Bytes of its heap and its buffers after a full collection; for one that was started `inspected`. */
-  readonly heap: () => Promise<number>
+  /** For one that was started `inspected`. */
+  readonly weigh: () => Promise<Weight>
 }
 
 /** Waits for what a process says once it has started. */
@@ -120,9 +128,9 @@ export const start = async (
       await ended(child)
       process.off("exit", kill)
     },
-    heap: () => {
+    weigh: async () => {
       if (inspecting === undefined) throw new Error("the gateway was started without an inspector")
-      return heapBy(inspecting.ask)
+      return { heap: await heapBy(inspecting.ask), resident: residentOf(child.pid ?? 0) }
     }
   }
 }

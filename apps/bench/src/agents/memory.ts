@@ -3,9 +3,9 @@
  * sessions and with many more, each of which has had a turn and keeps its agent; what it loads once is in both.
  */
 import { type Figure } from "../figure.ts"
-import { childrenOf, residentOf } from "../processes.ts"
+import { childrenOf } from "../processes.ts"
 import { inFolder } from "../store.ts"
-import { build, client, type Running, start } from "./gateway.ts"
+import { build, client, start, type Weight } from "./gateway.ts"
 import { absent, type Kind, kinds, placed, quick } from "./kinds.ts"
 
 /** Sessions before the first weighing, and between it and the second. */
@@ -17,16 +17,6 @@ const warmUps = 10
 
 /** How many sessions are opened at one time. */
 const atOnce = 4
-
-interface Weight {
-  readonly heap: number
-  readonly resident: number
-}
-
-const weigh = async (gateway: Running): Promise<Weight> => ({
-  heap: await gateway.heap(),
-  resident: residentOf(gateway.pid)
-})
 
 /** What one session of a kind weighs, in bytes. */
 interface Found {
@@ -54,9 +44,9 @@ const measureFor = (kind: Kind, folder: string): Promise<Found> =>
     }
     try {
       for (let round = 0; round < warmUps; round++) await each(0, before)
-      const base = await weigh(gateway)
+      const base = await gateway.weigh()
       await each(before, before + more)
-      const all = await weigh(gateway)
+      const all = await gateway.weigh()
       const live = childrenOf(gateway.pid).length
       if (kind.stays && live !== before + more)
         throw new Error(`${kind.name}: ${live} agents live, not ${before + more}`)

@@ -5,9 +5,9 @@
  */
 import { readFileSync } from "node:fs"
 import { type Figure, median, ms } from "../figure.ts"
-import { childrenOf, type Launch, launchOf, residentOf, runs } from "../processes.ts"
+import { childrenOf, type Launch, launchOf, runs } from "../processes.ts"
 import { inFolder } from "../store.ts"
-import { build, client, type Client, now, type Running, start } from "./gateway.ts"
+import { build, client, type Client, now, type Running, start, type Weight } from "./gateway.ts"
 import { absent, type Kind, kinds, type Place, placed, quick } from "./kinds.ts"
 import { type Spread, spread, stampsIn } from "./turns.ts"
 
@@ -26,11 +26,17 @@ interface Room {
   readonly client: Client
 }
 
+/** An agent's process, and how it was started. */
+interface Agent {
+  readonly pid: number
+  readonly launch: Launch
+}
+
 /** A session that was used once and rests since. */
 interface Resting {
-  readonly since: number
-  /** Its agent's process, and how it was started; absent where none stays. */
-  readonly agent: { readonly pid: number; readonly launch: Launch } | undefined
+  /** Absent where no process stays. */
+  readonly agent: Agent | undefined
+  readonly gone: Promise<number>
 }
 
 /** Gateways of all kinds side by side: while they rest they are in nobody's way. */
@@ -42,7 +48,7 @@ const inRooms = async <A>(
   if (kind === undefined) return use([])
   return placed(kind, folder, async (place) => {
     const configuration = { agents: { main: kind.agent(place) }, session: { idleTimeout: `${idle} millis` } }
-    const gateway = await start(place.folder, configuration)
+    const gateway = await start(place.folder, configuration, { inspected: true })
     const own = client(gateway)
     try {
       return await inRooms(others, folder, (rooms) => use([{ kind, place, gateway, client: own }, ...rooms]))
@@ -55,6 +61,18 @@ const inRooms = async <A>(
 
 const text = (turn: string): string => `turn ${turn}: hello, this is a message of a usual length for a chat`
 
+/** Milliseconds from the end of the idle time until the process is gone, where one stayed. */
+const gone = async (since: number, agent: Agent | undefined): Promise<number> => {
+  const end = since + idle
+  await pause(Math.max(0, end - 500 - now()))
+  const left = () => agent === undefined || !runs(agent.pid)
+  while (!left()) {
+    if (now() > end + 30_000) throw new Error("an agent was not suspended within 30 s of its idle time")
+    await pause(1)
+  }
+  return now() - end
+}
+
 /** Opens the sessions of a room, one after the other. */
 const fill = async ({ client, gateway, kind }: Room): Promise<ReadonlyArray<Resting>> => {
   const all: Array<Resting> = []
@@ -65,23 +83,12 @@ const fill = async ({ client, gateway, kind }: Room): Promise<ReadonlyArray<Rest
     const pid = kind.stays ? childrenOf(gateway.pid).find((pid) => !known.has(pid)) : undefined
     if (kind.stays && pid === undefined) throw new Error(`${kind.name}: no process stays after a turn`)
     if (pid !== undefined) known.add(pid)
-    all.push({ since, agent: pid === undefined ? undefined : { pid, launch: launchOf(pid) } })
+    const agent = pid === undefined ? undefined : { pid, launch: launchOf(pid) }
+    all.push({ agent, gone: gone(since, agent) })
     // So that the ends of their idle times come one at a time too.
     await pause(100)
   }
   return all
-}
-
-/** Milliseconds from the end of the idle time until the process is gone, where one stayed. */
-const gone = async ({ agent, since }: Resting): Promise<number> => {
-  const end = since + idle
-  await pause(Math.max(0, end - 500 - now()))
-  const left = () => agent === undefined || !runs(agent.pid)
-  while (!left()) {
-    if (now() > end + 30_000) throw new Error("an agent was not suspended within 30 s of its idle time")
-    await pause(1)
-  }
-  return now() - end
 }
 
 /** The same without a gateway, once. */
@@ -109,17 +116,17 @@ interface Found {
   readonly resumed: Spread
   readonly bareEnd: number | undefined
   readonly bareResumed: number
-  /** Bytes of the gateway with all sessions, and with none. */
-  readonly resident: readonly [before: number, after: number]
+  /** The gateway with all sessions, and with none. */
+  readonly weights: readonly [before: Weight | undefined, after: Weight | undefined]
 }
 
 const measureIn = async (rooms: ReadonlyArray<Room>): Promise<ReadonlyArray<Found>> => {
   const resting: Array<ReadonlyArray<Resting>> = []
   for (const room of rooms) resting.push(await fill(room))
-  const before = rooms.map(({ gateway }) => residentOf(gateway.pid))
-  const waits = await Promise.all(resting.map((sessions) => Promise.all(sessions.map(gone))))
+  const before = await Promise.all(rooms.map(({ gateway }) => gateway.weigh()))
+  const waits = await Promise.all(resting.map((sessions) => Promise.all(sessions.map(({ gone }) => gone))))
   await pause(1000)
-  const after = rooms.map(({ gateway }) => residentOf(gateway.pid))
+  const after = await Promise.all(rooms.map(({ gateway }) => gateway.weigh()))
   const found: Array<Found> = []
   for (const [index, room] of rooms.entries()) {
     const { client, kind, place } = room
@@ -145,16 +152,18 @@ const measureIn = async (rooms: ReadonlyArray<Room>): Promise<ReadonlyArray<Foun
           bares.map(({ asked }) => asked)
         )
       ),
-      resident: [before[index] ?? Number.NaN, after[index] ?? Number.NaN]
+      weights: [before[index], after[index]]
     })
   }
   return found
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`
+const megabytes = (weight: Weight | undefined): string =>
+  weight === undefined ? "" : `${(weight.heap / 1e6).toFixed(1)} MB, ${(weight.resident / 1e6).toFixed(0)} MB`
+
 const both = ({ p50, p99 }: Spread): string => `${ms(p50)}, ${ms(p99)}`
 
-const row = ({ bareEnd, bareResumed, kind, resident, resumed, suspended }: Found): string => {
+const row = ({ bareEnd, bareResumed, kind, resumed, suspended, weights }: Found): string => {
   const cells = [
     kind.title,
     String(sessionsOf(kind)),
@@ -162,7 +171,7 @@ const row = ({ bareEnd, bareResumed, kind, resident, resumed, suspended }: Found
     bareEnd === undefined ? "" : ms(bareEnd),
     both(resumed),
     ms(bareResumed),
-    resident.map(megabytes).join(", ")
+    ...weights.map(megabytes)
   ]
   return `| ${cells.join(" | ")} |`
 }
@@ -182,8 +191,8 @@ export const T16 = (): Promise<Figure> =>
       target: "",
       measured: told.join("; "),
       details: [
-        "| | sessions | idle time over -> process gone | end of input -> process gone, bare | message -> prompt at the agent | start -> prompt at the agent, bare | the gateway with them, without |",
-        "|---|---|---|---|---|---|---|",
+        "| | sessions | idle time over -> process gone | end of input -> process gone, bare | message -> prompt at the agent | start -> prompt at the agent, bare | heap and resident with them | without |",
+        "|---|---|---|---|---|---|---|---|",
         ...found.map(row),
         ...absent().map((line) => `\n${line}`)
       ].join("\n")
