@@ -53,7 +53,11 @@ const load = async (url: string): Promise<number> => {
   return perSecond(count, took)
 }
 
-const serve = async <A>(args: ReadonlyArray<string>, use: (url: string) => Promise<A>): Promise<A> => {
+/** One of the servers as a process of its own, for as long as it is used. */
+export const serve = async <A>(
+  args: ReadonlyArray<string>,
+  use: (url: string, pid: number) => Promise<A>
+): Promise<A> => {
   const child = spawn(process.execPath, [join(import.meta.dirname, "servers.ts"), ...args], {
     stdio: ["pipe", "pipe", "inherit"]
   })
@@ -68,7 +72,7 @@ const serve = async <A>(args: ReadonlyArray<string>, use: (url: string) => Promi
       })
       child.on("exit", () => reject(new Error("the server ended before it listened")))
     })
-    return await use(url)
+    return await use(url, child.pid ?? 0)
   } finally {
     child.stdin.end()
     await exited

@@ -1,6 +1,6 @@
 /**
  * Benchmarks, each in a process of its own: `npm run bench` runs all, `npm run
- * bench -- T1 T3 curves` some, `agents` those with agents, `--full` the long ones too, `--write` puts tables and
+ * bench -- T1 T3 curves` some, `agents` and `channels` those of a block, `--full` the long ones too, `--write` puts tables and
  * plots into docs/performance.md. They assert nothing: a machine that others use decides no test.
  */
 import { spawn } from "node:child_process"
@@ -24,11 +24,17 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = {
   T14: async () => (await import("./peers/openclaw.ts")).T14(),
   T15: async () => (await import("./agents/overhead.ts")).T15(),
   T16: async () => (await import("./agents/suspension.ts")).T16(),
-  T17: async () => (await import("./agents/memory.ts")).T17()
+  T17: async () => (await import("./agents/memory.ts")).T17(),
+  WS1: async () => (await import("./sockets.ts")).WS1(),
+  WS2: async () => (await import("./sockets.ts")).WS2()
 }
 
-/** Figures that have a block of their own on the page: beside other projects, and with agents. */
-const apart = { others: ["T4", "T14"], agents: ["T15", "T16", "T17"] }
+/** Figures that have a block of their own on the page: beside other projects, with agents, and of channels. */
+const apart: Readonly<Record<string, ReadonlyArray<string>>> = {
+  others: ["T4", "T14"],
+  agents: ["T15", "T16", "T17"],
+  channels: ["WS1", "WS2"]
+}
 
 /** Runs one figure in a fresh process, so that none runs in what another has warmed up or filled. */
 const inProcess = (name: string, full: boolean): Promise<Figure> =>
@@ -117,10 +123,12 @@ const inside = async ([flag, ...rest]: ReadonlyArray<string>): Promise<boolean> 
 const main = async (args: ReadonlyArray<string>) => {
   if (await inside(args)) return
   const full = args.includes("--full")
-  const named = args.filter((arg) => !arg.startsWith("--")).flatMap((arg) => (arg === "agents" ? apart.agents : [arg]))
+  const named = args.filter((arg) => !arg.startsWith("--")).flatMap((arg) => apart[arg] ?? [arg])
   const unknown = named.filter((name) => !(name in figures) && name !== "curves")
   if (unknown.length > 0)
-    throw new Error(`no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")}, agents and curves`)
+    throw new Error(
+      `no figure ${unknown.join(", ")}; there are ${Object.keys({ ...figures, ...apart }).join(", ")} and curves`
+    )
   const names = named.length > 0 ? named : [...Object.keys(figures), "curves"]
   const command = `npm run bench${args.length === 0 ? "" : ` -- ${args.join(" ")}`}`
   const rows = await measureAll(

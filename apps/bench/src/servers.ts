@@ -1,13 +1,14 @@
 /**
- * The two servers of T12, each a process of its own: the bare router that decodes
- * the same body and answers 202, and the HTTP channel with a durable accept.
- * Prints its port as its first line and ends when its standard input does.
+ * The servers of T12, WS1 and WS2, each a process of its own: the bare router that
+ * decodes the same body and answers 202 or the same frame and answers `accepted`,
+ * and the HTTP channel with its WebSockets and a durable accept. Prints its port as its first line and ends when its standard input does.
  */
 import { createServer } from "node:http"
 import { join } from "node:path"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Http from "@sluice/channels/Http"
+import { MessageFrame } from "@sluice/channels/WebSocket"
 import * as Agent from "@sluice/runtime/Agent"
 import { Attachments } from "@sluice/runtime/Attachments"
 import { Gateway } from "@sluice/runtime/Gateway"
@@ -24,16 +25,40 @@ import { journal } from "./store.ts"
 
 const Body = Schema.Struct({ text: Schema.String, sender: Schema.String })
 
-const bare = HttpRouter.serve(
-  HttpRouter.add(
-    "POST",
-    "/v1/conversations/:conversation/messages",
-    Effect.map(HttpServerRequest.schemaBodyJson(Body), () =>
-      HttpServerResponse.jsonUnsafe({ seq: 1, id: "m", duplicate: false }, { status: 202 })
+const bareMessage = HttpRouter.route(
+  "POST",
+  "/v1/conversations/:conversation/messages",
+  Effect.map(HttpServerRequest.schemaBodyJson(Body), () =>
+    HttpServerResponse.jsonUnsafe({ seq: 1, id: "m", duplicate: false }, { status: 202 })
+  )
+)
+
+const decodeFrame = Schema.decodeUnknownSync(MessageFrame)
+
+/** Reads a message frame, answers that it is accepted, and nothing else. */
+const bareSocket = HttpRouter.route(
+  "GET",
+  "/v1/ws",
+  Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const socket = yield* request.upgrade
+    const { pull } = yield* socket.reader
+    const { write } = yield* socket.writer
+    const hear = (data: string | Uint8Array) => {
+      const { conversation, id } = decodeFrame(JSON.parse(String(data)))
+      return write(JSON.stringify({ type: "accepted", conversation, id, seq: 1, duplicate: false }))
+    }
+    yield* Effect.ignore(
+      Effect.forever(Effect.flatMap(pull, (frames) => Effect.forEach(frames, hear, { discard: true })))
     )
-  ),
-  { disableLogger: true, disableListenLog: true }
-).pipe(Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })))
+    return HttpServerResponse.empty()
+  }).pipe(Effect.scoped)
+)
+
+const bare = HttpRouter.serve(HttpRouter.addAll([bareMessage, bareSocket]), {
+  disableLogger: true,
+  disableListenLog: true
+}).pipe(Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })))
 
 const say = (url: string) => process.stdout.write(`${url}\n`)
 
