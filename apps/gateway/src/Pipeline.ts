@@ -12,6 +12,8 @@ import { Journal } from "@sluice/runtime/Journal"
 import type { DrainOptions } from "@sluice/runtime/Shutdown"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import process from "node:process"
 import { input } from "./agents/Agents.ts"
@@ -35,6 +37,20 @@ const hosts = ({ http }: Configuration): ReadonlyArray<string> => [
   ...http.allowedHosts
 ]
 
+/** Where platforms deliver to. They bring a secret of their own instead of a token. */
+const hookPaths = ["/v1/webhooks/telegram"] as const
+
+/** The webhooks of the channels, looked up with each call: a reload exchanges them. */
+const hooks = (setup: Setup) =>
+  HttpRouter.addAll(
+    hookPaths.map((path) =>
+      HttpRouter.route("POST", path, (request) => {
+        const hook = setup.current.connected.webhooks[path.slice("/v1/webhooks/".length)]
+        return hook === undefined ? Effect.succeed(HttpServerResponse.empty({ status: 404 })) : hook(request)
+      })
+    )
+  )
+
 /** The HTTP channel with the operators' routes behind its guard. Tokens are looked up with each request: a reload exchanges them. */
 export const http = (setup: Setup, slot: Operations.Slot) => {
   const { configuration } = setup.current.loaded
@@ -52,7 +68,8 @@ export const http = (setup: Setup, slot: Operations.Slot) => {
     tokens: Effect.sync(() => setup.current.tokens),
     allowedHosts: hosts(configuration),
     allowedOrigins: configuration.http.allowedOrigins,
-    routes: Operations.routes(slot),
+    openPaths: ["/healthz", "/readyz", ...hookPaths],
+    routes: Layer.mergeAll(Operations.routes(slot), hooks(setup)),
     elsewhere: Operations.elsewhere(slot),
     bodyLimit: limits.body,
     attachmentLimit: limits.attachment,
@@ -105,7 +122,10 @@ export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: Dra
   const attachments = Attachments.layer({
     folder: StateFolder.fileIn(stateDirectory, "attachments"),
     limit: limits.attachment
-  })
+  }).pipe(
+    // Open before any channel runs.
+    Layer.tap((context) => Effect.sync(() => (setup.files.context = context)))
+  )
   return Gateway.layer({
     agents: made.agents,
     personas: made.personas,

@@ -35,6 +35,7 @@ export interface Setup {
   /** What it was started with: in force for every key that only a restart can change. */
   readonly started: Sources.Loaded
   readonly sources: Sources.Sources
+  readonly files: Channels.Files
   readonly log: Logs.Log
   readonly format: "json" | "pretty"
   readonly warnings: ReadonlyArray<string>
@@ -55,6 +56,7 @@ export const levels = {
 const decide = Effect.fnUntraced(function* (
   loaded: Sources.Loaded,
   sources: Sources.Sources,
+  files: Channels.Files,
   before: Decided | undefined
 ): Effect.fn.Return<Decided, ConfigurationError> {
   const { http, stateDirectory } = loaded.configuration
@@ -68,7 +70,7 @@ const decide = Effect.fnUntraced(function* (
     { create: true }
   )
   const made = yield* Agents.make(loaded, before)
-  return { loaded, tokens, made, connected: yield* Channels.make(loaded, before) }
+  return { loaded, tokens, made, connected: yield* Channels.make(loaded, files, before) }
 })
 
 const formatOf = (wanted: "auto" | "pretty" | "json"): "json" | "pretty" =>
@@ -85,13 +87,15 @@ export const make = Effect.fnUntraced(function* (
   const loaded = yield* Sources.load(sources)
   const { log, stateDirectory, timeZone } = loaded.configuration
   const warning = yield* StateFolder.prepare(stateDirectory, loaded.origin(["stateDirectory"]))
-  const current = yield* decide(loaded, sources, undefined)
+  const files: Channels.Files = { context: undefined }
+  const current = yield* decide(loaded, sources, files, undefined)
   const budget = yield* SupervisorBudget.find(surroundings(sources.environment))
   const format = formatOf(log.format)
   const setup: Setup = {
     current,
     started: loaded,
     sources,
+    files,
     format,
     budget,
     warnings: [...loaded.warnings, ...Programs.warnings(loaded), ...(typeof warning === "string" ? [warning] : [])],
@@ -134,7 +138,7 @@ export const again = Effect.fnUntraced(function* (
     ...loaded,
     configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
   }
-  const decided = yield* decide(fixed, setup.sources, setup.current)
+  const decided = yield* decide(fixed, setup.sources, setup.files, setup.current)
   const warnings = [...loaded.warnings, ...Programs.warnings(fixed)]
   return { decided, lines: [...warnings, ...waiting(setup.started, loaded), ...exchanged(setup.current, decided)] }
 })

@@ -5,23 +5,27 @@
  * those who want no placeholders have plain messages, of which nobody can tell.
  * docs/telegram.md has the table of what a crash in each window does.
  */
+import type { Attachments } from "@sluice/runtime/Attachments"
 import * as Channel from "@sluice/runtime/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
 import { commands } from "./internal/telegram/commands.ts"
 import { edits, plain } from "./internal/telegram/delivery.ts"
+import { fetcher } from "./internal/telegram/files.ts"
 import { Door, type Pairing } from "./internal/telegram/pairing.ts"
 import { persist, poll } from "./internal/telegram/polling.ts"
 import { Signs } from "./internal/telegram/signs.ts"
 import { split } from "./internal/telegram/split.ts"
 import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.ts"
-import type { updateOf } from "./internal/telegram/wire.ts"
+import { type Hook, hookOf, type Taking, type Webhook } from "./internal/telegram/webhook.ts"
+import { kinds, type updateOf } from "./internal/telegram/wire.ts"
 
 export type { Pairing } from "./internal/telegram/pairing.ts"
+export type { Hook, Webhook } from "./internal/telegram/webhook.ts"
 
 /** How the Telegram channel is made. */
 export interface Options {
@@ -38,6 +42,10 @@ export interface Options {
    * placeholders, of which one may come twice after a crash, marked, or with `plain-hold` not at all.
    */
   readonly delivery?: "edit" | "plain" | "plain-hold"
+  /** Telegram delivers to this address instead of being asked; the host routes it to `webhook` of the channel. */
+  readonly webhook?: Webhook
+  /** Largest file in bytes that is fetched; 20 MiB, as Telegram's own servers have it. */
+  readonly fileLimit?: number
   /** Whether a message gets 👀 when it is on disk, until it has its end; true by default. */
   readonly reactions?: boolean
   /** An answer that was edited in so long after its placeholder is followed by a short message, which rings; 1 minute. */
@@ -86,21 +94,27 @@ interface Ears {
   readonly signs: Signs
   readonly door: Door
   readonly words: Words
+  readonly fetch: ReturnType<typeof fetcher>
 }
 
-/** What somebody said is committed when this succeeds. */
+/** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (
-  { handle, signs }: Ears,
-  { inbound, place }: Extract<Meaning, { readonly _tag: "Said" }>
+  { fetch, handle, signs }: Ears,
+  { files, inbound, place }: Extract<Meaning, { readonly _tag: "Said" }>
 ) {
   if (inbound.text.startsWith("/")) {
     yield* Channel.skipPermanent(handle.accept(inbound))
     return
   }
   yield* signs.hearing(handle, place)
-  const accepted = yield* Channel.skipPermanent(handle.accept(inbound))
+  if (files.length > 0) yield* handle.receiving(place)
+  const { attachments, notes } = yield* fetch(`${place.chat}/${place.message}`, files)
+  const text = [inbound.text, ...notes].filter((line) => line !== "").join("\n")
+  const accepted = yield* Channel.skipPermanent(
+    handle.accept({ ...inbound, text, ...(attachments.length === 0 ? {} : { attachments }) })
+  )
   if (accepted !== undefined && !accepted.duplicate) yield* signs.received(handle, place, accepted.seq)
-})
+}, Effect.scoped)
 
 /** A press says what is on the button, once: then the buttons go, and the circle on them stops. */
 const pressed = Effect.fnUntraced(function* (
@@ -152,8 +166,34 @@ const taking =
       }
     })
 
+/** What the channel asks of whoever runs it. */
+export type Needs = HttpClient.HttpClient | Attachments
+
+/** The Telegram channel, and what answers its webhook, if it has one. */
+export interface TelegramChannel extends Channel.Channel<Needs> {
+  readonly webhook: Hook | undefined
+}
+
+/** How Telegram is told to deliver, or to be asked. */
+const setUp = (api: BotApi, webhook: Webhook | undefined) =>
+  webhook === undefined
+    ? // A webhook of an earlier set-up would keep every update from a poller.
+      api.call("deleteWebhook", { drop_pending_updates: false }, Schema.Unknown)
+    : api.call(
+        "setWebhook",
+        {
+          url: webhook.url,
+          secret_token: Redacted.value(webhook.secret),
+          allowed_updates: kinds,
+          // One after the other, so that they come in their order.
+          max_connections: 1,
+          drop_pending_updates: false
+        },
+        Schema.Unknown
+      )
+
 /** Makes the Telegram channel. */
-export const make = (options: Options): Channel.Channel<HttpClient.HttpClient> => {
+export const make = (options: Options): TelegramChannel => {
   const api = makeApi({ token: options.token, apiRoot: options.apiRoot ?? "https://api.telegram.org" })
   const mode = options.delivery ?? "edit"
   const words = { ...english, ...options.words }
@@ -165,22 +205,30 @@ export const make = (options: Options): Channel.Channel<HttpClient.HttpClient> =
   })
   const allow = new Set(options.allow)
   const door = new Door(options.pairing)
+  const fetch = fetcher(api, options.fileLimit ?? 20 * 1024 * 1024)
   let name = ""
+  let hooked: Taking | undefined
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
     const self = selfOf(yield* persist(handle.name, api.call("getMe", {}, Me)))
-    // A webhook of an earlier set-up would keep every update from a poller.
-    yield* persist(handle.name, api.call("deleteWebhook", { drop_pending_updates: false }, Schema.Unknown))
     name = self.username
     for (const id of yield* door.paired) allow.add(id)
     yield* signs.run
     yield* signs.soon(signs.call("setMyCommands", { commands }))
+    const take = taking({ handle, self, allow, signs, door, words, fetch })
+    if (options.webhook !== undefined) {
+      const context = yield* Effect.context<Needs>()
+      yield* Effect.addFinalizer(() => Effect.sync(() => (hooked = undefined)))
+      hooked = (update) => Effect.provideContext(take(update), context)
+    }
+    yield* persist(handle.name, setUp(api, options.webhook))
     yield* handle.ready
-    return yield* poll(handle.name, api, taking({ handle, self, allow, signs, door, words }))
+    return yield* options.webhook === undefined ? poll(handle.name, api, take) : Effect.never
   })
-  return Channel.make({
+  const channel = Channel.make({
     delivery: deliveryOf(api, signs, mode, words),
     receive,
     split: (text) => split(text),
     describe: Effect.sync(() => (name === "" ? "not connected" : `@${name}`))
   })
+  return { ...channel, webhook: options.webhook && hookOf(options.webhook, () => hooked) }
 }

@@ -3,7 +3,10 @@
  * start and at each reload, and live on as redacted values. A channel that is
  * configured as before stays the same one over a reload, so its connections do too.
  */
+import type { Hook } from "@sluice/channels/Telegram"
+import type { Attachments } from "@sluice/runtime/Attachments"
 import type { Channel } from "@sluice/runtime/Channel"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { input } from "../agents/Agents.ts"
@@ -19,10 +22,17 @@ interface Recipe {
   readonly secrets: ReadonlyArray<Redacted.Redacted>
 }
 
+/** Where files of messages are stored, once that is open: channels are made before. */
+export interface Files {
+  context: Context.Context<Attachments> | undefined
+}
+
 /** The channels of a configuration. */
 export interface Made {
   readonly recipes: { readonly [name: string]: Recipe }
   readonly channels: { readonly [name: string]: Channel }
+  /** What answers the webhooks of those that have one. */
+  readonly webhooks: { readonly [name: string]: Hook }
   /** Every secret that a channel was given, to be kept out of the log. */
   readonly secrets: ReadonlyArray<Redacted.Redacted>
 }
@@ -51,23 +61,40 @@ const token = {
   remedy: "it holds no token of a bot; put there what @BotFather gave you, such as 123456:ABC-DEF..."
 }
 
+const hookSecret = {
+  test: /^[A-Za-z0-9_-]{16,256}$/,
+  remedy: "a webhook's secret has 16 to 256 letters, digits, _ and -; make one with: openssl rand -hex 32"
+}
+
+/** Where Telegram delivers to; without its secret anybody could pass for Telegram. */
+const webhookOf = Effect.fnUntraced(function* ({ webhook }: Configuration.Telegram, loaded: Loaded) {
+  if (webhook === undefined) return undefined
+  const file = ["channels", "telegram", "webhook", "secretFile"]
+  const given = { file: webhook.secretFile, variable: undefined }
+  return { url: webhook.url, secret: yield* secretOf(given, { file, variable: file }, loaded, hookSecret) }
+})
+
 /** Its module, with the HTTP client, is loaded only by who has a bot. */
-const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded) {
+const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded, files: Files) {
   const path = ["channels", "telegram"]
   const keys = { file: [...path, "tokenFile"], variable: [...path, "tokenVariable"] }
   const secret = yield* secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token)
+  const webhook = yield* webhookOf(given, loaded)
   const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
   const { allow = [], apiRoot, delivery, nudgeAfter, pairing, reactions } = given
-  const made = yield* make({
+  const options = {
     token: secret,
+    fileLimit: Math.min(loaded.configuration.limits.attachment, 20 * 1024 ** 2),
     allow: allow.map(Number),
     ...(pairing === true ? { pairing: Pairing.make(loaded.configuration.stateDirectory) } : {}),
     ...(apiRoot === undefined ? {} : { apiRoot }),
     ...(delivery === undefined ? {} : { delivery }),
     ...(reactions === undefined ? {} : { reactions }),
-    ...(nudgeAfter === undefined ? {} : { nudgeAfter: input(nudgeAfter) })
-  })
-  return { made, secrets: [secret] }
+    ...(nudgeAfter === undefined ? {} : { nudgeAfter: input(nudgeAfter) }),
+    ...(webhook === undefined ? {} : { webhook })
+  }
+  const made = yield* make(options, files)
+  return { ...made, secrets: webhook === undefined ? [secret] : [secret, webhook.secret] }
 })
 
 const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
@@ -80,25 +107,29 @@ const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
 /** Makes what the configuration names. */
 export const make = Effect.fnUntraced(function* (
   loaded: Loaded,
+  files: Files,
   before?: { readonly connected: Made }
 ): Effect.fn.Return<Made, ConfigurationError> {
   const channels: Record<string, Channel> = {}
+  const webhooks: Record<string, Hook> = {}
   const recipes: Record<string, Recipe> = {}
   const secrets: Array<Redacted.Redacted> = []
   const problems: Array<Problem> = []
   const given = loaded.configuration.channels.telegram
   if (given !== undefined) {
-    const result = yield* Effect.result(telegram(given, loaded))
+    const result = yield* Effect.result(telegram(given, loaded, files))
     if (result._tag === "Failure") problems.push(...result.failure.problems)
     else {
-      const { made, secrets: own } = result.success
+      const { channel, secrets: own, webhook } = result.success
       const recipe = { text: JSON.stringify([given, loaded.folder]), secrets: own }
-      const same = isSame(recipe, before?.connected.recipes["telegram"])
-      channels["telegram"] = (same ? before?.connected.channels["telegram"] : undefined) ?? made
+      const old = isSame(recipe, before?.connected.recipes["telegram"]) ? before?.connected : undefined
+      channels["telegram"] = old?.channels["telegram"] ?? channel
+      const hook = old === undefined ? webhook : old.webhooks["telegram"]
+      if (hook !== undefined) webhooks["telegram"] = hook
       recipes["telegram"] = recipe
       secrets.push(...own)
     }
   }
   if (problems.length > 0) return yield* new ConfigurationError({ problems })
-  return { channels, recipes, secrets }
+  return { channels, webhooks, recipes, secrets }
 })

@@ -1,45 +1,50 @@
 /**
- * Telegram as a channel of this program, over the program's own HTTP client. Loaded
- * only by who has configured it.
+ * Telegram as a channel of this program, over the program's own HTTP client and its
+ * store of attachments. Loaded only by who has configured it.
  */
 import * as Telegram from "@sluice/channels/Telegram"
 import type { Channel, Delivery } from "@sluice/runtime/Channel"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
 import { client } from "../OutgoingHttp.ts"
+import type { Files } from "./Channels.ts"
 
-type Client = Context.Context<HttpClient.HttpClient>
+type Provide = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Telegram.Needs>>
 
-const delivering = (delivery: Delivery<HttpClient.HttpClient>, context: Client): Delivery => {
+const delivering = (delivery: Delivery<Telegram.Needs>, provide: Provide): Delivery => {
   switch (delivery._tag) {
     case "Pull":
       return delivery
     case "Keyed":
     case "Ambiguous":
-      return { ...delivery, deliver: (reply) => Effect.provideContext(delivery.deliver(reply), context) }
+      return { ...delivery, deliver: (reply) => provide(delivery.deliver(reply)) }
     case "Edit": {
       const { edit, place, progress } = delivery
       return {
         _tag: "Edit",
-        place: (conversation, text) => Effect.provideContext(place(conversation, text), context),
-        edit: (remoteId, reply) => Effect.provideContext(edit(remoteId, reply), context),
-        ...(progress === undefined
-          ? {}
-          : { progress: (remoteId, to, text) => Effect.provideContext(progress(remoteId, to, text), context) })
+        place: (conversation, text) => provide(place(conversation, text)),
+        edit: (remoteId, reply) => provide(edit(remoteId, reply)),
+        ...(progress === undefined ? {} : { progress: (id, to, text) => provide(progress(id, to, text)) })
       }
     }
   }
 }
 
 /** Makes the channel. */
-export const make = Effect.fnUntraced(function* (options: Telegram.Options) {
-  const context = yield* client
+export const make = Effect.fnUntraced(function* (options: Telegram.Options, files: Files) {
+  const http = yield* client
+  const provide: Provide = (effect) =>
+    Effect.suspend(() => {
+      const { context } = files
+      return context === undefined
+        ? Effect.die(new Error("the channel runs before there is a place for its files"))
+        : Effect.provideContext(effect, Context.merge(http, context))
+    })
   const channel = Telegram.make(options)
   const provided: Channel = {
     ...channel,
-    delivery: delivering(channel.delivery, context),
-    receive: (handle) => Effect.provideContext(channel.receive(handle), context)
+    delivery: delivering(channel.delivery, provide),
+    receive: (handle) => provide(channel.receive(handle))
   }
-  return provided
+  return { channel: provided, webhook: channel.webhook }
 })

@@ -12,6 +12,20 @@ const isRoot = (value: string): boolean => {
   return /^https?:$/.test(protocol) && [hash, password, search, username].every((part) => part === "")
 }
 
+const isHook = (value: string): boolean => isRoot(value) && new URL(value).protocol === "https:"
+
+/** Where Telegram delivers to, instead of being asked. */
+const Webhook = Schema.Struct({
+  url: Setting.text({
+    meaning: "Address that Telegram calls; it has to lead to `/v1/webhooks/telegram` here, and its host to be allowed.",
+    expected: 'an address with https, such as "https://gateway.example.org/v1/webhooks/telegram"',
+    test: isHook
+  }),
+  secretFile: Setting.path({
+    meaning: "File with the secret by which a call is known to be Telegram's, which others must not be able to read."
+  })
+})
+
 /** A bot on Telegram. */
 const Telegram = Schema.Struct({
   tokenFile: Schema.optionalKey(
@@ -53,6 +67,7 @@ const Telegram = Schema.Struct({
         "How answers are sent: a placeholder that becomes the answer (`edit`, unless set), or plain messages, of which after a crash one may come twice, marked (`plain`), or may be missing, shown as unknown (`plain-hold`)."
     })
   ),
+  webhook: Schema.optionalKey(Webhook),
   reactions: Schema.optionalKey(
     Setting.flag({
       meaning: "Whether a message gets 👀 when it is on disk, until it has its end: it does unless set to false."

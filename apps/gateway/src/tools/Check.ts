@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Agents from "../agents/Agents.ts"
+import * as Channels from "../channels/Channels.ts"
 import * as Configuration from "../configuration/Configuration.ts"
 import * as Sources from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
@@ -50,10 +51,11 @@ export const check = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, ConfigurationError> {
   const loaded = yield* Sources.load(sources)
   // Secrets may be somewhere else than where this is asked, so they are no reason to call the rest bad.
-  const made = yield* Effect.result(Agents.make(loaded))
+  const agents = yield* Effect.result(Agents.make(loaded))
+  const channels = yield* Effect.result(Channels.make(loaded, { context: undefined }))
   const secrets = [
     ...(yield* tokenProblems(loaded, sources.environment)),
-    ...(made._tag === "Success" ? [] : made.failure.problems.map(problemText))
+    ...[agents, channels].flatMap((made) => (made._tag === "Success" ? [] : made.failure.problems.map(problemText)))
   ]
   const warnings = [...loaded.warnings, ...Programs.warnings(loaded), ...secrets]
   const all = values(loaded)

@@ -66,4 +66,24 @@ describe("Telegram", () => {
       assert.notInclude(JSON.stringify(gateway.output()), "another-token")
     }).pipe(Effect.scoped)
   )
+
+  it.live("W3: a webhook is heard with its secret only, beside everything else that is served", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const folder = yield* folderWith(server.token)
+      const secret = "a-secret-of-the-webhook"
+      writeFileSync(join(folder, "hook"), `${secret}\n`, { mode: 0o600 })
+      const webhook = ', webhook: { url: "https://gateway.example/v1/webhooks/telegram", secretFile: hook }'
+      const gateway = yield* start({ folder, configuration: configuration(server, webhook) })
+      const chat = { id: kim, type: "private" }
+      const body = { update_id: 1, message: { message_id: 1, date: 1, chat, from: { id: kim }, text: "hello" } }
+      const call = (token: string, headers: { readonly [name: string]: string }) =>
+        Effect.map(gateway.client.call("/v1/webhooks/telegram", { body, token, headers }), ({ status }) => status)
+      assert.strictEqual(yield* call("", {}), 404)
+      assert.strictEqual(yield* call(gateway.token, { "x-telegram-bot-api-secret-token": "guessed-secret-00" }), 404)
+      assert.strictEqual(yield* call("", { "x-telegram-bot-api-secret-token": secret }), 200)
+      yield* server.until(() => server.texts(kim).includes("hello"))
+      assert.notInclude(JSON.stringify(gateway.output()), secret)
+    }).pipe(Effect.scoped)
+  )
 })

@@ -13,11 +13,12 @@ import type { Inbound, Reply } from "@sluice/runtime/Message"
 import { channelConformance, type ChannelSubject, type Person, type Told } from "@sluice/runtime/testing"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Telegram from "../../src/Telegram.ts"
+import { temporaryAttachments } from "../serve.ts"
 import { standIn } from "../standIn/telegram.ts"
 
 const chat = 42
@@ -39,7 +40,7 @@ const translated = (
 })
 
 /** What the outbox does, without a store: each reply is placed, then edited in, and tried again until it is. */
-const pump = (handle: Handle, delivery: Edit<HttpClient.HttpClient>) => {
+const pump = (handle: Handle, delivery: Edit<Telegram.Needs>) => {
   const deliver = Effect.fnUntraced(function* (reply: Reply) {
     const { remoteId } = yield* Effect.eventually(delivery.place({ ...reply.conversation, peer: String(chat) }, "…"))
     yield* Effect.eventually(
@@ -49,7 +50,7 @@ const pump = (handle: Handle, delivery: Edit<HttpClient.HttpClient>) => {
   return Stream.runForEach(handle.replies({ conversation: "kim" }, 0), deliver)
 }
 
-const subject: ChannelSubject<HttpClient.HttpClient> = {
+const subject: ChannelSubject<Telegram.Needs> = {
   start: Effect.fnUntraced(function* (handle) {
     const server = yield* standIn()
     const told = new Map<string, Told>()
@@ -62,7 +63,7 @@ const subject: ChannelSubject<HttpClient.HttpClient> = {
       Effect.eventually,
       Effect.forkScoped({ startImmediately: true })
     )
-    const pumping = yield* Effect.forkScoped(pump(handle, channel.delivery as Edit<HttpClient.HttpClient>))
+    const pumping = yield* Effect.forkScoped(pump(handle, channel.delivery as Edit<Telegram.Needs>))
     const seen = yield* Queue.unbounded<string>()
     // A person sees a message when its text is there, not its placeholder.
     const looking = Effect.gen(function* () {
@@ -90,6 +91,6 @@ const subject: ChannelSubject<HttpClient.HttpClient> = {
 
 describe("a channel: Telegram", () => {
   for (const { name, run } of channelConformance(subject)) {
-    it.live(name, () => Effect.provide(run, NodeHttpClient.layerNodeHttp))
+    it.live(name, () => Effect.provide(run, Layer.merge(NodeHttpClient.layerNodeHttp, temporaryAttachments)))
   }
 })

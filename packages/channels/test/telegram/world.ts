@@ -13,6 +13,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Telegram from "../../src/Telegram.ts"
+import { temporaryAttachments } from "../serve.ts"
 import type { StandIn } from "../standIn/telegram.ts"
 
 export { standIn } from "../standIn/telegram.ts"
@@ -25,6 +26,8 @@ export interface World {
   readonly agent?: TestAgent.TestAgent
   readonly store?: string
   readonly options?: Partial<Telegram.Options>
+  /** Debounce in milliseconds; none by default. */
+  readonly quiet?: number
 }
 
 const temporaryStore = Effect.map(
@@ -37,7 +40,7 @@ const temporaryStore = Effect.map(
 
 const run = <A, E>(
   server: StandIn,
-  { agent = TestAgent.echo(), options, store }: World,
+  { agent = TestAgent.echo(), options, quiet = 0, store }: World,
   use: (gateway: Gateway["Service"]) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> => {
   const telegram = Telegram.make({
@@ -47,9 +50,9 @@ const run = <A, E>(
     ...options
   })
   const layer = TestGateway.make(
-    { agents: { main: agent.agent }, channels: { telegram }, debounce: { quiet: 0 } },
+    { agents: { main: agent.agent }, channels: { telegram }, debounce: { quiet } },
     store === undefined ? {} : { filename: store }
-  ).pipe(Layer.provide(NodeHttpClient.layerNodeHttp))
+  ).pipe(Layer.provide(NodeHttpClient.layerNodeHttp), Layer.provideMerge(temporaryAttachments))
   return Effect.scoped(
     Effect.flatMap(Effect.orDie(Layer.build(layer)), (context) =>
       Effect.provideContext(Effect.flatMap(Gateway, use), context)

@@ -180,6 +180,8 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
       ...(place.thread === undefined ? {} : { thread: place.thread }),
       id: `${message.message_id}${version}`,
       ...(edited ? { replaces: String(message.message_id) } : {}),
+      // A photo ends the burst that it joins; of an album nobody knows which one is the last.
+      ...(files.length > 0 && message.media_group_id === undefined ? { closes: true } : {}),
       sender: senderOf(message, place),
       text: isCommand ? words : quoteOf(message, self) + words
     }

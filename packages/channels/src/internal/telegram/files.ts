@@ -1,0 +1,99 @@
+/**
+ * Photos, documents, voice: fetched and on disk before their message is accepted, so
+ * a crash in between costs another fetch and never leaves a message without its
+ * file. One that can't be had, or is too large, is told in the message's text: it
+ * must not hold up its chat for ever.
+ */
+import { Attachments } from "@sluice/runtime/Attachments"
+import { type Attachment, sizeText, Storage } from "@sluice/runtime/Message"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Schema from "effect/Schema"
+import type { BotApi, Failure } from "./botApi.ts"
+import type { FileToFetch } from "./updates.ts"
+
+/** What was fetched, and what to say of what was not. */
+export interface Fetched {
+  readonly attachments: ReadonlyArray<Attachment>
+  readonly notes: ReadonlyArray<string>
+}
+
+/** Tries of one file, milliseconds for each, files that are remembered, and the wait in between. */
+const bounds = { tries: 3, timeout: 60_000, remembered: 1000, wait: 2000 }
+
+const Found = Schema.Struct({ file_path: Schema.String })
+
+const mediaType = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$/i
+const unplain = /[/\\\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+const nameOf = ({ name }: FileToFetch): string | undefined => {
+  const plain = (name ?? "").replaceAll(unplain, "").trim()
+  return plain === "" ? undefined : Array.from(plain).slice(0, 120).join("")
+}
+
+const tooLarge = (file: FileToFetch, size: number | undefined): string =>
+  `[file: ${nameOf(file) ?? file.type}${size === undefined ? "" : `, ${sizeText(size)}`}: too large to be fetched]`
+
+const unfetched = (file: FileToFetch): string => `[file: ${nameOf(file) ?? file.type}: could not be fetched]`
+
+/** Fetches the files of messages. */
+export const fetcher = (api: BotApi, limit: number) => {
+  // A file that fails again and again is given up; a restart forgives.
+  const failures = new Map<string, number>()
+
+  const failedAgain = (key: string): boolean => {
+    const count = (failures.get(key) ?? 0) + 1
+    failures.delete(key)
+    if (count >= bounds.tries) return true
+    failures.set(key, count)
+    const [oldest] = failures.keys()
+    if (failures.size > bounds.remembered && oldest !== undefined) failures.delete(oldest)
+    return false
+  }
+
+  const stored = Effect.fnUntraced(function* (file: FileToFetch) {
+    const attachments = yield* Attachments
+    const { file_path } = yield* api.call("getFile", { file_id: file.id }, Found)
+    const name = nameOf(file)
+    return yield* attachments.put(yield* api.file(file_path), {
+      type: mediaType.test(file.type) ? file.type : "application/octet-stream",
+      limit,
+      ...(name === undefined ? {} : { name })
+    })
+  })
+
+  /** The file, or what to say instead; fails with what passes. */
+  const one = (key: string, file: FileToFetch) => {
+    if ((file.size ?? 0) > limit) return Effect.succeed(tooLarge(file, file.size))
+    const missed = (failure: Failure): Effect.Effect<string, Storage> => {
+      if (failure._tag === "Denied" && failure.code === 400) {
+        return Effect.succeed(/too big/i.test(failure.reason) ? tooLarge(file, file.size) : unfetched(file))
+      }
+      if (failedAgain(key)) return Effect.succeed(unfetched(file))
+      const wait = failure._tag === "Denied" ? failure.retryAfter : undefined
+      return new Storage({ retryAfter: wait ?? bounds.wait, cause: new Error(failure.reason) })
+    }
+    const late: Failure = { _tag: "Silent", reason: "a file did not come in time" }
+    return stored(file).pipe(
+      Effect.timeoutOrElse({ duration: bounds.timeout, orElse: () => Effect.fail(late) }),
+      Effect.catchTags({
+        NotSent: missed,
+        Silent: missed,
+        Denied: missed,
+        TooLarge: () => Effect.succeed(tooLarge(file, file.size))
+      })
+    )
+  }
+
+  return (
+    key: string,
+    files: ReadonlyArray<FileToFetch>
+  ): Effect.Effect<Fetched, Storage, HttpClient.HttpClient | Attachments> =>
+    Effect.map(
+      Effect.forEach(files, (file, index) => one(`${key}/${index}`, file)),
+      (found) => ({
+        attachments: found.filter((one) => typeof one !== "string"),
+        notes: found.filter((one) => typeof one === "string")
+      })
+    )
+}

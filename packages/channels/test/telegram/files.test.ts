@@ -1,0 +1,123 @@
+/**
+ * Photos, documents, voice: on disk before their message is, within their limit, in
+ * the order in which they came, and never a reason for a chat to stand still.
+ *
+ * Scenarios: D33, Q24, W3
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { TestAgent } from "@sluice/runtime/testing"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import { boot, kim, standIn, whileTimePasses } from "./world.ts"
+
+const bytes = new TextEncoder().encode("the bytes of a picture")
+const hash = createHash("sha256").update(bytes).digest("hex")
+
+const photo = (id: string, size = bytes.length) => ({
+  photo: [
+    { file_id: `${id}-small`, width: 90, file_size: 3 },
+    { file_id: id, width: 1280, file_size: size }
+  ]
+})
+
+describe("files", () => {
+  it.effect(
+    "Q24, D33: a photo joins the words that are being debounced; nothing is acknowledged before it is on disk",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const agent = TestAgent.make()
+        server.files.set("pic", { bytes })
+        const gate = yield* Deferred.make<void>()
+        server.script("getFile", { gate })
+        yield* boot(server, { agent, quiet: 10_000 }, (gateway) =>
+          Effect.gen(function* () {
+            const words = server.say(kim, "look at this")
+            const picture = server.say(kim, "", { ...photo("pic"), caption: "here" })
+            const more = server.say(kim, "and this?")
+            yield* server.called("getFile")
+            assert.includeMembers([...server.unconfirmed()], [words, picture, more])
+            assert.strictEqual((yield* gateway.audit).accepted, 1)
+            yield* Deferred.succeed(gate, undefined)
+            const run = yield* agent.run(1)
+            assert.strictEqual(run.turn.text, "look at this\nhere")
+            assert.deepStrictEqual(
+              run.turn.messages.flatMap(({ attachments }) =>
+                attachments.map(({ hash, name, size, type }) => ({ hash, name, size, type }))
+              ),
+              [{ hash, name: "photo.jpg", size: bytes.length, type: "image/jpeg" }]
+            )
+            yield* run.finish("nice")
+            const next = yield* agent.run(2)
+            assert.strictEqual(next.turn.text, "and this?")
+            yield* next.finish("too")
+            yield* gateway.settled(`telegram/${kim}`)
+          })
+        )
+      }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("D33: a crash while a file is fetched costs another fetch, and the message comes whole", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      const store = yield* boot.store
+      server.files.set("doc", { bytes })
+      server.script("download", "silence")
+      const document = { file_id: "doc", file_name: "../../etc/a\u202e b.txt", mime_type: "text/plain" }
+      const update = server.say(kim, "read this", { document })
+      yield* boot(server, { agent, store }, () =>
+        server.until(() => server.calls.some(({ method }) => method === "download"))
+      )
+      assert.include(server.unconfirmed(), update)
+      yield* boot(server, { agent, store }, () =>
+        Effect.gen(function* () {
+          const run = yield* agent.run(1)
+          yield* run.finish("read")
+          const [file] = run.turn.messages[0]?.attachments ?? []
+          assert.deepInclude(file, { hash, name: "....etca b.txt", type: "text/plain" })
+        })
+      )
+      assert.strictEqual(agent.runs.length, 1)
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("W3: a file that is too large, gone, or never comes is told in words, and the chat goes on", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      server.files.set("huge", { bytes, path: "too big" })
+      server.files.set("grown", { bytes: new Uint8Array(2000) })
+      server.files.set("lost", { bytes })
+      server.otherwise("download", "answer")
+      yield* boot(server, { agent, options: { fileLimit: 1000 } }, (gateway) =>
+        Effect.gen(function* () {
+          server.say(kim, "a", { document: { file_id: "told", file_name: "a.bin", file_size: 5_000_000 } })
+          const first = yield* agent.run(1)
+          assert.strictEqual(first.turn.text, "a\n[file: a.bin, 4.8 MiB: too large to be fetched]")
+          yield* first.finish("a")
+          server.say(kim, "", { voice: { file_id: "huge" } })
+          const second = yield* agent.run(2)
+          assert.strictEqual(second.turn.text, "[file: voice.ogg: too large to be fetched]")
+          yield* second.finish("b")
+          server.say(kim, "", { document: { file_id: "grown", file_size: 10 } })
+          const third = yield* agent.run(3)
+          assert.strictEqual(third.turn.text, "[file: application/octet-stream, 10 bytes: too large to be fetched]")
+          yield* third.finish("c")
+          server.script("download", "drop", "drop", "drop")
+          server.say(kim, "", { document: { file_id: "lost", file_name: "lost.txt" } })
+          const fourth = yield* agent.run(4)
+          assert.strictEqual(fourth.turn.text, "[file: lost.txt: could not be fetched]")
+          yield* fourth.finish("d")
+          const last = server.say(kim, "", { sticker: { emoji: "👍" } })
+          yield* server.confirmed(last)
+          const fifth = yield* agent.run(5)
+          assert.strictEqual(fifth.turn.text, "👍")
+          yield* fifth.finish("e")
+          yield* gateway.settled(`telegram/${kim}`)
+        })
+      )
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+})
