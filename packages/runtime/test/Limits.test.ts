@@ -50,6 +50,26 @@ describe("limits of an agent's events", () => {
     })
   )
 
+  it.effect("C9: an answer that does not end is cut off, and its agent let go of", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "go on")
+      const run = yield* agent.run(1)
+      const piece = Agent.text("x".repeat(maxAnswer))
+      for (let n = 0; n <= 16; n++) yield* run.emit(piece)
+      assert.strictEqual(yield* run.over, "interrupted")
+      yield* rest(current, "chat/kim")
+      const [answer = ""] = place.far.chat?.seen("kim") ?? []
+      assert.strictEqual(answer.slice(maxAnswer), "\n\n(The answer was longer; the rest is cut off.)")
+      yield* current.say("kim", "and now?")
+      yield* (yield* agent.run(2)).finish("fine")
+      yield* rest(current, "chat/kim")
+      assert.strictEqual(place.far.chat?.seen("kim").at(-1), "fine")
+    })
+  )
+
   it.effect(
     "of more than 16 open questions, and of one without a choice, nobody is asked: the agent hears it at once",
     () =>

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { acpProgram, claudeProgram, showing } from "../kinds.ts"
 import { now, type Process, reportIn, type Running, start, temporaryFolder, until } from "../harness.ts"
 
 const configuration =
@@ -73,32 +74,60 @@ const stopped = Effect.fnUntraced(function* (gateway: Running) {
 })
 
 describe("S11: an agent's program that does not want to end", () => {
-  const cases: ReadonlyArray<readonly [what: string, program: string, processes: number]> = [
-    ["ignores SIGTERM and has a grandchild in a session of its own", `${stubborn} setInterval(() => {}, 1000)`, 2],
-    ["floods its output", `${stubborn} for (;;) process.stdout.write("x".repeat(65536))`, 2],
-    [
-      "is stopped",
-      `${stubborn} setTimeout(() => process.kill(process.pid, "SIGSTOP"), 50); setInterval(() => {}, 1000)`,
-      2
-    ]
+  // It is let go of as soon as it floods: its grandchild has to ignore signals by then.
+  const begun = `
+    const begun = () => require("node:fs").readdirSync(".").filter((name) => name.startsWith("pid-")).length > 1
+    while (!begun()) await new Promise((done) => setTimeout(done, 10));`
+  const idle = `${stubborn} setInterval(() => {}, 1000)`
+  const cases: ReadonlyArray<readonly [what: string, program: string, kinds: ReadonlyArray<"acp" | "claude">]> = [
+    ["ignores SIGTERM and has a grandchild in a session of its own", idle, ["acp", "claude"]],
+    ["floods its output", `${stubborn} ${begun} for (;;) process.stdout.write("x".repeat(65536))`, []],
+    ["is stopped", idle, ["acp", "claude"]]
   ]
-  for (const [what, program, processes] of cases) {
+  for (const [what, program, others] of cases) {
     it.live(`one that ${what} is gone by the deadline and is named as killed`, () =>
       Effect.gen(function* () {
-        const gateway = yield* withAgent(program, { environment: { SLUICE_DRAIN_TIMEOUT: "3s" } })
+        const folder = yield* temporaryFolder
+        const agents = {
+          main: { kind: "command", argv: ["node", "agent.mjs"] },
+          acp: { kind: "acp", argv: ["node", "stubborn.mjs", acpProgram, "--deaf"] },
+          claude: { kind: "claude-code", argv: ["node", "stubborn.mjs", claudeProgram, "deaf"] }
+        }
+        writeFileSync(join(folder, "agent.mjs"), program)
+        // The others speak their protocols besides.
+        writeFileSync(
+          join(folder, "stubborn.mjs"),
+          `${program}; process.argv.splice(1, 1); await import(process.argv[1])`
+        )
+        const gateway = yield* start({
+          folder,
+          configuration: JSON.stringify({
+            agents,
+            personas: { default: { agent: "main" }, acp: { agent: "acp" }, claude: { agent: "claude" } }
+          }),
+          environment: { SLUICE_DRAIN_TIMEOUT: "3s" }
+        })
         yield* cleared(gateway.folder)
+        for (const kind of others) {
+          yield* gateway.client.send(kind, `/new w ${kind}`)
+          yield* gateway.client.send(kind, "hang")
+          yield* showing(gateway, kind, /"responding"/)
+        }
         yield* gateway.client.send("kim", "hello")
-        const pids = yield* written(gateway, processes)
+        const pids = yield* written(gateway, 2 + 2 * others.length)
+        if (what === "is stopped") for (const pid of pids) process.kill(pid, "SIGSTOP")
         const { code, millis, report } = yield* stopped(gateway)
         assert.strictEqual(code, 80, gateway.output().out.slice(-1)[0])
         assert.isBelow(millis, 4000)
         assert.deepStrictEqual(pids.filter(lives), [])
-        assert.deepStrictEqual(
+        assert.sameMembers(
           report.sessions.map(({ key, outcome }) => `${key} ${outcome}`),
-          ["http/kim killed"]
+          ["http/kim killed", ...others.map((kind) => `http/${kind}#w killed`)]
         )
-        assert.include(pids, report.sessions[0]?.pid)
-        assert.strictEqual(report.sessions[0]?.signal, "SIGKILL")
+        for (const { pid, signal } of report.sessions) {
+          assert.include(pids, pid)
+          assert.strictEqual(signal, "SIGKILL")
+        }
       }).pipe(Effect.scoped)
     )
   }

@@ -110,6 +110,30 @@ describe("an agent that misbehaves", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("S11: and says 50 MB on standard error is neither ended nor kept in memory", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(scripted())
+      const before = process.resourceUsage().maxRSS
+      assert.strictEqual(yield* answerOf(agent, "mutter"), "done")
+      assert.isBelow((process.resourceUsage().maxRSS - before) / 1024, 60)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is given the allow-list, what is configured and its marker, and never the gateway's token", () =>
+    Effect.gen(function* () {
+      const instance = unique("acp")
+      process.env["SLUICE_TOKEN"] = "secret"
+      const agent = yield* open(scripted([], { env: { set: { FIXED: "1" } } }), { instance })
+      const given = JSON.parse(yield* answerOf(agent, "environment")) as Record<string, string>
+      const { FIXED, SLUICE_MARKER, ...rest } = given
+      assert.deepStrictEqual([FIXED, SLUICE_MARKER], ["1", `${instance}/1/1/`])
+      assert.deepStrictEqual(
+        Object.keys(rest).filter((name) => !Children.allowed.includes(name)),
+        []
+      )
+    }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => delete process.env["SLUICE_TOKEN"])))
+  )
+
   it.live("and wants a login that is configured is given it", () =>
     Effect.gen(function* () {
       const agent = yield* open(scripted(["--login"], { authMethod: "by-key" }))

@@ -92,6 +92,32 @@ describe("ClaudeCode, when the CLI", () => {
     })
   )
 
+  it.live("S11: says 50 MB on standard error, it is neither ended nor is that kept in memory", () =>
+    Effect.gen(function* () {
+      const before = process.resourceUsage().maxRSS
+      assert.strictEqual(yield* answer("mutters"), "hello")
+      assert.isBelow((process.resourceUsage().maxRSS - before) / 1024, 60)
+    })
+  )
+
+  it.live(
+    "is started, it is given the allow-list, what is configured and its marker, and never the gateway's token",
+    () =>
+      Effect.gen(function* () {
+        process.env["SLUICE_TOKEN"] = "secret"
+        const given = JSON.parse(yield* answer("plain", "environment", { env: { set: { FIXED: "1" } } }))
+        const { FIXED, SLUICE_MARKER, ...rest } = given as Record<string, string>
+        assert.strictEqual(FIXED, "1")
+        assert.match(SLUICE_MARKER ?? "", /^odd.*\/1\/1\/$/)
+        // What it sets by itself is the CLI's own.
+        const beyond = Object.keys(rest).filter((name) => !Children.allowed.includes(name))
+        assert.deepStrictEqual(
+          beyond.filter((name) => !/^(CLAUDE_CO|DISABLE_)/.test(name)),
+          []
+        )
+      }).pipe(Effect.ensuring(Effect.sync(() => delete process.env["SLUICE_TOKEN"])))
+  )
+
   const harmless: ReadonlyArray<readonly [what: string, mode: string]> = [
     ["prints a warning first", "banner"],
     ["says things that are not known yet, and leaves out what is", "strange"],

@@ -254,6 +254,12 @@ const directives = (client, sessionId, conversation) => {
       for (let n = 0; n < 20_000; n++) process.stdout.write(line)
       await new Promise(() => {})
     },
+    mutter: async () => {
+      const block = "x".repeat(65_536)
+      for (let n = 0; n < 800; n++) await new Promise((done) => process.stderr.write(block, done))
+      await say("done")
+    },
+    environment: async () => say(JSON.stringify(process.env)),
     noise: async () => {
       process.stdout.write('a line\n[1,2]\n{"jsonrpc":"2.0","id":77,"result":{}}\n')
       await client.notify(

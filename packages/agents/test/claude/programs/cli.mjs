@@ -120,6 +120,7 @@ const answer = (uuid, text) => {
     process.exit(139)
   }
   if (mode === "strange") strange()
+  if (mode === "mutters") for (let n = 0; n < 800; n++) writeSync(2, "x".repeat(65_536))
   if (mode === "noise") for (;;) writeSync(1, `noise ${"x".repeat(4096)}\n`)
   if (mode === "older") {
     say({ type: "assistant", message: { id: "m1", content: [{ type: "text", text }] }, session_id })
@@ -135,7 +136,8 @@ const answer = (uuid, text) => {
 /** @param {User} message */
 const onUser = ({ uuid, message }) => {
   current = uuid
-  const text = textOf(message)
+  const said = textOf(message)
+  const text = said === "environment" ? JSON.stringify(process.env) : said
   if (mode === "by itself") {
     // A turn that nobody asked for: it began before ours, and has a result of its own.
     speak("nobody asked for this")

@@ -50,6 +50,9 @@ export type Outcome =
 /** The longest answer that is kept, in UTF-16 code units; what is beyond is cut off with a sentence that says so. */
 export const maxAnswer = 1_048_576
 
+/** An agent that goes on and on is let go of there: nobody reads it any more, and it keeps its place and a processor. */
+const endless = 16 * maxAnswer
+
 /** An answer, or the last part of one, that has become too long: what fits, and the sentence. */
 export const cutOffAnswer = (text: string, fits = maxAnswer): string =>
   `${text.slice(0, fits).replace(/[\uD800-\uDBFF]$/, "")}\n\n(The answer was longer; the rest is cut off.)`
@@ -85,12 +88,20 @@ const failed = (reason: Extract<Outcome, { _tag: "Failed" }>["reason"], error: s
   error
 })
 
+/** The answer does not end. */
+class Endless {
+  readonly _tag = "Endless"
+}
+const tooMuch = Effect.fail(new Endless())
+
 /** Adds up an answer within its bound. */
 class Answer {
   text = ""
+  said = 0
   #full = false
 
   add(delta: string) {
+    this.said += delta.length
     if (this.#full) return
     this.text += delta
     if (this.text.length <= maxAnswer) return
@@ -99,13 +110,16 @@ class Answer {
   }
 }
 
+const answered = ({ text }: Answer): Outcome => ({ _tag: "Answered", text })
+
 const answer = (options: Options): Effect.Effect<Outcome> => {
   const gathered = new Answer()
-  const take = (event: AgentEvent): Effect.Effect<void, JournalError> => {
+  const take = (event: AgentEvent): Effect.Effect<void, JournalError | Endless> => {
     options.pulse.at = options.now()
     switch (event._tag) {
       case "Text":
         gathered.add(event.delta)
+        if (gathered.said > endless) return tooMuch
         break
       case "Usage":
         return options.onEvent(event)
@@ -121,11 +135,17 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
   // Suspended: an agent that throws instead of answering fails its turn, not the session.
   return Effect.suspend(() => Stream.runForEach(options.open.answer(options.turn), take)).pipe(
     Effect.matchCauseEffect({
-      onSuccess: () => Effect.succeed<Outcome>({ _tag: "Answered", text: gathered.text }),
+      onSuccess: () => Effect.succeed(answered(gathered)),
       onFailure: (cause) => {
         const error = Cause.findErrorOption(cause)
         if (error._tag === "Some") {
           const { value } = error
+          if (value._tag === "Endless") {
+            return Effect.as(
+              Effect.logWarning("An answer that does not end was cut off and its agent let go of"),
+              answered(gathered)
+            )
+          }
           // A journal that failed has told the program already; the settlement fails in the same way.
           return Effect.succeed(failed(value._tag === "AgentError" ? value.reason : "Defect", value.message))
         }
