@@ -130,6 +130,21 @@ describe("sources", () => {
     })
   )
 
+  it.effect(
+    "W4: a host name that no request could carry is refused, and so is a pattern that would let everybody in",
+    () =>
+      Effect.gen(function* () {
+        for (const name of ["https://gateway.example", "*", "*.example", "gateway.example/x", "a b", ""]) {
+          const refused = yield* Effect.flip(load(yaml(`http: { allowedHosts: ["${name}"] }\n`, {})))
+          assert.match(refused.message, /http\.allowedHosts.*such as "gateway\.example\.org"/, name)
+        }
+        const { configuration } = yield* load(
+          yaml('http: { allowedHosts: ["Box:8443", "[::1]:80", "10.0.0.7"] }\n', {})
+        )
+        assert.strictEqual(configuration.http.allowedHosts.length, 3)
+      })
+  )
+
   it.effect("a variable that is not known is told with the one that was meant, and stops nothing", () =>
     Effect.gen(function* () {
       const { warnings } = yield* load({ environment: { SLUICE_PROT: "1", SLUICE_SUPERVISED: "1", PATH: "/bin" } })

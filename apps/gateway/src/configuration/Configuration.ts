@@ -44,7 +44,8 @@ const Http = Schema.Struct({
   allowedHosts: Setting.list({
     default: [],
     meaning: "Names beside the loopback ones and `http.host` that a request's Host header may carry.",
-    expected: 'a list of host names, such as "gateway.example.org"',
+    expected: 'a list of host names, such as "gateway.example.org" or "gateway.example.org:8443"',
+    test: (value) => /^(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?$/i.test(value),
     needsRestart: true
   }),
   allowedOrigins: Setting.list({

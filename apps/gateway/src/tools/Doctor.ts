@@ -10,6 +10,7 @@ import { escape } from "../LogEncoder.ts"
 import { type ConfigurationError, problemText } from "../configuration/Problem.ts"
 import { ask, running } from "./Ask.ts"
 import * as Findings from "./Findings.ts"
+import * as Guards from "./Guards.ts"
 import * as Words from "./Words.ts"
 
 const configuration = (loaded: Loaded): ReadonlyArray<Findings.Finding> => [
@@ -26,6 +27,7 @@ const gateway = Effect.fnUntraced(function* (place: Place) {
   if (address === undefined) {
     return {
       up: false,
+      pid: undefined,
       findings: [{ name: "gateway", state: "ok", detail: "not running" }] satisfies Array<Findings.Finding>
     }
   }
@@ -35,15 +37,15 @@ const gateway = Effect.fnUntraced(function* (place: Place) {
       Effect.succeed<ReadonlyArray<Findings.Finding>>([{ name: "gateway", state: "fail", detail: error.message }])
     )
   )
-  return { up: true, findings }
+  return { up: true, pid: address.pid, findings }
 })
 
-const examine = Effect.fnUntraced(function* (sources: Sources) {
+const examine = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Return<ReadonlyArray<Findings.Finding>> {
   const loaded = yield* Effect.result(load(sources))
   const at = yield* Effect.result(place(sources))
   const node = Findings.node(process.versions.node)
   if (at._tag === "Failure") return [node, ...broken(at.failure)]
-  const { findings, up } = yield* gateway(at.success)
+  const { findings, pid, up } = yield* gateway(at.success)
   const store = yield* Findings.store(at.success, up)
   const common = [...Findings.folder(at.success.stateDirectory), ...Findings.disk(at.success.stateDirectory), ...store]
   if (loaded._tag === "Failure") return [node, ...broken(loaded.failure), ...common, ...findings]
@@ -52,6 +54,9 @@ const examine = Effect.fnUntraced(function* (sources: Sources) {
     ...configuration(loaded.success),
     ...common,
     ...(yield* Findings.tokens(at.success, loaded.success)),
+    ...Guards.guards(loaded.success.configuration),
+    ...Guards.user(process.getuid?.()),
+    ...Guards.openFiles(loaded.success.configuration, Guards.limitsOf(pid)),
     ...(yield* Findings.agents(loaded.success)),
     ...Findings.deliveries(),
     yield* Findings.deadline(loaded.success, up ? at.success : undefined),

@@ -21,6 +21,7 @@ import { surroundings } from "../process/Supervisor.ts"
 import * as SupervisorBudget from "../process/SupervisorBudget.ts"
 import * as Tokens from "../Tokens.ts"
 import { ask } from "./Ask.ts"
+import { isWeak } from "./Guards.ts"
 import { version } from "./ProgramVersion.ts"
 
 /** One thing that was looked at. */
@@ -132,13 +133,19 @@ export const tokens = (place: Place, loaded: Loaded): Effect.Effect<ReadonlyArra
     return Effect.succeed([{ name: "token", state: "ok", detail: "is made at the first start" }])
   }
   return Tokens.read({ ...place, origin: loaded.origin(["http", "tokenFile"]) }, { create: false }).pipe(
-    Effect.map((found): ReadonlyArray<Finding> => [
-      {
-        name: "token",
-        state: "ok",
-        detail: `${found.length === 1 ? "one" : "two, one of which should go soon"}, from ${fromVariable ? "SLUICE_TOKEN" : file}`
-      }
-    ]),
+    Effect.map((found): ReadonlyArray<Finding> => {
+      const detail = `${found.length === 1 ? "one" : "two, one of which should go soon"}, from ${fromVariable ? "SLUICE_TOKEN" : file}`
+      return found.some(isWeak)
+        ? [
+            {
+              name: "token",
+              state: "warn",
+              detail: `${detail}; easy to guess`,
+              remedy: "make another one with: openssl rand -hex 32"
+            }
+          ]
+        : [{ name: "token", state: "ok", detail }]
+    }),
     Effect.catch((error) =>
       Effect.succeed<ReadonlyArray<Finding>>([{ name: "token", state: "fail", detail: error.message }])
     )
