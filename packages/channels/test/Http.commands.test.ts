@@ -9,6 +9,7 @@ import * as Message from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Elsewhere, Options } from "../src/Http.ts"
+import { commands as menu } from "../src/internal/telegram/commands.ts"
 import { type Answer, type Server, serve, texts } from "./serve.ts"
 
 const problemType = (name: string) => `urn:sluice:problem:${name}`
@@ -178,6 +179,14 @@ describe("a command", () => {
       assert.deepStrictEqual(yield* server.memory.messages, [])
     })
   )
+
+  it("Q15: a chat's menu has no command that there is not", () => {
+    const known = new Set(commands.map(({ command }) => command))
+    assert.deepStrictEqual(
+      menu.filter(({ command }) => !known.has(`/${command}`)),
+      []
+    )
+  })
 
   it.live("Q15: all there are can be listed", () =>
     Effect.gen(function* () {

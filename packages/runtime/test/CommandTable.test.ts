@@ -2,6 +2,8 @@
 // row, and a way to the conversations of every channel that is or was there.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import * as Channel from "../src/Channel.ts"
 import { isCommand, parseCommand } from "../src/internal/commands/parse.ts"
 import { Invalid } from "../src/Message.ts"
@@ -32,6 +34,26 @@ describe("the table of commands", () => {
     }
     assert.isUndefined(Channel.commandText("constructor"))
     assert.isUndefined(Channel.commandText("/"))
+  })
+
+  it("Q15: the page of commands has every one of them with its arguments, and no other", () => {
+    const page = readFileSync(fileURLToPath(new URL("../../../docs/commands.md", import.meta.url)), "utf8")
+    const rows = page.slice(0, page.indexOf("\n## ")).matchAll(/^\| ((?:`[^`]+`(?:, )?)+) \|/gm)
+    const listed = [...rows].flatMap(([, cell = ""]) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text))
+    // `/new` stands in two rows, without and with its arguments; `/forget yes` as it is written.
+    const known = Channel.commands.map(({ arguments: form, command }) => `${command} ${form}`.trim())
+    const written = listed.map((text) => text.replaceAll("\\|", "|"))
+    for (const one of known) {
+      const [word = ""] = one.split(" ")
+      assert.isTrue(
+        written.some((text) => text.split(" ")[0] === word),
+        one
+      )
+    }
+    assert.deepStrictEqual(
+      written.filter((text) => !known.includes(text)),
+      ["/new", "/new <name> [persona]", "/forget yes"]
+    )
   })
 
   it.effect("Q15: what was not done says why in the ledger, and in how the row ended", () =>

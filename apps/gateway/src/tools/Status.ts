@@ -160,8 +160,8 @@ export const status = Effect.fnUntraced(function* (place: Place, json: boolean):
 type SessionLine = SessionSummary & { readonly live?: LiveSession | undefined }
 
 /** Without a gateway nothing runs, whatever the store says a turn was doing when it was written. */
-const stateOf = (session: SessionLine): string =>
-  session.live !== undefined ? Words.doing(session.live) : session.turn === undefined ? "idle" : "waiting to resume"
+const stateOf = ({ archived, live, turn }: SessionLine): string =>
+  archived ? "archived" : live !== undefined ? Words.doing(live) : turn === undefined ? "idle" : "waiting to resume"
 
 /** `sluice sessions`; of one conversation with `of`. */
 export const sessions = Effect.fnUntraced(function* (

@@ -16,7 +16,7 @@ export const commands: ReadonlyArray<{ readonly command: string; readonly descri
   { command: "queue", description: "What happens to what you write while I'm busy" },
   { command: "verbose", description: "Show everything that I do" },
   { command: "smart", description: "Long answers as a file" },
-  { command: "default", description: "Show the answer alone" },
+  { command: "default", description: "The answer, and what I do meanwhile" },
   { command: "usage", description: "What this has used" },
   { command: "timeout", description: "When I let go of an idle one" },
   { command: "whoami", description: "As whom I know you" },
