@@ -187,17 +187,15 @@ describe("transcript", () => {
 
   it.effect("Q21: an answer with everything that was done in between is not shown again when it is stored", () =>
     Effect.gen(function* () {
-      for (const stored of [
-        "Let me look.\n[Read notes.md]\n[half way]\nIt is 42.",
-        "[work]\nLet me look.\n[Read notes.md]\n[half way]\nIt is 42."
-      ]) {
+      const stored = "Let me look.\n[Read notes.md]\n[half way]\nIt is 42."
+      for (const more of [{}, { session: "work" }]) {
         const shown = yield* recorded((transcript) => [
           transcript.happened(text("Let me look. ")),
           transcript.happened(tool("Read notes.md")),
           transcript.happened({ _tag: "Line", session: "s", turn: "t1", text: "half way" }),
           transcript.happened(text("It is 42.")),
           transcript.happened(over),
-          transcript.reply(reply(stored))
+          transcript.reply({ ...reply(stored), ...more })
         ])
         assert.strictEqual(shown, "Let me look. \n[- Read notes.md ...]\n[half way]\nIt is 42.\n")
       }
@@ -218,16 +216,15 @@ describe("transcript", () => {
 
   it.effect("Q15: the answer of another session comes whole and with its name, and its tools are told by it", () =>
     Effect.gen(function* () {
-      const stored = "[side work]\nIt is 42."
       const shown = yield* recorded((transcript) => [
         transcript.happened(text("In ", "t2")),
         transcript.happened(tool("Read", { elsewhere: true })),
         transcript.happened({ ...text("It is 42."), elsewhere: true } as Progress),
-        transcript.reply(reply(stored)),
+        transcript.reply({ ...reply("It is 42."), session: "side work" }),
         transcript.happened(text("main.", "t2")),
         transcript.reply({ ...reply("In main."), turn: "t2" })
       ])
-      assert.strictEqual(shown, `In \n[[side work] - Read ...]\n${stored}\nmain.\n`)
+      assert.strictEqual(shown, `In \n[[side work] - Read ...]\n[side work]\nIt is 42.\nmain.\n`)
     })
   )
 
@@ -236,7 +233,7 @@ describe("transcript", () => {
       const shown = yield* recorded((transcript) => [
         transcript.happened(text("It ")),
         transcript.happened({ ...text("is 42."), elsewhere: true } as Progress),
-        transcript.reply(reply("[main]\nIt is 42."))
+        transcript.reply({ ...reply("It is 42."), session: "main" })
       ])
       assert.strictEqual(shown, "It \n[main]\nIt is 42.\n")
     })

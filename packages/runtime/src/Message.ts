@@ -293,6 +293,8 @@ export interface Reply {
   readonly text: string
   /** The turn it answers, absent for posts and notices without a turn. */
   readonly turn?: string
+  /** Name of its session, where the conversation was in another one when it was stored. */
+  readonly session?: string
   /** External ids of the messages that it answers. */
   readonly inReplyTo: ReadonlyArray<string>
   /** Files that belong to it; absent where it has none. */

@@ -9,7 +9,7 @@ import * as Agent from "../src/Agent.ts"
 import type { Progress } from "../src/Message.ts"
 import * as Notices from "../src/Notices.ts"
 import { TestAgent } from "../src/testing/index.ts"
-import { type Boot, boot, rest, until, world } from "./guarantees/boots.ts"
+import { type Boot, boot, rest, until, type World, world } from "./guarantees/boots.ts"
 
 const tool = { _tag: "ToolStarted", id: "t", name: "Read notes.md", sideEffects: false } as const
 
@@ -133,6 +133,41 @@ describe("an answer of another session", () => {
         assert.strictEqual(main?.answer, "All done.")
       })
   )
+
+  for (const kind of ["keyed", "edit", "pull"] as const) {
+    it.effect(`Q15: over a restart, on a channel of class ${kind}: the first of its parts has the name`, () =>
+      Effect.gen(function* () {
+        const whole = yield* world({ chat: kind })
+        const { chat } = whole.far
+        if (chat === undefined) return yield* Effect.die("no chat")
+        const split = (text: string): ReadonlyArray<string> => text.match(/[^]{1,24}/g) ?? []
+        const place: World = { ...whole, far: { chat: { ...chat, channel: { ...chat.channel, split } } } }
+        const agent = TestAgent.make()
+        const first = yield* boot(place, { agent })
+        yield* first.say("kim", "long")
+        yield* agent.run(1)
+        const { seq } = yield* first.say("kim", "/new work")
+        yield* first.handle().ended(seq)
+        yield* first.crash
+        const next = yield* boot(place, { agent })
+        yield* (yield* agent.run(2)).finish("The answer is 42 and no other number.")
+        yield* rest(next, "chat/kim")
+        const { replies } = yield* next.handle().page({ conversation: "kim" }, { after: 0, limit: 10 })
+        const answers = replies.filter(({ kind }) => kind === "answer")
+        assert.deepStrictEqual(
+          answers.map(({ session, text }) => [session, text]),
+          [
+            ["main", "The answer is 42 and no "],
+            [undefined, "other number."]
+          ]
+        )
+        const seen = chat.seen("kim").filter((text) => text.includes("answer") || text.includes("[main]"))
+        // What does not fit in one message is one of its own: ahead, or behind a placeholder that stood there before.
+        if (kind === "keyed") assert.deepStrictEqual(seen, ["[main]", "The answer is 42 and no "])
+        if (kind === "edit") assert.deepStrictEqual(seen, ["The answer is 42 and no ", "[main]"])
+      })
+    )
+  }
 
   it.effect("Q15: a switch back before it is done takes the name away again", () =>
     Effect.gen(function* () {

@@ -8,6 +8,11 @@ interface Sessions {
   readonly sessions: ReadonlyArray<{ readonly name: string; readonly current: boolean; readonly idleTimeout?: number }>
 }
 
+interface Answer {
+  readonly kind?: string
+  readonly session?: string
+}
+
 describe("sluice command", () => {
   it.live("Q14, Q15: prints the reply, or why not with exit code 1; the person in the conversation sees it too", () =>
     Effect.gen(function* () {
@@ -53,6 +58,20 @@ describe("sluice command", () => {
         ["hello", 'A fresh start: "work".']
       )
       assert.match(seen[2]?.text ?? "", /after 5 minutes/)
+      // What is asked in one session and answered from another says whose answer it is.
+      const { length } = yield* gateway.client.repliesUntil("kim", 3)
+      yield* gateway.client.send("kim", "ask ready?")
+      yield* gateway.client.repliesUntil("kim", length + 1)
+      for (const words of [
+        ["session", "main"],
+        ["allow", "1", "yes"]
+      ]) {
+        const { code, err } = yield* command("kim", ...words)
+        assert.strictEqual(code, 0, err)
+      }
+      const all = (yield* gateway.client.repliesUntil("kim", length + 4)) as ReadonlyArray<Answer>
+      const last = all.filter(({ kind }) => kind === "answer").at(-1)
+      assert.strictEqual(last?.session, "work", JSON.stringify(all))
     }).pipe(Effect.scoped)
   )
 })

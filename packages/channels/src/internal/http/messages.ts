@@ -45,6 +45,7 @@ export const replyJson = (reply: Reply) => ({
   id: reply.id,
   kind: reply.kind,
   ...(reply.turn === undefined ? {} : { turn: reply.turn }),
+  ...(reply.session === undefined ? {} : { session: reply.session }),
   inReplyTo: reply.inReplyTo,
   text: reply.text,
   ...(reply.attachments === undefined ? {} : { attachments: reply.attachments.map(fileJson) }),

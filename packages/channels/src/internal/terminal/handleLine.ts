@@ -19,7 +19,8 @@ const incoming = (reply: Reply): Incoming => ({
   text: reply.text,
   inReplyTo: reply.inReplyTo,
   ...(reply.attachments === undefined ? {} : { attachments: reply.attachments }),
-  ...(reply.turn === undefined ? {} : { turn: reply.turn })
+  ...(reply.turn === undefined ? {} : { turn: reply.turn }),
+  ...(reply.session === undefined ? {} : { session: reply.session })
 })
 
 /** A line to a conversation of this handle. */

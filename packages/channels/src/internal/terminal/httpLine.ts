@@ -44,6 +44,7 @@ const Reply = Schema.Struct({
   kind: Schema.Literals(["answer", "notice", "command", "post"]),
   text: Schema.String,
   turn: Schema.optionalKey(Schema.String),
+  session: Schema.optionalKey(Schema.String),
   inReplyTo: Schema.Array(Schema.String),
   attachments: Schema.optionalKey(
     Schema.Array(Schema.Struct({ hash: Schema.String, name: Schema.optionalKey(Schema.String), size: Schema.Finite }))

@@ -21,6 +21,8 @@ export interface Incoming {
   readonly kind: ReplyKind
   readonly text: string
   readonly turn?: string
+  /** Name of its session, where the conversation was in another one by then. */
+  readonly session?: string
   readonly inReplyTo: ReadonlyArray<string>
   /** Its files: what each is called, and its size in bytes. */
   readonly attachments?: ReadonlyArray<{ readonly hash: string; readonly name?: string; readonly size: number }>

@@ -40,11 +40,9 @@ interface Seen {
 /** Lines of one turn that are remembered. */
 const maxNotes = 1000
 
-const label = /^\[[^\n\]]{1,100}\]\n/
-
-/** An answer without what may be told of in it, too (whose it is, what was done in between), however its lines break. */
+/** An answer without what was done in between, however its lines break. */
 const essence = ({ shown, notes }: Seen): string => {
-  let rest = shown.replace(label, "")
+  let rest = shown
   let at = 0
   for (const note of notes) {
     const line = `[${note}]`
@@ -213,17 +211,18 @@ export class Transcript {
       if (isAnswer && !running && this.isKnown(reply)) return Effect.void
       // the answer to something else, in the middle of this one, leaves it where it is
       if (running) this.shown = ""
-      return this.whole(reply.text)
+      return this.whole(reply)
     })
   }
 
-  private whole(text: string): Effect.Effect<void> {
+  private whole({ session, text }: Incoming): Effect.Effect<void> {
+    const label = session === undefined ? "" : `[${session}]\n`
     return Effect.andThen(
       this.freshLine,
       Effect.suspend(() => {
         this.marked = false
         return Effect.andThen(
-          this.write(`${text}\n`),
+          this.write(`${label}${text}\n`),
           // what goes on after it is the running answer
           Effect.sync(() => (this.marked = false))
         )

@@ -176,8 +176,8 @@ export interface Draft {
   readonly attachments?: ReadonlyArray<Attachment>
   /** All of an answer whose parts are only its beginning: the rest is in a file. What is remembered of it is this. */
   readonly whole?: string
-  /** The same with the name of its session, for a conversation that is in another one when this is committed. */
-  readonly labelled?: () => Pick<Draft, "parts" | "whole">
+  /** Name of its session: kept when the conversation is in another one as this is committed. */
+  readonly session?: string
   /** Notices: id of the sentence and epoch milliseconds after which it is pointless. */
   readonly notice?: string
   readonly expiresAt?: number

@@ -57,9 +57,11 @@ export const compose = (
     marks.push(speaker.say(answers ? "late" : "latePost", { age }).text)
   }
   if (row.marked) marks.push(speaker.say("maybeTwice", {}).text)
-  if (marks.length === 0) return { ahead: undefined, reply: row.reply }
-  const mark = marks.join("\n")
-  const text = `${mark}\n\n${row.reply.text}`
+  const { session } = row.reply
+  const label = session === undefined ? [] : [speaker.say("fromSession", { name: session }).text]
+  if (marks.length + label.length === 0) return { ahead: undefined, reply: row.reply }
+  const mark = [...marks, ...label].join("\n")
+  const text = [...(marks.length === 0 ? [] : [`${marks.join("\n")}\n`]), ...label, row.reply.text].join("\n")
   return channel.split(text).length <= 1
     ? { ahead: undefined, reply: { ...row.reply, text } }
     : { ahead: { ...row.reply, id: `${row.reply.id}/mark`, text: mark }, reply: row.reply }

@@ -109,30 +109,21 @@ const cut = Effect.fnUntraced(function* (
 const isShort = ({ env, row }: Session, { claimed }: Running, text: string): boolean =>
   row?.outputMode !== "smart" || text.length <= shortLength || !env.outbox.carriesFiles(claimed.session.address)
 
-/** An answer as it is sent. Where the conversation is in another session by then it says whose it is; nobody remembers that. */
+/** An answer as a draft, with whose it is. */
 const spoken = (
   { env }: Session,
   { claimed }: Running,
   text: string,
-  whole = text,
   files: ReadonlyArray<Attachment> = []
-): Draft => {
-  const { address, name } = claimed.session
-  return {
-    ...env.outbox.answer(address, text, files),
-    ...(whole === text ? {} : { whole }),
-    labelled: () => {
-      const label = env.outbox.sentence(address, "fromSession", { name }).parts.join(" ")
-      return { parts: env.outbox.answer(address, `${label}\n${text}`, files).parts, whole }
-    }
-  }
-}
+): Draft => ({ ...env.outbox.answer(claimed.session.address, text, files), session: claimed.session.name })
 
 /** The beginning of an answer with all of it in a file, which is stored before the settlement refers to it. */
 const shortened = (session: Session, running: Running, text: string): Effect.Effect<Draft> => {
   const about = { type: markdown, name: `answer-${running.claimed.turn.id}.md` }
   return Effect.map(session.env.files.store(text, about), (file) =>
-    file === undefined ? spoken(session, running, text) : spoken(session, running, beginning(text), text, [file])
+    file === undefined
+      ? spoken(session, running, text)
+      : { ...spoken(session, running, beginning(text), [file]), whole: text }
   )
 }
 

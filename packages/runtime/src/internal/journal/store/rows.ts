@@ -188,7 +188,7 @@ export const replyColumnsWith = (
   attachments = "r.attachments"
 ) => `r.id, r.conversation, r.number, r.kind, r.turn, r.post, r.state, r.epoch, r.tries, r.marked,
   r.remote_id, r.not_before, r.wait, r.expires_at, r.notice, r.replay_of, r.in_reply_to, r.created_at, r.ended_at,
-  r.error, ${text} as text, ${attachments} as attachments, c.key, c.channel, c.account, c.peer, c.thread`
+  r.error, r.session, ${text} as text, ${attachments} as attachments, c.key, c.channel, c.account, c.peer, c.thread`
 
 /** The same with the whole text. */
 export const replyColumns = replyColumnsWith("r.text")
@@ -215,6 +215,8 @@ export interface ReplyRecord {
   readonly created_at: number
   readonly ended_at: number | null
   readonly error: string | null
+  /** Name of its session, where it has to be told. */
+  readonly session: string | null
   readonly text: string
   /** JSON list of its files. */
   readonly attachments: string | null
@@ -237,6 +239,7 @@ export const replyOf = (row: ReplyRecord, store: { readonly epoch: number; reado
     kind: row.kind,
     text: row.text,
     ...(row.turn === null ? {} : { turn: String(row.turn) }),
+    ...(row.session === null ? {} : { session: row.session }),
     inReplyTo: row.in_reply_to === null ? [] : (JSON.parse(row.in_reply_to) as ReadonlyArray<string>),
     ...(row.attachments === null ? {} : { attachments: attachmentsOf(row.attachments) }),
     createdAt: row.created_at

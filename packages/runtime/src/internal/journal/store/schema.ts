@@ -285,5 +285,11 @@ export const migrations: ReadonlyArray<Migration> = [
     name: "answers in files",
     // On the last part of an answer that is sent short: all of it, for the agent's history and the transcript.
     statements: [`alter table sluice_replies add column whole text`]
+  },
+  {
+    id: 1005,
+    name: "answers of other sessions",
+    // The name of the session, where the conversation was in another one when the answer was stored.
+    statements: [`alter table sluice_replies add column session text`]
   }
 ]

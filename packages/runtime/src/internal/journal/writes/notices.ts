@@ -113,7 +113,8 @@ export const writeReplays = Effect.fnUntraced(function* (
       inReplyTo: dead.in_reply_to === null ? [] : (JSON.parse(dead.in_reply_to) as ReadonlyArray<string>)
     }
     const target = { ...dead, id: dead.conversation }
-    const draft = { kind: dead.kind, parts: [dead.text], attachments: attachmentsOf(dead.attachments) }
+    const whose = dead.session === null ? {} : { session: dead.session }
+    const draft = { kind: dead.kind, parts: [dead.text], attachments: attachmentsOf(dead.attachments), ...whose }
     const [fresh] = draftReplies(round, target, [draft], push, link)
     succeed(entry, fresh === undefined ? undefined : replyOf(fresh, round))
   }

@@ -33,7 +33,7 @@ export class Placeholders {
     text: string,
     kind: ReplyKind,
     inReplyTo: ReadonlyArray<string>,
-    more: Pick<Draft, "attachments" | "whole"> = {}
+    more: Pick<Draft, "attachments" | "whole" | "session"> = {}
   ): ReplyRecord {
     const filled: ReplyRecord = {
       ...placeholder,
@@ -41,6 +41,7 @@ export class Placeholders {
       kind,
       text: text.isWellFormed() ? text : text.toWellFormed(),
       attachments: attachmentsText(more.attachments),
+      session: more.session ?? null,
       ...(more.whole === undefined ? {} : { whole: more.whole.toWellFormed() }),
       // While it is being placed its id is not known yet: the step that stores the id moves it on.
       state: placeholder.state === "placing" ? "placing" : "pending",
@@ -69,7 +70,7 @@ export class Placeholders {
     const values: Array<Value> = []
     for (const row of this.#changed) {
       values.push(row.id, row.number, row.kind, row.text, row.state, row.in_reply_to, row.created_at, row.ended_at)
-      values.push(row.attachments, row.whole ?? null)
+      values.push(row.attachments, row.whole ?? null, row.session)
     }
     const withFiles = this.#changed.filter((row) => row.attachments !== null)
     const changes = Effect.andThen(
@@ -95,5 +96,6 @@ const updatePlaceholders = update("sluice_replies", [
   "created_at",
   "ended_at",
   "attachments",
-  "whole"
+  "whole",
+  "session"
 ])

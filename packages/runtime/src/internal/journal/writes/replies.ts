@@ -62,7 +62,7 @@ export const attachmentsText = (attachments: Draft["attachments"]): string | nul
 const visible = (
   round: Round,
   target: Target,
-  draft: Pick<Draft, "kind" | "notice" | "expiresAt" | "attachments" | "whole"> & { readonly text: string },
+  draft: Pick<Draft, "kind" | "notice" | "expiresAt" | "attachments" | "whole" | "session"> & { readonly text: string },
   route: Route,
   link: Link
 ): ReplyRecord => ({
@@ -86,6 +86,7 @@ const visible = (
   created_at: round.now,
   ended_at: route.pull ? round.now : null,
   error: null,
+  session: draft.session ?? null,
   text: draft.text.isWellFormed() ? draft.text : draft.text.toWellFormed(),
   attachments: attachmentsText(draft.attachments),
   ...(draft.whole === undefined ? {} : { whole: draft.whole.toWellFormed() }),
@@ -104,12 +105,13 @@ export const draftReplies = (
   route: Route,
   link: Link
 ): ReadonlyArray<ReplyRecord> => {
-  const records = drafts.flatMap(({ attachments, whole, ...draft }) =>
+  const records = drafts.flatMap(({ attachments, session, whole, ...draft }) =>
     draft.parts.map((text, index) => {
       const last = index === draft.parts.length - 1
       const files = last && attachments !== undefined ? { attachments } : {}
       const all = last && whole !== undefined ? { whole } : {}
-      return visible(round, target, { ...draft, ...files, ...all, text }, route, link)
+      const whose = index === 0 && session !== undefined ? { session } : {}
+      return visible(round, target, { ...draft, ...files, ...all, ...whose, text }, route, link)
     })
   )
   for (const record of records) {
@@ -141,7 +143,8 @@ const insertOthers = insert("sluice_replies", [
   "notice",
   "replay_of",
   "attachments",
-  "whole"
+  "whole",
+  "session"
 ])
 const insertClaims = insert("sluice_attachments", ["seq", "hash", "size"], { tail: "on conflict do nothing" })
 
@@ -151,6 +154,7 @@ const isAnswer = (row: ReplyRecord): boolean =>
   row.notice === null &&
   row.replay_of === null &&
   row.attachments === null &&
+  row.session === null &&
   row.whole === undefined
 
 /** Claims the files of replies, so that the sweep leaves them. A reply's claims are under its negative number. */
@@ -173,7 +177,7 @@ const insertDrafts = Effect.fnUntraced(function* (round: Round): Effect.fn.Retur
     values.push(row.id, row.conversation, row.number, row.kind, row.turn, row.state, row.epoch)
     values.push(row.in_reply_to, row.created_at, row.ended_at, row.text)
     if (values === others)
-      values.push(row.post, row.expires_at, row.notice, row.replay_of, row.attachments, row.whole ?? null)
+      values.push(row.post, row.expires_at, row.notice, row.replay_of, row.attachments, row.whole ?? null, row.session)
   }
   yield* insertAll(round.query, insertAnswers, answers)
   if (others.length === 0) return

@@ -158,9 +158,9 @@ const reply = (
   { externalIds, target, turn }: CompleteTurn,
   { placeholder: leftover, route, settlement }: Settle
 ): ReadonlyArray<number> => {
-  const isElsewhere = (desk.current.get(target.id) ?? turn.session) !== turn.session
+  const isCurrent = (desk.current.get(target.id) ?? turn.session) === turn.session
   const drafts = draftsOf(settlement)
-    .map((draft) => (isElsewhere ? { ...draft, ...draft.labelled?.() } : draft))
+    .map(({ session, ...draft }): Draft => (isCurrent || session === undefined ? draft : { ...draft, session }))
     .filter((draft) => draft.parts.length > 0)
   const placeholder = turn.placeholder === null ? undefined : desk.stored.get(turn.placeholder)
   const [head, ...tail] = drafts
@@ -173,14 +173,13 @@ const reply = (
     return draftReplies(round, target, drafts, route, link).map((record) => record.id)
   }
   const [first = "", ...parts] = head.parts
-  // Files belong to the last part.
-  const { attachments, whole } = head
-  const more =
-    parts.length > 0
-      ? {}
-      : { ...(attachments === undefined ? {} : { attachments }), ...(whole === undefined ? {} : { whole }) }
+  // Files belong to the last part, the name of the session to the first.
+  const { attachments, session, whole, ...others } = head
+  const whose = session === undefined ? {} : { session }
+  const last = { ...(attachments === undefined ? {} : { attachments }), ...(whole === undefined ? {} : { whole }) }
+  const more = { ...whose, ...(parts.length > 0 ? {} : last) }
   const filled = desk.placeholders.fill(placeholder, first, head.kind, externalIds, more)
-  const rest = draftReplies(round, target, [{ ...head, parts }, ...tail], route, link)
+  const rest = draftReplies(round, target, [{ ...others, ...last, parts }, ...tail], route, link)
   return [filled.id, ...rest.map((record) => record.id)]
 }
 
