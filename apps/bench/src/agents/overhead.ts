@@ -20,12 +20,12 @@ const share = ({ name, real }: Kind): { readonly turns: number; readonly warmUps
 }
 
 /** Through the gateway, with a request that waits for its answer. */
-const waiting = (gateway: Running, length: number): Asker => {
+const waiting = (gateway: Running, length: number, name = "waiting"): Asker => {
   const { close, say } = client(gateway)
   let turns = 0
   return {
     turn: async (text) => {
-      const conversation = `waiting${Math.floor(turns++ / length)}`
+      const conversation = `${name}${Math.floor(turns++ / length)}`
       const asked = now()
       await say(conversation, text, true)
       return { asked, readable: now() }
@@ -104,6 +104,14 @@ const play = async (sides: Sides<Asker>, kind: Kind, begun: () => void): Promise
   return heard
 }
 
+/** A gateway that has run for days is compiled, which the few turns of a real agent don't do: a conversation beside. */
+const warm = async (gateway: Running, { real }: Kind): Promise<void> => {
+  if (!real) return
+  const { close, turn } = waiting(gateway, Infinity, "warm")
+  for (let round = 0; round < (quick ? 10 : 150); round++) await turn(text(`warm-${round}`))
+  await close()
+}
+
 const measureAt = async (kind: Kind, place: Place): Promise<Played> => {
   const gateway = await start(place.folder, { agents: { main: kind.agent(place) } })
   const open: Array<Asker> = []
@@ -116,6 +124,7 @@ const measureAt = async (kind: Kind, place: Place): Promise<Played> => {
     await waits.turn(text("first-1"))
     const [pid] = kind.stays ? childrenOf(gateway.pid) : []
     const bare = opened(await kind.bare(place, pid === undefined ? undefined : launchOf(pid)))
+    await warm(gateway, kind)
     const sides = { bare, waiting: waits, streaming: opened(streaming(gateway, kind.length)) }
     let before = 0
     const heard = await play(sides, kind, () => {
