@@ -2,7 +2,7 @@
  * WS1: WebSocket intake with a durable accept over a bare socket server, T12 for sockets. WS2: what a thousand sockets
  * on which nothing happens weigh and use. The servers are processes of their own, the clients are this process.
  */
-import { WebSocket } from "@effect/platform-node/NodeWS"
+import * as NodeWS from "@effect/platform-node/NodeWS"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { type Figure, interleave, median, now, perSecond, thousands } from "./figure.ts"
@@ -15,8 +15,10 @@ const count = 12_800
 const text = "hello, this is a message of a usual length for a chat"
 
 const open = (url: string, heard: (frame: { readonly type: string; readonly id: string }) => void) =>
-  new Promise<WebSocket>((resolve, reject) => {
-    const socket = new WebSocket(`${url.replace("http", "ws")}/v1/ws`, { headers: { authorization: "Bearer bench" } })
+  new Promise<NodeWS.WebSocket>((resolve, reject) => {
+    const socket = new NodeWS.WebSocket(`${url.replace("http", "ws")}/v1/ws`, {
+      headers: { authorization: "Bearer bench" }
+    })
     socket.binaryType = "nodebuffer"
     socket.on("message", (data) => heard(JSON.parse(Buffer.isBuffer(data) ? data.toString() : "{}")))
     socket.once("open", () => resolve(socket))
@@ -97,10 +99,14 @@ interface Weight {
 }
 
 /** Opens them all, lets them rest, and says what they weigh and use. */
-const weigh = async (url: string, pid: number, opened: (socket: WebSocket, index: number) => void): Promise<Weight> => {
+const weigh = async (
+  url: string,
+  pid: number,
+  opened: (socket: NodeWS.WebSocket, index: number) => void
+): Promise<Weight> => {
   await pause(2000)
   const before = residentOf(pid)
-  const all: Array<WebSocket> = []
+  const all: Array<NodeWS.WebSocket> = []
   for (let index = 0; index < sockets; index++) {
     const answer = Promise.withResolvers<void>()
     const socket = await open(url, () => answer.resolve())
@@ -113,16 +119,16 @@ const weigh = async (url: string, pid: number, opened: (socket: WebSocket, index
   await pause(rest)
   const core = (cpuOf(pid) - began.cpu) / (now() - began.at)
   const each = (residentOf(pid) - before) / sockets
-  const alive = all.filter(({ readyState }) => readyState === WebSocket.OPEN).length
+  const alive = all.filter(({ readyState }) => readyState === NodeWS.WebSocket.OPEN).length
   if (alive < sockets) throw new Error(`only ${alive} of ${sockets} sockets are still open`)
   for (const socket of all) socket.terminate()
   return { each, core }
 }
 
-const resume = (socket: WebSocket, index: number) =>
+const resume = (socket: NodeWS.WebSocket, index: number) =>
   socket.send(JSON.stringify({ type: "resume", conversation: `c${index}`, after: 0 }))
 
-const message = (socket: WebSocket, index: number) =>
+const message = (socket: NodeWS.WebSocket, index: number) =>
   socket.send(JSON.stringify({ type: "message", conversation: `c${index}`, id: "1", text }))
 
 export const WS2 = async (): Promise<Figure> => {
