@@ -50,7 +50,7 @@ export interface StandIn {
   /** Fates of the next requests of a method, in order. */
   readonly script: (method: string, ...fates: ReadonlyArray<Fate>) => void
   /** The fate of every request of a method that has none of its own. */
-  readonly otherwise: (method: string, fate: Fate) => void
+  readonly otherwise: (method: string, fate: Fate | (() => Fate)) => void
   /** A file that can be fetched by its id. */
   readonly files: Map<string, { readonly bytes: Uint8Array; readonly path?: string }>
   /** The network goes, with every connection; and comes back. */
@@ -87,8 +87,12 @@ const follow = (world: World, call: Call, fate: Fate, response: http.ServerRespo
   }
   if (fate === "drop") return void response.destroy()
   if (fate === "silence") return
-  if (call.method === "getUpdates" && fate === "answer") {
-    return world.getUpdates(call.params, response, (result) => write(response, result))
+  if (call.method === "getUpdates") {
+    if (fate === "answer") return world.getUpdates(call.params, response, (result) => write(response, result))
+    // What was asked for is acknowledged, whatever becomes of the page.
+    world.confirm(call.params)
+    if (fate !== "hang") response.destroy()
+    return
   }
   const result = world.perform(call)
   if (fate === "answer") write(response, result)

@@ -73,7 +73,7 @@ export class World {
   readonly calls: Array<Call> = []
   readonly chats = new Map<number, Array<Shown>>()
   readonly fates = new Map<string, Array<Fate>>()
-  readonly always = new Map<string, Fate>()
+  readonly always = new Map<string, Fate | (() => Fate)>()
   readonly files: Map<string, { readonly bytes: Uint8Array; readonly path?: string }> = new Map()
   #watchers: Array<{ readonly is: () => boolean; readonly done: Deferred.Deferred<void> }> = []
   #held: ((conflict: boolean) => void) | undefined
@@ -122,13 +122,18 @@ export class World {
     this.#held?.(false)
   }
 
-  getUpdates(params: Json, response: http.ServerResponse, answer: (result: unknown) => void): void {
-    this.#held?.(true)
+  /** Forgets what is acknowledged. */
+  confirm(params: Json): void {
     const offset = Number(params["offset"] ?? 0)
     for (const update of this.updates.filter(({ update_id }) => update_id < offset)) {
       this.updates.splice(this.updates.indexOf(update), 1)
     }
     this.changed()
+  }
+
+  getUpdates(params: Json, response: http.ServerResponse, answer: (result: unknown) => void): void {
+    this.#held?.(true)
+    this.confirm(params)
     const page = () => this.updates.slice(0, Number(params["limit"] ?? 100))
     if (page().length > 0) return answer(page())
     const timer = setTimeout(() => this.#held?.(false), Number(params["timeout"] ?? 0) * 1000)
@@ -205,6 +210,7 @@ export class World {
   }
 
   fate(method: string): Fate {
-    return this.fates.get(method)?.shift() ?? this.always.get(method) ?? "answer"
+    const always = this.always.get(method) ?? "answer"
+    return this.fates.get(method)?.shift() ?? (typeof always === "function" ? always() : always)
   }
 }

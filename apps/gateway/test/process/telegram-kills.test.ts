@@ -1,0 +1,124 @@
+// kill -9 at random points under a Telegram that drops, delays, refuses and forgets to answer: every message is answered,
+// in edit mode once, in plain mode once more at most for each crash or lost answer, and marked. `SLUICE_TELEGRAM_KILLS`
+// sets how many points, `SLUICE_KILL_SEED` gives the same ones again.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Fate, standIn, type StandIn } from "../../../../packages/channels/test/standIn/telegram.ts"
+import { launch, running, temporaryFolder, until } from "../harness.ts"
+import { randomOf } from "../records.ts"
+
+const kills = Number(process.env["SLUICE_TELEGRAM_KILLS"] ?? 4)
+const seed = Number(process.env["SLUICE_KILL_SEED"] ?? Math.floor(Math.random() * 2 ** 32))
+
+const people = [41, 42, 43]
+
+const configuration = ({ url }: StandIn, delivery: string) => `
+channels:
+  telegram: { tokenFile: token, allow: [${people.join(", ")}], apiRoot: "${url}", delivery: ${delivery} }
+debounce: { quiet: 20 millis }
+queue: { cap: 10000 }
+`
+
+/** What may happen to a request, and how many of them nobody answers although they took effect, or may have. */
+const weather = (server: StandIn, random: () => number) => {
+  const counts = { lost: 0 }
+  const fate = (): Fate => {
+    const dice = random()
+    if (dice < 0.06) return "drop"
+    if (dice < 0.1) return "lose-answer"
+    if (dice < 0.12) return "garbage"
+    if (dice < 0.14) return { refuse: 502, description: "Bad Gateway" }
+    if (dice < 0.18) return { refuse: 429, description: "Too Many Requests", parameters: { retry_after: 0.05 } }
+    return "answer"
+  }
+  // To the gateway they are all the same: it can't know whether the request has arrived.
+  const counted = (): Fate => {
+    const next = fate()
+    if (next === "drop" || next === "lose-answer" || next === "garbage") counts.lost++
+    else if (typeof next === "object" && "refuse" in next && next.refuse === 502) counts.lost++
+    return next
+  }
+  server.otherwise("sendMessage", counted)
+  server.otherwise("editMessageText", counted)
+  server.otherwise("getUpdates", () => (random() < 0.2 ? "lose-answer" : "answer"))
+  const calm = () => {
+    for (const method of ["sendMessage", "editMessageText", "getUpdates"]) server.otherwise(method, "answer")
+  }
+  return { counts, calm }
+}
+
+/** Lines of all messages that are nothing but something that was said, with the message that has them. */
+const answersIn = (server: StandIn) =>
+  people.flatMap((chat) =>
+    server.shown(chat).flatMap(({ text }) =>
+      text
+        .split("\n")
+        .filter((line) => /^m\d+$/.test(line))
+        .map((line) => ({ line, marked: text.startsWith("(You may have seen this before") }))
+    )
+  )
+
+/** A life of the gateway between two kills: people write, again and again it dies somewhere in between. */
+const lives = Effect.fnUntraced(function* (delivery: "edit" | "plain") {
+  const random = randomOf(seed + delivery.length)
+  const server = yield* standIn()
+  const folder = yield* temporaryFolder
+  writeFileSync(join(folder, "token"), `${server.token}\n`, { mode: 0o600 })
+  const { calm, counts } = weather(server, random)
+  let said = 0
+  const write = () => {
+    for (let count = 1 + Math.floor(random() * 3); count > 0; count--) {
+      server.say(people[Math.floor(random() * people.length)] ?? 42, `m${++said}`)
+    }
+  }
+  for (let kill = 0; kill < kills; kill++) {
+    const gateway = yield* launch({ folder, configuration: configuration(server, delivery) })
+    const polls = server.calls.filter(({ method }) => method === "getUpdates").length
+    write()
+    // Now and then it dies before it has asked for anything.
+    if (random() < 0.85) yield* server.called("getUpdates", polls + 1)
+    write()
+    yield* Effect.sleep(random() * 250)
+    yield* gateway.signal("SIGKILL")
+    yield* gateway.exited
+  }
+  calm()
+  const last = yield* running(yield* launch({ folder, configuration: configuration(server, delivery) }))
+  yield* last.client.call("/v1/admin/resume", { method: "POST" })
+  const everything = Array.from({ length: said }, (_, index) => `m${index + 1}`)
+  const ledger = yield* until(
+    `all ${said} messages have their ends (${delivery}, seed ${seed})`,
+    Effect.orDie(Effect.map(last.client.call("/v1/audit"), ({ body }) => JSON.parse(JSON.stringify(body)))),
+    ({ accepted, open }) => accepted === said && open === 0
+  )
+  const about = `${delivery}, seed ${seed}, ${JSON.stringify(ledger)}`
+  assert.isTrue(ledger.balanced, about)
+  return { server, everything, answers: answersIn(server), lost: counts.lost, ledger, about }
+})
+
+const distinct = (lines: ReadonlyArray<{ readonly line: string }>) =>
+  [...new Set(lines.map(({ line }) => line))].toSorted((one, other) => Number(one.slice(1)) - Number(other.slice(1)))
+
+describe("Telegram under kill -9", () => {
+  it.live("D7, D8, D9: nothing is lost and nothing is twice beyond the class of the delivery", () =>
+    Effect.gen(function* () {
+      const [edit, plain] = yield* Effect.all([lives("edit"), lives("plain")], { concurrency: 2 })
+      assert.deepStrictEqual(distinct(edit.answers), edit.everything, edit.about)
+      // The further copy may be lost as well: then it is shown as unknown, and never silently gone.
+      const missing = plain.everything.length - distinct(plain.answers).length
+      assert.isAtMost(missing, plain.ledger.ends.unknown, plain.about)
+      // Once each; what stays of a placeholder is one for each crash or lost answer at most.
+      assert.strictEqual(edit.answers.length, edit.everything.length, edit.about)
+      const orphans = people.flatMap((chat) => edit.server.texts(chat).filter((text) => text === "…"))
+      assert.isAtMost(orphans.length, kills + edit.lost, edit.about)
+      // One that was not marked came first, or never arrived; every further one is marked, and has its reason.
+      const unmarked = plain.answers.filter(({ marked }) => !marked)
+      assert.strictEqual(distinct(unmarked).length, unmarked.length, plain.about)
+      const messages = people.flatMap((chat) => plain.server.texts(chat))
+      const marks = messages.filter((text) => text.startsWith("(You may have seen this before"))
+      assert.isAtMost(marks.length, 3 * kills + plain.lost, plain.about)
+    }).pipe(Effect.scoped)
+  )
+})
