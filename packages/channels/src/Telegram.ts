@@ -18,6 +18,7 @@ import { edits, plain } from "./internal/telegram/delivery.ts"
 import { fetcher } from "./internal/telegram/files.ts"
 import { Door, type Pairing } from "./internal/telegram/pairing.ts"
 import { persist, poll } from "./internal/telegram/polling.ts"
+import { reach as reachApi } from "./internal/telegram/reach.ts"
 import { Signs } from "./internal/telegram/signs.ts"
 import { split } from "./internal/telegram/split.ts"
 import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.ts"
@@ -192,9 +193,18 @@ const setUp = (api: BotApi, webhook: Webhook | undefined) =>
         Schema.Unknown
       )
 
+const defaultRoot = "https://api.telegram.org"
+
+/** Whether the bot's server is there and takes its token: a sentence, or what is wrong. Takes nothing from who receives. */
+export const reach = (
+  options: Pick<Options, "token" | "apiRoot">,
+  within?: Duration.Input
+): Effect.Effect<string, string, HttpClient.HttpClient> =>
+  reachApi(makeApi({ token: options.token, apiRoot: options.apiRoot ?? defaultRoot }), within)
+
 /** Makes the Telegram channel. */
 export const make = (options: Options): TelegramChannel => {
-  const api = makeApi({ token: options.token, apiRoot: options.apiRoot ?? "https://api.telegram.org" })
+  const api = makeApi({ token: options.token, apiRoot: options.apiRoot ?? defaultRoot })
   const mode = options.delivery ?? "edit"
   const words = { ...english, ...options.words }
   const signs = new Signs(api, {

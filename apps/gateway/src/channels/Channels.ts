@@ -74,27 +74,33 @@ const webhookOf = Effect.fnUntraced(function* ({ webhook }: Configuration.Telegr
   return { url: webhook.url, secret: yield* secretOf(given, { file, variable: file }, loaded, hookSecret) }
 })
 
-/** Its module, with the HTTP client, is loaded only by who has a bot. */
-const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded, files: Files) {
+/** What a bot is made with, its secrets read. */
+export const telegramOptions = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded) {
   const path = ["channels", "telegram"]
   const keys = { file: [...path, "tokenFile"], variable: [...path, "tokenVariable"] }
   const secret = yield* secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token)
   const webhook = yield* webhookOf(given, loaded)
-  const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
+  const { limits, stateDirectory } = loaded.configuration
   const { allow = [], apiRoot, delivery, nudgeAfter, pairing, reactions } = given
-  const options = {
+  return {
     token: secret,
-    fileLimit: Math.min(loaded.configuration.limits.attachment, 20 * 1024 ** 2),
+    fileLimit: Math.min(limits.attachment, 20 * 1024 ** 2),
     allow: allow.map(Number),
-    ...(pairing === true ? { pairing: Pairing.make(loaded.configuration.stateDirectory) } : {}),
+    ...(pairing === true ? { pairing: Pairing.make(stateDirectory) } : {}),
     ...(apiRoot === undefined ? {} : { apiRoot }),
     ...(delivery === undefined ? {} : { delivery }),
     ...(reactions === undefined ? {} : { reactions }),
     ...(nudgeAfter === undefined ? {} : { nudgeAfter: input(nudgeAfter) }),
     ...(webhook === undefined ? {} : { webhook })
   }
+})
+
+/** Its module, with the HTTP client, is loaded only by who has a bot. */
+const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded, files: Files) {
+  const options = yield* telegramOptions(given, loaded)
+  const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
   const made = yield* make(options, files)
-  return { ...made, secrets: webhook === undefined ? [secret] : [secret, webhook.secret] }
+  return { ...made, secrets: [options.token, ...(options.webhook === undefined ? [] : [options.webhook.secret])] }
 })
 
 const isSame = (one: Recipe, other: Recipe | undefined): boolean =>

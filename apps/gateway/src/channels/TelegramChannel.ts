@@ -48,3 +48,7 @@ export const make = Effect.fnUntraced(function* (options: Telegram.Options, file
   }
   return { channel: provided, webhook: channel.webhook }
 })
+
+/** Whether the bot's server is there and takes its token: a sentence, or what is wrong. */
+export const reach = (options: Telegram.Options) =>
+  Effect.flatMap(client, (context) => Effect.provideContext(Telegram.reach(options), context))

@@ -9,6 +9,7 @@ import { codes, Ending } from "../process/Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import { type ConfigurationError, problemText } from "../configuration/Problem.ts"
 import { ask, running } from "./Ask.ts"
+import * as ChannelFindings from "./ChannelFindings.ts"
 import * as Findings from "./Findings.ts"
 import * as Guards from "./Guards.ts"
 import * as Words from "./Words.ts"
@@ -58,7 +59,7 @@ const examine = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Return
     ...Guards.user(process.getuid?.()),
     ...Guards.openFiles(loaded.success.configuration, Guards.limitsOf(pid)),
     ...(yield* Findings.agents(loaded.success)),
-    ...Findings.deliveries(),
+    ...(yield* ChannelFindings.channels(loaded.success)),
     yield* Findings.deadline(loaded.success, up ? at.success : undefined),
     ...(up ? [] : [yield* Findings.port(loaded.success.configuration.http)]),
     ...findings

@@ -3,7 +3,6 @@
  * is not well, what to do; none of them changes anything.
  */
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
-import * as Channel from "@sluice/runtime/Channel"
 import { deadlineOf } from "@sluice/runtime/Shutdown"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -214,11 +213,6 @@ export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Re
   })
   return [...secrets, ...programs, ...servers]
 })
-
-/** How each channel delivers: an ambiguous one may show a reply twice or not at all after a crash. */
-export const deliveries = (): ReadonlyArray<Finding> => [
-  { name: "channel http", state: "ok", detail: Channel.deliveryName(Channel.pull) }
-]
 
 const Deadline = Schema.Struct({ deadline: Schema.Struct({ millis: Schema.Finite, source: Schema.String }) })
 

@@ -190,6 +190,8 @@ export class World {
     switch (method) {
       case "getMe":
         return { id: 4711, is_bot: true, first_name: "Sluice", username: "sluice_bot" }
+      case "getWebhookInfo":
+        return { url: "", has_custom_certificate: false, pending_update_count: this.updates.length }
       case "sendMessage":
         return this.send(params)
       case "editMessageText":

@@ -1,0 +1,55 @@
+// What the doctor says of a bot: there and known, refused, not reached, without anybody who may speak, or with a webhook
+// that would never be let in; and that it takes nothing from the gateway that receives for it.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { standIn } from "../../../packages/channels/test/standIn/telegram.ts"
+import * as Sources from "../src/configuration/Sources.ts"
+import * as ChannelFindings from "../src/tools/ChannelFindings.ts"
+import { temporaryFolder } from "./harness.ts"
+
+const looked = Effect.fnUntraced(function* (token: string, keys: string) {
+  const folder = yield* temporaryFolder
+  writeFileSync(join(folder, "token"), token, { mode: 0o600 })
+  writeFileSync(join(folder, "hook"), "a-secret-of-the-webhook", { mode: 0o600 })
+  writeFileSync(join(folder, "sluice.yaml"), `channels:\n  telegram: { tokenFile: token, ${keys} }\n`)
+  const findings = yield* ChannelFindings.channels(yield* Sources.load({ environment: {}, folder }))
+  assert.strictEqual(findings[0]?.name, "channel http")
+  return findings.slice(1).map(({ detail, state }) => `${state}: ${detail}`)
+})
+
+describe("the doctor's look at channels", () => {
+  it.live("tells the bot's name, its class and what waits, and takes none of it", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      server.say(42, "waiting")
+      const found = yield* looked(server.token, `allow: [42], delivery: plain, apiRoot: "${server.url}"`)
+      assert.deepStrictEqual(found, ["ok: ambiguous (resend-once), @sluice_bot, 1 waiting at Telegram"])
+      assert.strictEqual(server.unconfirmed().length, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells a refused token, a bot that nobody may speak to, and a host that is not allowed", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const webhook = 'webhook: { url: "https://gateway.example/v1/webhooks/telegram", secretFile: hook }'
+      const found = yield* looked("1:some-other-token", `${webhook}, apiRoot: "${server.url}"`)
+      assert.deepStrictEqual(found, [
+        "fail: the token was refused (401: Unauthorized); get it from @BotFather and correct it",
+        "warn: nobody may speak",
+        "warn: gateway.example is not an allowed host: calls that carry this name are refused"
+      ])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells that nobody is there, and a token that is none, without showing it", () =>
+    Effect.gen(function* () {
+      const [unreached] = yield* looked("1:some-other-token", 'allow: [42], apiRoot: "http://127.0.0.1:9"')
+      assert.match(unreached ?? "", /^fail: no connection to 127\.0\.0\.1:9: .*ECONNREFUSED/)
+      const [none] = yield* looked("hunter2", "allow: [42]")
+      assert.match(none ?? "", /^fail: channels\.telegram\.tokenFile .*it holds no token of a bot/)
+      assert.notInclude(none ?? "", "hunter2")
+    }).pipe(Effect.scoped)
+  )
+})
