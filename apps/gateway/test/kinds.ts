@@ -41,11 +41,12 @@ export const claudeProgram = fileURLToPath(
   new URL("../../../packages/agents/test/claude/programs/cli.mjs", import.meta.url)
 )
 
-/** `hang` goes on until it is stopped, and then says one thing too many; after a cut it says what it was told of that. */
+/** `hang` goes on until it is stopped, and then says one thing too many; `murder` kills the gateway; after a cut it says what it was told of that. */
 const command = `
 import { readFileSync } from "node:fs"
 const { interrupted, text } = JSON.parse(readFileSync(0, "utf8"))
-if (interrupted !== null) console.log("cut off by " + interrupted.by + ": " + text)
+if (text === "murder") process.kill(process.ppid, "SIGKILL")
+else if (interrupted !== null) console.log("cut off by " + interrupted.by + ": " + text)
 else if (text === "hang") {
   process.stdout.write("working")
   process.on("SIGTERM", () => process.stdout.write("too late", () => process.exit(0)))

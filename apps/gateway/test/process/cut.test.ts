@@ -71,7 +71,7 @@ const carriedOn = Effect.fnUntraced(function* (all: World, kind: Kind, talking: 
 
 describe(`turns that are cut off ${kinds.length < 6 ? missing : ""}`, () => {
   it.live(
-    "D3, D17, D18, Q16, S3, S10: by a death, a stop and a restart, each is carried on once as its kind can, and what waits follows in order",
+    "D3, D13, D17, D18, Q16, S3, S10: by a death, a stop and a restart, each is carried on once as its kind can, and what waits follows in order",
     () =>
       Effect.gen(function* () {
         const all = yield* world()
@@ -156,46 +156,48 @@ describe(`turns that are cut off ${kinds.length < 6 ? missing : ""}`, () => {
     longest
   )
 
-  it.live(
-    "D13: an agent's process that kills its gateway is set aside at its third time, and a long turn beside it is answered",
-    () =>
-      Effect.gen(function* () {
-        const all = yield* world()
-        let gateway = yield* all.boot()
-        const innocent = yield* begun(() => gateway, "model", "innocent")
-        const guilty = yield* begun(() => gateway, "acp", "guilty")
-        yield* innocent.say("hold on")
-        yield* request(all, "model", "hold on", 1)
-        yield* guilty.say("murder")
-        let told = false
-        let deaths = 0
-        // After the second death its model has had the time that it needs, whenever it is asked again.
-        const patience = Effect.sync(() => {
-          if (deaths > 1) all.openai.asked.slice(answered).forEach(({ finish }) => finish("patience"))
-          answered = all.openai.asked.length
-        })
-        let answered = 0
-        yield* Effect.forkScoped(Effect.repeat(patience, Schedule.spaced("10 millis")))
-        for (let process: Process = gateway; !told;) {
-          assert.isBelow(deaths, 4)
-          assert.strictEqual((yield* process.exited).signal, "SIGKILL")
-          deaths++
-          process = yield* launch({ folder: all.folder })
-          // It may die before it says that it is ready.
-          const ready = yield* Effect.exit(running(process))
-          if (ready._tag === "Failure") continue
-          gateway = ready.value
-          yield* Effect.ignore(gateway.client.call("/v1/admin/resume", { method: "POST" }))
-          told = yield* Effect.raceFirst(
-            Effect.as(guilty.hears(/^I broke down 3 times while working on "murder"/), true),
-            Effect.as(process.exited, false)
-          )
-        }
-        assert.strictEqual(deaths, 3)
-        assert.deepStrictEqual(yield* innocent.hears(/^patience$/), ["patience"])
-        yield* guilty.say("next")
-        yield* guilty.hears(/^next$/)
-      }).pipe(Effect.scoped),
-    longest
-  )
+  for (const kind of ["acp", "command"] as const) {
+    it.live(
+      `D13: a turn of kind ${kind} that kills its gateway is set aside at its third time, and a long one beside it is answered`,
+      () =>
+        Effect.gen(function* () {
+          const all = yield* world()
+          let gateway = yield* all.boot()
+          const innocent = yield* begun(() => gateway, "model", "innocent")
+          const guilty = yield* begun(() => gateway, kind, "guilty")
+          yield* innocent.say("hold on")
+          yield* request(all, "model", "hold on", 1)
+          yield* guilty.say("murder")
+          let told = false
+          let deaths = 0
+          // After the second death its model has had the time that it needs, whenever it is asked again.
+          const patience = Effect.sync(() => {
+            if (deaths > 1) all.openai.asked.slice(answered).forEach(({ finish }) => finish("patience"))
+            answered = all.openai.asked.length
+          })
+          let answered = 0
+          yield* Effect.forkScoped(Effect.repeat(patience, Schedule.spaced("10 millis")))
+          for (let process: Process = gateway; !told;) {
+            assert.isBelow(deaths, 4)
+            assert.strictEqual((yield* process.exited).signal, "SIGKILL")
+            deaths++
+            process = yield* launch({ folder: all.folder })
+            // It may die before it says that it is ready.
+            const ready = yield* Effect.exit(running(process))
+            if (ready._tag === "Failure") continue
+            gateway = ready.value
+            yield* Effect.ignore(gateway.client.call("/v1/admin/resume", { method: "POST" }))
+            told = yield* Effect.raceFirst(
+              Effect.as(guilty.hears(/^I broke down 3 times while working on "murder"/), true),
+              Effect.as(process.exited, false)
+            )
+          }
+          assert.strictEqual(deaths, 3)
+          assert.deepStrictEqual(yield* innocent.hears(/^patience$/), ["patience"])
+          yield* guilty.say("next")
+          yield* guilty.hears(/^next$/)
+        }).pipe(Effect.scoped),
+      longest
+    )
+  }
 })
