@@ -60,6 +60,10 @@ const flags = {
     Flag.withDescription("Put faults into copies of the source and see that the levels catch each"),
     Flag.withDefault(false)
   ),
+  agents: Flag.Literals("agents", ["stand-in", "real"]).pipe(
+    Flag.withDescription("At L2: the harness's own programs, or the Claude Code CLI and its adapter in small numbers"),
+    Flag.withDefault("stand-in")
+  ),
   stopAtFirst: Flag.Boolean("stop-at-first").pipe(
     Flag.withDescription("End with the first broken promise"),
     Flag.withDefault(false)
@@ -117,6 +121,7 @@ interface Chosen {
   readonly minutes: number
   readonly stopAtFirst: boolean
   readonly json: boolean
+  readonly agents: "real" | "stand-in"
 }
 
 const say = (json: boolean) => {
@@ -130,7 +135,7 @@ const say = (json: boolean) => {
 
 /** Runs the chosen levels one after the other, each with its part of the time. */
 const runLevels = Effect.fnUntraced(function* (
-  { json, levels, minutes, stopAtFirst }: Chosen,
+  { agents, json, levels, minutes, stopAtFirst }: Chosen,
   seed: number
 ): Effect.fn.Return<ReadonlyArray<Verdict>> {
   const tell = say(json)
@@ -142,7 +147,7 @@ const runLevels = Effect.fnUntraced(function* (
     const part = shares[level] === 0 ? 1 : shares[level] / whole
     const millis = Math.round(minutes * 60_000 * part)
     const progress = (line: string) => tell(`${level}  ${line}`)
-    const verdict = yield* runLevel(level, { seed, millis, stopAtFirst, progress })
+    const verdict = yield* runLevel(level, { seed, millis, stopAtFirst, agents, progress })
     if (verdict === undefined) continue
     verdicts.push(verdict)
     tell(`${level}  ${lastLine([verdict])}`)
@@ -181,9 +186,9 @@ const commandLine = (): string => {
 const torture = Command.make("torture", flags, (given) =>
   Effect.gen(function* () {
     const seed = Option.getOrElse(given.seed, () => Math.floor(Math.random() * 2 ** 32))
-    const { json, minutes, stopAtFirst } = given
+    const { agents, json, minutes, stopAtFirst } = given
     const levels = Option.getOrElse(given.levels, () => (given.mutants ? [] : names))
-    const verdicts = yield* runLevels({ levels, minutes, stopAtFirst, json }, seed)
+    const verdicts = yield* runLevels({ agents, levels, minutes, stopAtFirst, json }, seed)
     const budget = { seed, millis: minutes * 60_000, stopAtFirst, progress: say(json) }
     const mutants = given.mutants ? yield* runMutants(budget) : undefined
     // Nothing run is nothing proved.

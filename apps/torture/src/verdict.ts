@@ -67,6 +67,18 @@ export const levelRows = (verdicts: ReadonlyArray<Verdict>): ReadonlyArray<Row> 
   ])
 ]
 
+/** The header and a row for each kind of agent at each level. */
+export const agentRows = (verdicts: ReadonlyArray<Verdict>): ReadonlyArray<Row> => [
+  ["level", "kind of agent", "runs", "answered", "again", "outlived"],
+  ...verdicts.flatMap(({ agents = {}, level }) =>
+    Object.entries(agents).map(([kind, { again, answered, outlived, runs }]) => [
+      level,
+      kind,
+      ...[runs, answered, again, outlived].map(grouped)
+    ])
+  )
+]
+
 /** All times of all levels by their names. */
 export const timesOf = (verdicts: ReadonlyArray<Verdict>): Times => {
   const times: Times = {}
@@ -129,8 +141,10 @@ export const lastLine = (verdicts: ReadonlyArray<Verdict>): string => {
 export const verdictText = (verdicts: ReadonlyArray<Verdict>): string => {
   if (verdicts.length === 0) return "NOTHING was run, and nothing is proved"
   const times = timeRows(timesOf(verdicts))
+  const agents = agentRows(verdicts)
   return [
     ...aligned(levelRows(verdicts), new Set([1, 3, 4, 5, 6, 7, 8])),
+    ...(agents.length > 1 ? ["", ...aligned(agents, new Set([2, 3, 4, 5]))] : []),
     ...(times.length > 1 ? ["", ...aligned(times, new Set([1, 2, 3, 4]))] : []),
     ...verdicts.flatMap(({ level, notes }) =>
       notes.length === 0 ? [] : ["", ...notes.map((note) => `${level}  ${note}`)]

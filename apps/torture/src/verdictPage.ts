@@ -7,7 +7,8 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import { join } from "node:path"
-import type { Verdict } from "./levels/Level.ts"
+import { added } from "./checker/agents.ts"
+import type { Agents, Verdict } from "./levels/Level.ts"
 import { copies, grouped, percentile, span, timesOf } from "./verdict.ts"
 
 /** The figures of one level in one run. */
@@ -21,6 +22,8 @@ export interface LevelOfRun {
   readonly duplicated: Readonly<Record<string, number>>
   readonly orderFaults: number
   readonly broken: number
+  /** What agents did, by their kind, where it was told. */
+  readonly agents?: Agents
 }
 
 /** A time of one run: how many were measured, and milliseconds. */
@@ -80,10 +83,14 @@ export const runOf = (
 ): Run => ({
   ...about,
   ...(mutants.length === 0 ? {} : { mutants: mutants.map(figures) }),
-  levels: verdicts.map(({ acknowledged, duplicated, kills, level, lost, orderFaults, runs, sent, violations }) => ({
-    ...{ level, runs, kills, sent, acknowledged, lost, duplicated, orderFaults },
-    broken: violations.length
-  })),
+  levels: verdicts.map((verdict) => {
+    const { acknowledged, agents = {}, duplicated, kills, level, lost, orderFaults, runs, sent, violations } = verdict
+    return {
+      ...{ level, runs, kills, sent, acknowledged, lost, duplicated, orderFaults },
+      broken: violations.length,
+      ...(Object.keys(agents).length === 0 ? {} : { agents })
+    }
+  }),
   times: Object.fromEntries(
     Object.entries(timesOf(verdicts)).flatMap(([name, values]) => {
       if (values.length === 0) return []
@@ -117,7 +124,10 @@ export const summed = (runs: ReadonlyArray<Run>): ReadonlyArray<LevelOfRun> => {
       lost: known.lost + one.lost,
       duplicated: add({ ...known.duplicated }, one.duplicated),
       orderFaults: known.orderFaults + one.orderFaults,
-      broken: known.broken + one.broken
+      broken: known.broken + one.broken,
+      ...(known.agents === undefined && one.agents === undefined
+        ? {}
+        : { agents: added(known.agents ?? {}, one.agents ?? {}) })
     })
   }
   return [...levels.values()].toSorted((a, b) => a.level.localeCompare(b.level))
@@ -137,6 +147,29 @@ const levelTable = (levels: ReadonlyArray<LevelOfRun>): ReadonlyArray<string> =>
     ])
   )
 ]
+
+/** What agents did, over all levels, in the runs that told it. */
+const agentTable = (levels: ReadonlyArray<LevelOfRun>): ReadonlyArray<string> => {
+  const agents = levels.reduce<Agents>((sum, one) => added(sum, one.agents ?? {}), {})
+  const rows = Object.entries(agents).toSorted(([a], [b]) => a.localeCompare(b))
+  if (rows.length === 0) return []
+  return [
+    "",
+    "By kind of agent, of the runs that say so (a run of an agent is run again after a crash, a stop or a failure):",
+    "",
+    row([
+      "kind of agent",
+      "its runs",
+      "messages answered",
+      "run again",
+      "answers of one that had outlived its gateway"
+    ]),
+    "|---|--:|--:|--:|--:|",
+    ...rows.map(([kind, { again, answered, outlived, runs }]) =>
+      row([kind, ...[runs, answered, again, outlived].map(grouped)])
+    )
+  ]
+}
 
 /** So many of a time are enough for its percentiles. */
 const enough = 20
@@ -197,6 +230,7 @@ export const block = (runs: ReadonlyArray<Run>): string => {
     `Commands: ${commands.map((command) => `\`${command}\``).join(", ")}. Seeds: ${runs.map(({ seed }) => seed).join(", ")}.`,
     "",
     ...levelTable(summed(runs)),
+    ...agentTable(summed(runs)),
     ...timeTable(runs),
     ...mutantTable(runs)
   ].join("\n")

@@ -5,6 +5,8 @@
  * so only the first of each invariant are kept, and the rest is counted.
  */
 
+import type { OfKind } from "./agents.ts"
+
 export const invariants = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10"] as const
 export type Invariant = (typeof invariants)[number]
 
@@ -50,6 +52,8 @@ export interface CheckerVerdict {
   readonly more: Readonly<Record<string, number>>
   /** What this history can't prove, and why. */
   readonly unjudged: ReadonlyArray<string>
+  /** What agents did, by their kind. */
+  readonly agents: Readonly<Record<string, OfKind>>
   /** Milliseconds: stops by what agents did, crash to resumed, boot to ready by open messages. */
   readonly times: Readonly<Record<string, ReadonlyArray<number>>>
 }

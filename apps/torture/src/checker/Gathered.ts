@@ -71,6 +71,7 @@ export interface RunSeen {
   readonly begin: Mark
   readonly besides: ReadonlyArray<number>
   readonly epoch: number | undefined
+  readonly kind: string | undefined
   /** The agent's own conversation, of one that keeps some. */
   readonly memory: string | undefined
   /** Its answer is where the next gateway finds it. */

@@ -142,8 +142,18 @@ class Gathering {
     const mark = { at: run.at, line }
     const known = this.runs.get(run.run)
     if (run.phase === "invoke" && known === undefined) {
-      const { besides = [], conversation, epoch, ids, memory, pid, session = "" } = run
-      const of = { conversation, session, pid, ids: [...ids], joined: new Map<string, Mark>(), besides, epoch, memory }
+      const { besides = [], conversation, epoch, ids, kind, memory, pid, session = "" } = run
+      const of = {
+        conversation,
+        session,
+        pid,
+        ids: [...ids],
+        joined: new Map<string, Mark>(),
+        besides,
+        epoch,
+        kind,
+        memory
+      }
       const seen = { run: run.run, ...of, begin: mark, end: undefined, last: mark, stored: undefined }
       this.runs.set(run.run, seen)
       this.#growing.set(run.run, of)

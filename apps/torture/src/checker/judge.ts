@@ -3,6 +3,7 @@
  * else: no line of the gateway's code, and never its journal.
  */
 import type { Read } from "../history/reader.ts"
+import { agentsOf } from "./agents.ts"
 import { judgeAsides } from "./asides.ts"
 import { judgeCopies, judgeNumbers, judgePlaceholders, judgePlaces } from "./copies.ts"
 import { endsOf, judgeEnds, judgeOrigins } from "./ends.ts"
@@ -55,6 +56,7 @@ export const judge = (file: string, read: Read): CheckerVerdict => {
     broken: findings.broken,
     more: findings.more,
     unjudged: findings.unjudged,
+    agents: agentsOf(gathered, ends, causes),
     times: timesOf(gathered, ends)
   }
 }

@@ -67,6 +67,8 @@ export interface Run extends Told {
   readonly ids: ReadonlyArray<string>
   /** With `invoke`: processes of other runs of this conversation that it found alive. */
   readonly besides?: ReadonlyArray<number>
+  /** Which kind of agent it is, for the figures. */
+  readonly kind?: string
   /** Of an agent that keeps conversations: which of its own it is. */
   readonly memory?: string
   /** With `info`: its answer is written down where the next gateway looks for it, which says nothing of its life. */

@@ -16,6 +16,7 @@ import { join } from "node:path"
 import { type Bundle, bundled } from "../world/bundle.ts"
 import { type Behaviours, type Kind, kinds, type People } from "../world/clients.ts"
 import { unkind } from "../world/far.ts"
+import { areInstalled } from "../world/agents/real.ts"
 import { type Ended, type Gateway, marked } from "../world/Gateway.ts"
 import { oneOf, type Random, randomOf } from "../world/random.ts"
 import type { Unanswered } from "../world/wire.ts"
@@ -32,6 +33,8 @@ export interface Plan {
   readonly beside: number
   /** At most so many worlds. */
   readonly worlds: number
+  /** How many times further apart moments are: the real programs take their time to start. */
+  readonly pace: number
   /** After them: how long a boot takes with so many messages open. None in a run below five minutes. */
   readonly backlogs: Backlogs | undefined
 }
@@ -41,8 +44,12 @@ export const plan: Plan = {
   kills: 50,
   beside: 3,
   worlds: Infinity,
+  pace: 1,
   backlogs: { rows: [0, 1000, 100_000], boots: 20 }
 }
+
+/** With the real programs: a second and 300 MB each, so few at once. */
+const planOfReal = { kills: 15, beside: 1, pace: 6, backlogs: undefined }
 
 /** A run that is shorter measures no backlogs: storing a hundred thousand messages alone would take its time. */
 const longRun = 300_000
@@ -73,7 +80,7 @@ const stops = ["hello", "work500", "stubborn work1000", "hang", "fork work500", 
 const stopsOfWorld = 3
 
 /** Who writes what a stop has to wait for, to an agent of each kind. */
-const guests: Readonly<Record<Kind, string>> = { command: "sam", acp: "sia", claude: "sol" }
+const guests: Readonly<Record<Kind, string>> = { command: "sam", acp: "sia", "claude-code": "sol" }
 
 interface Stopping {
   readonly kind: Kind
@@ -87,18 +94,45 @@ const stopsOf = (seed: number): ReadonlyArray<Stopping> =>
     return { behaviour: stops[at % stops.length] ?? stops[0], kind: kinds[at % kinds.length] ?? kinds[0] }
   })
 
+/** Over HTTP, one wants a turn for each burst and one cuts off what runs; and one on each other channel. */
+const people = ["ann", "bob", "cem", "eli"] as const
+const fars = ["keyed-eve", "edit-eve", "resend-eve", "hold-eve"] as const
+
 /** Who speaks with whom: each kind in each world, and over worlds that follow each other everybody with each. */
 const agentsOf = (seed: number): Readonly<Record<string, Kind>> => {
-  const talks = [...people, ...far]
+  const talks = [...people, ...fars]
   return {
     ...Object.fromEntries(talks.map((name, n) => [name, kinds[(seed + n) % kinds.length] ?? kinds[0]])),
     ...Object.fromEntries(kinds.map((kind) => [guests[kind], kind]))
   }
 }
 
-/** Over HTTP, one wants a turn for each burst and one cuts off what runs; and one on each other channel. */
-const people = ["ann", "bob", "cem", "eli"] as const
-const far = ["keyed-eve", "edit-eve", "resend-eve", "hold-eve"] as const
+const habitsOf = (seed: number) => ({
+  http: people,
+  followup: ["bob"],
+  restless: ["eli"],
+  guests: Object.values(guests),
+  agents: agentsOf(seed),
+  behaviours
+})
+
+/** With the real programs nobody cuts off what runs: of what the model is asked then it can't tell whose it was. */
+const habitsOfReal = {
+  http: ["ann", "bob", "cem"],
+  followup: ["bob"],
+  peers: [],
+  guests: Object.values(guests),
+  behaviours: ["hello", "slow", "work1500"],
+  agents: { ann: "claude-code", bob: "acp", sia: "acp", sol: "claude-code" }
+} as const
+
+/** A model that answers late, or never at the first time, is all that a stop has to wait for there. */
+const stopsOfReal: ReadonlyArray<Stopping> = [
+  { kind: "claude-code", behaviour: "work500" },
+  { kind: "acp", behaviour: "work500" },
+  { kind: "claude-code", behaviour: "hang" },
+  { kind: "acp", behaviour: "hang" }
+]
 
 /** Fewer turns at a time than conversations: some wait for their turn, and a boot does not start a process for each. */
 const configuration = { turns: { limit: 5, backoff: ["50 millis", "100 millis"] } }
@@ -119,6 +153,8 @@ interface Life {
   readonly died: Record<Moment, number>
   /** How long the world may take to come to rest, in milliseconds. */
   readonly patience: number
+  readonly pace: number
+  readonly agents: "real" | "stand-in"
   /** How much longer than on a free machine the last boot took, 1 to 5: moments are as much further apart. */
   slow: number
 }
@@ -148,7 +184,7 @@ const life = (one: Life, moment: Moment) =>
       one.slow = Math.min(5, Math.max(1, ((yield* Clock.currentTimeMillis) - began) / usualBoot))
       if (moment === "reload") yield* world.configure({ stallTimeout: `${20 + Math.floor(late * 40)} seconds` })
       // An agent that is kept between turns takes its time to start: kills meet it at work, too.
-      yield* sleep(early * (moment === "load" ? 600 : 150))
+      yield* sleep(early * (moment === "load" ? 600 : 150) * one.pace)
       if (moment === "stop") yield* gateway.beginStop("load")
       if (moment === "reload") yield* gateway.beginReload
       if (moment !== "load") yield* sleep(late * (moment === "stop" ? 400 : 60) * one.slow)
@@ -167,7 +203,8 @@ const wholeStop = (one: Life, { behaviour, kind }: Stopping) =>
     yield* ready.wire.ask("/v1/admin/resume", { method: "POST", token: ready.token })
     const id = yield* people.say(guests[kind], behaviour)
     yield* world.running(id)
-    yield* gateway.stop(kind === "command" ? behaviour : `${behaviour}, ${kind}`)
+    const name = one.agents === "real" ? `${kind}, the real program` : kind
+    yield* gateway.stop(kind === "command" ? behaviour : `${behaviour}, ${name}`)
     yield* look(one, gateway, true)
   }).pipe(Effect.scoped)
 
@@ -188,6 +225,8 @@ interface Course {
   readonly bundle: Bundle
   readonly kills: number
   readonly patience: number
+  readonly pace: number
+  readonly agents: "real" | "stand-in"
   /** When there is no more time for kills. */
   readonly until: number
 }
@@ -196,20 +235,21 @@ interface Course {
 const lives = Effect.fnUntraced(function* (
   folder: string,
   seed: number,
-  { bundle, kills, patience, until }: Course
+  { agents, bundle, kills, pace, patience, until }: Course
 ): Effect.fn.Return<Life, Ended | Unanswered, Scope.Scope> {
   const random = randomOf(seed)
   const fates = unkind(randomOf(seed + 1), 40)
-  const writers = { http: people, followup: ["bob"], restless: ["eli"], guests: Object.values(guests) }
-  const habits = { ...writers, agents: agentsOf(seed), behaviours, pause: 250 }
+  const habits = { pause: 250, ...(agents === "real" ? habitsOfReal : habitsOf(seed)) }
   const agent = { turnTimeout: "60 seconds" }
   // In every second world what takes long is ended before its answer is there.
   const awaitOrphan = seed % 2 === 0 ? "3 seconds" : "300 millis"
-  const world = yield* World.make({ bundle, seed, folder, fates, habits, agent, awaitOrphan, configuration })
+  const made = { bundle, seed, folder, fates, habits, agent, agents, awaitOrphan, configuration }
+  const world = yield* World.make(made)
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
-  const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, slow: 1 }
+  const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, pace, agents, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))
-  for (const stopping of stopsOf(seed)) yield* wholeStop(one, stopping)
+  const stopping = agents === "real" ? stopsOfReal : stopsOf(seed)
+  for (const stop of stopping) yield* wholeStop(one, stop)
   yield* settle(one)
   return one
 })
@@ -248,12 +288,17 @@ const lane = Effect.fnUntraced(function* (
 /** Runs worlds until the time is over. */
 export const run = (budget: Budget, changes: Partial<Plan> = {}): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
-    const { backlogs, beside, kills, worlds } = { ...plan, ...changes }
-    const { millis, seed, stopAtFirst } = budget
+    const { agents = "stand-in", millis, seed, stopAtFirst } = budget
+    const chosen = { ...plan, ...(agents === "real" ? planOfReal : {}), ...changes }
+    const { backlogs, beside, kills, pace, worlds } = chosen
     const bundle = yield* bundled
     const tally = Tally.make("L2")
+    if (agents === "real" && !areInstalled) {
+      tally.notes.push("the real programs are not installed, nothing was run: `node scripts/agents.mjs`")
+      return Tally.verdict(tally)
+    }
     const until = (yield* Clock.currentTimeMillis) + millis
-    const course = { bundle, kills, until, patience: stopAtFirst ? 30_000 : 90_000 }
+    const course = { agents, bundle, kills, pace, until, patience: stopAtFirst ? 30_000 : 90_000 }
     const died = { load: 0, boot: 0, stop: 0, reload: 0 }
     const seeds = (function* () {
       for (let next = 0; next < worlds; next++) yield seed + next

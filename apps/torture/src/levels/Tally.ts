@@ -6,7 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import { check, violationsOf } from "../checker/check.ts"
-import type { Times, Verdict, Violation } from "./Level.ts"
+import { added } from "../checker/agents.ts"
+import type { Agents, Times, Verdict, Violation } from "./Level.ts"
 
 /** Figures of a level that is not over. */
 export interface Tally {
@@ -20,6 +21,7 @@ export interface Tally {
   orderFaults: number
   readonly duplicated: Record<string, number>
   readonly violations: Array<Violation>
+  agents: Agents
   readonly times: Times
   readonly notes: Array<string>
 }
@@ -36,6 +38,7 @@ export const make = (level: Verdict["level"]): Tally => ({
   orderFaults: 0,
   duplicated: {},
   violations: [],
+  agents: {},
   times: {},
   notes: []
 })
@@ -70,6 +73,7 @@ export const judge = (tally: Tally, { history, seed, strange }: Judged): Effect.
     for (const [promised, extra] of Object.entries(found.duplicated)) {
       tally.duplicated[promised] = (tally.duplicated[promised] ?? 0) + extra
     }
+    tally.agents = added(tally.agents, found.agents)
     addTimes(tally.times, found.times)
     const broken: ReadonlyArray<Violation> = [
       ...violationsOf(found, seed, history),

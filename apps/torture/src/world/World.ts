@@ -17,6 +17,7 @@ import type { Bundle } from "./bundle.ts"
 import { gather, habits, type Habits, type Kind, type People } from "./clients.ts"
 import { type Far, type Fates, open as openFar } from "./far.ts"
 import * as Gateway from "./Gateway.ts"
+import { type Real, real } from "./agents/real.ts"
 import type { Place } from "./place.ts"
 
 /** What a world is made of. Everything has a default but the bundle and the seed. */
@@ -31,6 +32,8 @@ export interface Options {
   readonly configuration?: Readonly<Record<string, unknown>>
   /** Keys of every agent there is. */
   readonly agent?: Readonly<Record<string, unknown>>
+  /** The real programs instead of those of the harness, for the kinds that have some. */
+  readonly agents?: "real" | "stand-in"
   /** How long a process of kind `claude-code` may outlive its gateway; 3 seconds. */
   readonly awaitOrphan?: string
   /** Variables of every gateway. */
@@ -84,23 +87,47 @@ export interface World {
 const program = (name: string) => fileURLToPath(new URL(`agents/${name}.mjs`, import.meta.url))
 
 /** What an agent of each kind is, without what all of them have. */
-const kinds = ({ awaitOrphan = "3 seconds", bundle }: Options, folder: string): Record<Kind, Variables> => ({
-  command: { kind: "command", argv: [process.execPath, program("command")], maxAnswer: 65_536 },
-  acp: { kind: "acp", argv: [process.execPath, bundle.acp], variables: { ACP_SESSIONS: join(folder, "acp") } },
-  claude: {
-    kind: "claude-code",
-    argv: [process.execPath, program("claude")],
-    configFolder: join(folder, "claude"),
-    awaitOrphan
+const kinds = (
+  { awaitOrphan = "3 seconds", bundle }: Options,
+  folder: string,
+  programs: Real | undefined
+): Record<Kind, Variables> => {
+  const home = join(folder, "home")
+  const command = { kind: "command", argv: [process.execPath, program("command")], maxAnswer: 65_536 }
+  const variables = programs?.variables(home) ?? {}
+  const keeps = { ACP_SESSIONS: join(folder, "acp"), ...(programs && { CLAUDE_CONFIG_DIR: join(home, "acp") }) }
+  return {
+    command,
+    acp: {
+      kind: "acp",
+      argv: programs?.acp ?? [process.execPath, bundle.acp],
+      variables: { ...variables, ...keeps }
+    },
+    "claude-code": {
+      kind: "claude-code",
+      argv: programs?.claude ?? [process.execPath, program("claude")],
+      configFolder: join(folder, "claude"),
+      variables,
+      awaitOrphan
+    }
   }
-})
+}
 
 type Variables = Readonly<Record<string, unknown>> & { readonly variables?: Readonly<Record<string, string>> }
 
+/** What a configuration is made from. */
+interface Made {
+  readonly options: Options
+  readonly folder: string
+  /** The history's file. */
+  readonly history: string
+  readonly programs: Real | undefined
+}
+
 /** Those agents that somebody speaks with: a gateway without an agent of a kind does not load it. */
-const agentsOf = (options: Options, folder: string, history: string, more: Readonly<Record<string, unknown>>) => {
+const agentsOf = ({ folder, history, options, programs }: Made, more: Readonly<Record<string, unknown>>) => {
   const used = new Set<Kind>(["command", ...Object.values(options.habits?.agents ?? {})])
-  const all = kinds(options, folder)
+  const all = kinds(options, folder, programs)
   return Object.fromEntries(
     [...used].map((kind) => {
       const variables = { ...all[kind].variables, TORTURE_HISTORY: history }
@@ -109,23 +136,18 @@ const agentsOf = (options: Options, folder: string, history: string, more: Reado
   )
 }
 
-const configurationOf = (
-  options: Options,
-  folder: string,
-  history: string,
-  more: Readonly<Record<string, unknown>>
-) => ({
+const configurationOf = (made: Made, more: Readonly<Record<string, unknown>>) => ({
   // At the cap messages would end as dropped, which is another promise.
   queue: { cap: 10_000 },
   limits: { sender: { perSecond: 1_000_000, burst: 1_000_000 }, total: { perSecond: 1_000_000, burst: 1_000_000 } },
   turns: { limit: 8, backoff: ["50 millis", "100 millis"] },
   drain: { timeout: "3 seconds", startWithin: "500 millis" },
-  agents: { ...agentsOf(options, folder, history, more), demo: { kind: "demo" } },
+  agents: { ...agentsOf(made, more), demo: { kind: "demo" } },
   personas: {
     default: { agent: "command" },
     // A session of `asker` (by `/new <name> asker`) uses tools and asks, as no program does.
     asker: { agent: "demo" },
-    ...Object.fromEntries(Object.values(options.habits?.agents ?? {}).map((kind) => [kind, { agent: kind }]))
+    ...Object.fromEntries(Object.values(made.options.habits?.agents ?? {}).map((kind) => [kind, { agent: kind }]))
   }
 })
 
@@ -249,10 +271,13 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   )
   const far = yield* openFar(history, options.fates)
   const place: Place = { wire: undefined, token: "" }
+  const programs = options.agents === "real" ? yield* real(history, options.habits?.agents ?? {}) : undefined
+  if (programs !== undefined) mkdirSync(join(folder, "home"))
+  const made = { options, folder, history: history.file, programs }
   const configure: World["configure"] = (agent, more) =>
     Effect.sync(() => {
       const whole = {
-        ...configurationOf(options, folder, history.file, { ...options.agent, ...agent }),
+        ...configurationOf(made, { ...options.agent, ...agent }),
         ...options.configuration,
         ...more
       }

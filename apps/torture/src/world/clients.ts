@@ -19,9 +19,9 @@ import { oneOf, type Random, randomOf } from "./random.ts"
 export type Behaviours = readonly [string, ...ReadonlyArray<string>]
 
 /** Which kind of agent somebody speaks with. */
-export type Kind = "command" | "acp" | "claude"
+export type Kind = "command" | "acp" | "claude-code"
 
-export const kinds = ["command", "acp", "claude"] as const
+export const kinds = ["command", "acp", "claude-code"] as const
 
 /** How the people of a world behave. */
 export interface Habits {

@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bundled } from "../../world/bundle.ts"
 import { type Random, randomOf } from "../../world/random.ts"
-import type { Budget, Verdict } from "../Level.ts"
+import { added } from "../../checker/agents.ts"
+import type { Agents, Budget, Verdict } from "../Level.ts"
 import { agents } from "./faults/agents.ts"
 import { clocks } from "./faults/clocks.ts"
 import { disk } from "./faults/disk.ts"
@@ -137,6 +138,7 @@ const verdictOf = (outcomes: ReadonlyArray<Outcome>, notes: ReadonlyArray<string
   const duplicated: Record<string, number> = {}
   const times: Record<string, Array<number>> = {}
   const sum = { ...zero }
+  let agents: Agents = {}
   let runs = 0
   for (const { group, recovered, struck, verdict } of outcomes) {
     runs += struck
@@ -144,12 +146,13 @@ const verdictOf = (outcomes: ReadonlyArray<Outcome>, notes: ReadonlyArray<string
     const kind = group.includes(" + ") ? "two faults at once" : group
     ;(times[`${kind}: mended to accepted`] ??= []).push(...recovered)
     if (verdict === undefined) continue
+    agents = added(agents, verdict.agents)
     for (const key of Object.keys(zero) as ReadonlyArray<keyof typeof zero>) sum[key] += verdict[key]
     for (const [name, count] of Object.entries(verdict.duplicated)) duplicated[name] = (duplicated[name] ?? 0) + count
     for (const [name, all] of Object.entries(verdict.times)) (times[name] ??= []).push(...all)
   }
   const violations = outcomes.flatMap((outcome) => outcome.violations)
-  return { level: "L3", runs, ...sum, duplicated, times, violations, notes }
+  return { level: "L3", runs, ...sum, agents, duplicated, times, violations, notes }
 }
 
 /** Runs the level. */

@@ -8,7 +8,8 @@ import { agent, methods, ndJsonStream, PROTOCOL_VERSION, RequestError } from "@a
 import * as Fs from "node:fs"
 import { join } from "node:path"
 import { Readable, Writable } from "node:stream"
-import { conversationOf, die, flood, idOf, isFirst, messagesIn, noise, Orders, Run, work } from "./doings.mjs"
+import { die, flood, isFirst, noise, Orders, Run, work } from "./doings.mjs"
+import { conversationOf, idOf, messagesIn } from "./words.mjs"
 
 /** @typedef {import("@agentclientprotocol/sdk/unstable").AgentContext} Client */
 /** Whose it is, known from its first message on, and what was said. */
@@ -90,7 +91,7 @@ app.onRequest(methods.agent.session.prompt, async ({ client, params: { prompt, s
   conversation.whose ??= conversationOf(idOf(texts[0] ?? "") ?? "")
   conversation.said.push({ by: "user", text: texts.join("\n") })
   save(sessionId, conversation)
-  const run = new Run(conversation.whose, new Orders(texts, texts.filter(isFirst)), sessionId)
+  const run = new Run("acp", conversation.whose, new Orders(texts, texts.filter(isFirst)), sessionId)
   try {
     const stopped = new Promise((resolve) => {
       const stop = () => (run.orders.deaf ? undefined : resolve(undefined))

@@ -8,7 +8,8 @@
 import * as Fs from "node:fs"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
-import { conversationOf, die, flood, idOf, isFirst, messagesIn, noise, Orders, Run, work } from "./doings.mjs"
+import { die, flood, isFirst, noise, Orders, Run, work } from "./doings.mjs"
+import { conversationOf, idOf, messagesIn } from "./words.mjs"
 
 const argv = process.argv.slice(2)
 /** @param {string} name */
@@ -136,7 +137,7 @@ const onMessage = async (uuid, content) => {
   Fs.mkdirSync(folder, { recursive: true })
   Fs.appendFileSync(transcript, `${JSON.stringify({ type: "queue-operation", operation: "enqueue" })}\n`)
   write({ type: "user", uuid, message: { role: "user", content } })
-  const run = new Run(whose ?? "", new Orders(last, last.filter(isFirst)), session)
+  const run = new Run("claude-code", whose ?? "", new Orders(last, last.filter(isFirst)), session)
   const stopped = new Promise((resolve) => {
     running = { run, stop: () => (run.orders.deaf ? undefined : resolve(undefined)) }
   })

@@ -20,7 +20,7 @@ process.on("SIGTERM", () => {
   process.exit(143)
 })
 
-const run = new Run(turn.conversation, orders)
+const run = new Run("command", turn.conversation, orders)
 await work(run, new Promise(() => {}))
 if (orders.toldFirst("half")) {
   Fs.writeSync(1, run.answer.slice(0, run.answer.length >> 1))

@@ -9,6 +9,7 @@ import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import { dirname, join } from "node:path"
 import { History } from "../../history/writer.mjs"
+import { idOf, millisOf, numberIn } from "./words.mjs"
 
 const file = process.env["TORTURE_HISTORY"] ?? ""
 export const history = History.open(file)
@@ -38,22 +39,6 @@ const besides = () =>
         return []
       }
     })
-
-/** The id that a message's text begins with. @param {string} text */
-export const idOf = (text) => /#([\w.-]+)/.exec(text)?.[1]
-
-/** The messages in what an agent was told: a line each; what is in brackets the gateway says. @param {ReadonlyArray<string>} blocks */
-export const messagesIn = (blocks) =>
-  blocks
-    .filter((block) => !block.startsWith("["))
-    .flatMap((block) => block.split("\n"))
-    .filter((line) => idOf(line) !== undefined)
-
-/** In which conversation a message was written: its id says by whom and where. @param {string} id */
-export const conversationOf = (id) => {
-  const [, channel, peer] = /^(keyed|edit|resend|hold)-(.+)\.\d+$/.exec(id) ?? []
-  return channel === undefined ? `http/${id.replace(/\.\d+$/, "")}` : `${channel}/${peer}`
-}
 
 /** Whether nobody has tried to answer this message before; asked once for each. @param {string} text */
 export const isFirst = (text) => {
@@ -100,14 +85,13 @@ export class Orders {
 
   /** A word's number, as `work300`. @param {string} word @param {ReadonlyArray<string>} [texts] */
   number(word, texts = this.texts) {
-    const [, number] = new RegExp(` ${word}(\\d+)`).exec(texts.join("\n")) ?? []
-    return number === undefined ? undefined : Number(number)
+    return numberIn(texts, word)
   }
 
-  /** How long it takes. Longer than messages are apart: what comes meanwhile waits behind this turn. */
+  /** How long it takes. */
   get millis() {
     // `first4000` is for the first attempt only: what it leaves behind is still there when the next gateway comes.
-    return this.number("first", this.#first) ?? this.number("work") ?? (this.told("slow") ? 600 : 90)
+    return this.number("first", this.#first) ?? millisOf(this.texts)
   }
 
   /** It does not listen to anybody who tells it to stop. */
@@ -130,15 +114,17 @@ export class Run {
 
   /**
    * Begins.
+   * @param {string} kind
    * @param {string} conversation
    * @param {Orders} orders
    * @param {string} [memory] the agent's own conversation, of one that has some
    */
-  constructor(conversation, orders, memory) {
+  constructor(kind, conversation, orders, memory) {
     this.orders = orders
     this.#account = /** @type {const} */ ({
       op: "run",
       by: "agent",
+      kind,
       conversation,
       run: this.id,
       pid: process.pid,

@@ -86,7 +86,7 @@ export const agents: Group = {
       agent: { stallTimeout: "4 seconds" },
       // More turns at a time than guests: who hangs keeps nobody else waiting.
       configuration: { turns: { limit: 16, backoff: ["50 millis", "100 millis"] } },
-      habits: { guests: Object.keys(guests), agents: { ...guests, ann: "acp", bob: "claude" } }
+      habits: { guests: Object.keys(guests), agents: { ...guests, ann: "acp", bob: "claude-code" } }
     }
   }),
   scenarios: [

@@ -13,7 +13,7 @@ const nothingToMend: Scenario["mend"] = () => Effect.void
 
 /** They alone have agents that make a stop wait, one of each kind. */
 const guests = ["guest0", "guest1", "guest2"]
-const agents = { guest1: "acp", guest2: "claude", bob: "acp", cem: "claude" } as const
+const agents = { guest1: "acp", guest2: "claude-code", bob: "acp", cem: "claude-code" } as const
 
 /** The supervisor's budget. */
 const budget = 3_000
