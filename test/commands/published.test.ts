@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const packages = ["runtime", "channels", "agents"]
+const packages = ["runtime", "channels", "agents", "pools"]
 const folder = mkdtempSync(join(tmpdir(), "sluice-published-"))
 
 const run = (command: string, args: ReadonlyArray<string>, cwd: string) => {

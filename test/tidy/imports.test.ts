@@ -78,8 +78,9 @@ describe("imports", () => {
     expect(idle).toEqual([])
   })
 
-  it("only src/internal/node of the runtime knows Node", () => {
-    const elsewhere = [...runtime.values()].filter(({ path }) => !path.startsWith(`${src}internal/node/`))
+  it("only src/internal/node of the runtime and of the pools knows Node", () => {
+    const pools = modulesIn(/^packages\/pools\/src\//)
+    const elsewhere = [...runtime.values(), ...pools].filter(({ path }) => !path.includes("/src/internal/node/"))
     expect(offences(elsewhere, ({ from }) => from.startsWith("node:"))).toEqual([])
   })
 
@@ -90,7 +91,8 @@ describe("imports", () => {
 
   it.each([
     { name: "channels", sees: ["Message", "Channel", "Attachments"] },
-    { name: "agents", sees: ["Message", "Agent"] }
+    { name: "agents", sees: ["Message", "Agent"] },
+    { name: "pools", sees: [] }
   ])("packages/$name sees $sees of the runtime and nothing else", ({ name, sees }) => {
     const own = modules.filter(({ path }) => path.startsWith(`packages/${name}/src/`))
     const allowed = new Set(sees.map((module) => `@sluice/runtime/${module}`))
