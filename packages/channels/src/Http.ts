@@ -255,7 +255,7 @@ export const make = <RS = never, RR = never>(
       .pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(settings.bodyLimit)))
     // added after the server's own finalizer, so it runs before it
     yield* Effect.addFinalizer(() => close(serving, sockets, Context.get(built, Connections)))
-    if (sockets !== undefined) yield* Effect.forkScoped(sockets.watch)
+    if (sockets !== undefined) yield* Effect.forEach([sockets.watch, sockets.warn], (duty) => Effect.forkScoped(duty))
     yield* Effect.forkScoped(Effect.andThen(handle.stopping, Deferred.succeed(serving.stopping, undefined)), {
       startImmediately: true
     })

@@ -142,6 +142,28 @@ describe("the handshake", () => {
     })
   )
 
+  it.live("W5: strangers take nothing from those who have a token: no message, no place, no share of a limit", () =>
+    Effect.gen(function* () {
+      const one = { perSecond: 1, burst: 1 }
+      const server = yield* serve({ totalRate: one, senderRate: one, maxReaders: 1, webSockets: { sockets: 1 } })
+      const body = JSON.stringify({ text: "hi" })
+      const headers = { "content-type": "application/json" }
+      for (let n = 0; n < 20; n++) {
+        const path = "/v1/conversations/kim/messages?wait=30s"
+        const post = yield* server.fetch(path, { method: "POST", body, headers, token: "wrong" })
+        assert.strictEqual(post.status, 401)
+        assert.strictEqual((yield* server.fetch("/v1/conversations/kim/events", { token: null })).status, 401)
+        assert.strictEqual((yield* refused(server, { token: "wrong" })).status, 401)
+      }
+      yield* nothingStored(server)
+      const client = yield* dial(server)
+      yield* client.send({ type: "resume", conversation: "kim", after: 0 })
+      yield* client.next("resumed")
+      yield* client.send({ type: "message", conversation: "kim", id: "a", text: "hi" })
+      yield* client.next("accepted")
+    })
+  )
+
   it.live("W4: a token that is not valid any more closes its sockets (4401), the others stay", () =>
     Effect.gen(function* () {
       const [old, next] = [Redacted.make("old-token-old-token"), Redacted.make("new-token-new-token")]

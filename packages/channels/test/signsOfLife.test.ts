@@ -39,6 +39,7 @@ const made = () => {
       destroy: () => {}
     },
     token: undefined,
+    warn: Effect.void,
     closing: Deferred.makeUnsafe()
   }
   return { seen, connection, isOpen: () => !Deferred.isDoneUnsafe(connection.closing) }

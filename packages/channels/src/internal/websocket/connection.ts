@@ -90,6 +90,8 @@ class Connection implements Watched {
       })
     })
 
+  readonly warn = Effect.suspend(() => this.say(stopping))
+
   /** What came over the wire, in order. */
   hear(data: string | Uint8Array): Effect.Effect<void> {
     if (typeof data !== "string") return this.end(closings.binary)
@@ -274,7 +276,7 @@ export const converse = Effect.fnUntraced(function* (
       connection.leave()
     })
   )
-  yield* Effect.forkScoped(Effect.andThen(Deferred.await(sockets.serving.stopping), connection.say(stopping)))
+  if (sockets.serving.isStopping) yield* connection.warn
   const hear = (frames: ReadonlyArray<string | Uint8Array>) =>
     Effect.forEach(frames, (data) => connection.hear(data), { discard: true })
   const heard = Effect.forever(Effect.flatMap(pull, hear))

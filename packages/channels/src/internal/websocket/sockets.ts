@@ -44,6 +44,8 @@ export interface Connection {
   readonly token: Redacted.Redacted | undefined
   /** Completed with why it ends; the first reason counts. */
   readonly closing: Deferred.Deferred<Closing>
+  /** Says that the gateway is on its way out. */
+  readonly warn: Effect.Effect<void>
 }
 
 interface Signs {
@@ -140,6 +142,15 @@ export class Sockets {
       else if (transport.waiting() === 0) transport.ping()
     }
   })
+
+  /** Tells each that the gateway stops, once it does; whoever comes later is told when it comes. */
+  readonly warn: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.serving.stopping)).pipe(
+    Effect.andThen(
+      Effect.suspend(() =>
+        Effect.forEach([...this.#open.keys()], ({ warn }) => warn, { concurrency: "unbounded", discard: true })
+      )
+    )
+  )
 
   /** Looks at each with every heartbeat. */
   readonly watch: Effect.Effect<never> = Effect.forever(
