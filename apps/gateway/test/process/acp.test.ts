@@ -1,5 +1,6 @@
 // The real program with an agent that speaks ACP: a chat, a stop and a crash in mid-turn, and the next boot goes on in the
-// same conversation, told what was cut off; a question that a person answers; an agent that can't be started.
+// same conversation, told what was cut off; pictures, and a restart from its own turn. What every kind of agent does is in
+// kinds and cut.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { mkdirSync, rmSync } from "node:fs"
@@ -137,22 +138,6 @@ describe("an agent of kind acp", () => {
       )
       assert.match(replies.at(-1)?.text ?? "", /it said 0 .*restart/)
       assert.strictEqual(next.facts.epoch, gateway.facts.epoch + 1)
-    }).pipe(Effect.scoped)
-  )
-
-  it.live("Q19: asks a person, and does what was chosen", () =>
-    Effect.gen(function* () {
-      const gateway = yield* boot(yield* temporaryFolder)
-      yield* gateway.client.send("kim", "may rm -rf build")
-      const [question] = yield* gateway.client.repliesUntil("kim", 1)
-      assert.match(question?.text ?? "", /rm -rf build.*1\. Allow.*3\. Reject/s)
-      yield* gateway.client.send("kim", "reject")
-      const replies = yield* until(
-        "the choice is carried out",
-        Effect.orDie(gateway.client.replies("kim", 1)),
-        (found) => found.some(({ text }) => text === "chosen: no")
-      )
-      assert.isAbove(replies.length, 0)
     }).pipe(Effect.scoped)
   )
 })

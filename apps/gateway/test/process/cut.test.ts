@@ -131,6 +131,12 @@ describe(`turns that are cut off ${kinds.length < 6 ? missing : ""}`, () => {
         gateway = yield* all.boot({ ...drain, permissions: "allow" })
         yield* each(kinds, (kind) => carriedOn(all, kind, to(kind), "stop"))
         if (!real) return
+        // The question is in its conversation once, however often the turn was begun.
+        const carried = all.anthropic.asked.findLast(({ text }) => /cut off\. Carry on/.test(text))?.said ?? []
+        assert.lengthOf(
+          carried.filter((text) => text.trim() === "hold stop claude-code"),
+          1
+        )
 
         // The restart, from a turn of the CLI's.
         const restart = bash(`${process.execPath} ${program} restart`)
