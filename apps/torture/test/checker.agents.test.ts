@@ -150,3 +150,31 @@ describe("I7: an agent that keeps conversations", () => {
     expect(broken).toEqual(["I7 run r2 knew nothing of a, which another conversation of its agent's had answered"])
   })
 })
+
+describe("the figures by kind of agent", () => {
+  it("count runs, answered messages, what was run again, and answers of one that outlived its gateway", () => {
+    const acp = { kind: "acp" }
+    const { agents, broken } = tale()
+      .boots()
+      .sends("a")
+      .sends("b")
+      .sends("x", { in: "bob" })
+      .sends("nobody says of which kind", { in: "cem" })
+      .begins("r1", ["a", "b"], { epoch: 1, kind: "claude-code", ...mine })
+      .begins("r2", ["x"], { in: "bob", epoch: 1, ...acp })
+      .answers("9", "r9", ["nobody says of which kind"], { in: "cem" })
+      .killed()
+      .boots()
+      .says("r1", "ok")
+      .shows("1", ["a", "b"], { run: "r1" })
+      .begins("r3", ["x"], { in: "bob", epoch: 2, ...acp })
+      .says("r3", "ok", { in: "bob" })
+      .shows("2", ["x"], { in: "bob", run: "r3" })
+      .rests().verdict
+    expect(broken).toEqual([])
+    expect(agents).toEqual({
+      "claude-code": { runs: 1, answered: 2, again: 0, outlived: 1 },
+      acp: { runs: 2, answered: 1, again: 1, outlived: 0 }
+    })
+  })
+})

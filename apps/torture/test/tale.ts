@@ -94,10 +94,12 @@ export class Tale {
       readonly besides?: ReadonlyArray<number>
       readonly session?: string
       readonly memory?: string
+      readonly kind?: string
     } = {}
   ): this {
-    const { at, epoch, besides, memory, session } = options
+    const { at, epoch, besides, kind, memory, session } = options
     const more = {
+      ...(kind === undefined ? {} : { kind }),
       ...(memory === undefined ? {} : { memory }),
       ...(epoch === undefined ? {} : { epoch }),
       ...(besides === undefined ? {} : { besides }),

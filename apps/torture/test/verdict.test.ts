@@ -110,6 +110,21 @@ describe("the block of figures", () => {
     expect(measured(20, 20)).toContain("| stop: idle | 20 | 2.0 ms |")
   })
 
+  it("adds up what agents of each kind did, of the runs that say it", () => {
+    const agents = { acp: { runs: 1_200, answered: 7, again: 3, outlived: 0 } }
+    const told = runOf(
+      [
+        { ...verdict, agents },
+        { ...verdict, level: "L3", agents }
+      ],
+      about
+    )
+    expect(told.levels[0]?.agents).toEqual(agents)
+    expect(block([runOf([verdict], about)])).not.toContain("kind of agent")
+    expect(block([runOf([verdict], about), told, told])).toContain("| acp | 4,800 | 28 | 12 | 0 |")
+    expect(verdictText([{ ...verdict, agents }])).toContain("L2     acp            1,200         7      3         0")
+  })
+
   it("has the newest hunt of each mutant, and says who was not caught", () => {
     const mutant = {
       name: "acknowledged-before-commit",
@@ -159,6 +174,7 @@ describe("the command", () => {
     [["--levels", "L9"], 'Invalid value for flag --levels: "L9". Expected: some of L0, L1, L2, L3, L4'],
     [["--minutes", "0"], 'Invalid value for flag --minutes: "0". Expected: a number of minutes above 0'],
     [["--seed", "x"], "Invalid value for flag --seed"],
+    [["--agents", "made-up"], "Invalid value for flag --agents"],
     [["--level", "L0"], "--level"]
   ])("ends with 2 and says what is wrong with %j", (args, words) => {
     const { status, stderr } = torture(...args)
@@ -169,7 +185,16 @@ describe("the command", () => {
   it("shows what it takes", () => {
     const { status, stdout } = torture("--help")
     expect(status).toBe(0)
-    for (const flag of ["--levels", "--minutes", "--seed", "--mutants", "--stop-at-first", "--json", "--write"]) {
+    for (const flag of [
+      "--levels",
+      "--minutes",
+      "--seed",
+      "--mutants",
+      "--agents",
+      "--stop-at-first",
+      "--json",
+      "--write"
+    ]) {
       expect(stdout).toContain(flag)
     }
   })

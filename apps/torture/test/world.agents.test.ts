@@ -17,6 +17,7 @@ import { fileURLToPath } from "node:url"
 import type { Run } from "../src/history/Operation.ts"
 import { read } from "../src/history/reader.ts"
 import { end, marked } from "../src/world/Gateway.ts"
+import { messagesOf } from "../src/world/agents/real.ts"
 import { answerOf } from "../src/world/sayings.ts"
 
 const program = (name: string) => fileURLToPath(new URL(`../src/world/agents/${name}.mjs`, import.meta.url))
@@ -148,4 +149,35 @@ describe("an agent of a world that is kept between its turns", () => {
       assert.strictEqual(found?.run, runs()[0]?.run)
     }).pipe(Effect.scoped)
   )
+})
+
+describe("the model that the real programs ask", () => {
+  const user = (...texts: ReadonlyArray<string>) => ({
+    role: "user",
+    content: texts.map((text) => ({ type: "text", text }))
+  })
+  const others = [{ role: "system", content: "# Environment" }]
+  const said = { role: "assistant", content: "[[run ann.1]]" }
+  const asked = (...messages: Parameters<typeof messagesOf>[0]["messages"][number][]) =>
+    messagesOf({ model: "made-up", messages })
+
+  it("knows which messages it is asked about: the last, what it was cut off from, and what came meanwhile", () => {
+    const first = user("<system-reminder>\n# claudeMd\n</system-reminder>", "#ann.1 hello\n#ann.2 slow")
+    assert.deepStrictEqual(asked(first, ...others), ["#ann.1 hello", "#ann.2 slow"])
+    assert.deepStrictEqual(asked(first, said, user("#ann.3 hello")), ["#ann.3 hello"])
+    const cut = user(
+      "[An earlier attempt at this was cut off (crash).]",
+      "[Your answer to the message before was cut off. Go on.]"
+    )
+    assert.deepStrictEqual(asked(first, cut), ["#ann.1 hello", "#ann.2 slow"])
+    const joined = user("[This was written meanwhile. You may have seen it.]", "#ann.3 hello")
+    assert.deepStrictEqual(asked(first, cut, joined), ["#ann.1 hello", "#ann.2 slow", "#ann.3 hello"])
+    // Set aside, and never answered: the next one stands for itself.
+    assert.deepStrictEqual(asked(first, cut, user("#ann.4 hello")), ["#ann.4 hello"])
+  })
+
+  it("is asked for nobody where nobody has written since its answer", () => {
+    assert.deepStrictEqual(asked(user("#ann.1 hello"), said, user("[SUGGESTION MODE: what comes next?]")), [])
+    assert.deepStrictEqual(asked(user("Write a title for this")), [])
+  })
 })
