@@ -62,7 +62,7 @@ export const command = Effect.fnUntraced(function* (
   if (status === 503) {
     return yield* new Ending({
       code: codes.failed,
-      lines: ["the gateway is starting or stopping; try again in a moment"]
+      lines: ["sluice: the gateway is starting or stopping; try again in a moment"]
     })
   }
   if (json) return yield* Words.json(body)

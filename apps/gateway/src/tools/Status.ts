@@ -51,7 +51,7 @@ export const sessionsOf = Effect.fnUntraced(function* (
   const given = yield* reads.sessions({ key: conversation })
   const found = given.length > 0 ? given : yield* reads.sessions({ key: conversationOnHttp(conversation) })
   if (found.length > 0) return found
-  const lines = [`conversation ${escape(conversation)}: there is none; sluice sessions lists them`]
+  const lines = [`sluice: conversation ${escape(conversation)}: there is none; sluice sessions lists them`]
   return yield* new Ending({ code: codes.failed, lines })
 })
 
