@@ -136,7 +136,10 @@ export interface Handle {
   readonly replies: (conversation: Peer, after: number) => Stream.Stream<Reply, Transient>
   /** Completes when the message has its end (at once for an old one); `undefined` when it is not known. */
   readonly ended: (seq: number) => Effect.Effect<Standing | undefined, Transient>
-  /** What happens in the conversation's running turns from now on; slow readers lose the oldest. */
+  /**
+   * What its sessions are doing, where one is doing something, then what happens in its running turns from now on; slow
+   * readers lose the oldest.
+   */
   readonly progress: (conversation: Peer) => Stream.Stream<Progress>
   /** Holds the conversation's burst open while the scope is, up to the cap (a download that is under way). */
   readonly receiving: (conversation: Peer) => Effect.Effect<void, never, Scope.Scope>

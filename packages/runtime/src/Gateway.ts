@@ -77,7 +77,7 @@ export class Gateway extends Context.Service<
     ) => Effect.Effect<Accepted | undefined, AcceptError>
     /** Replies of a conversation above a number: stored ones, then each as it comes. A bare name means a conversation of the host. */
     readonly replies: (conversation: string, after?: number) => Stream.Stream<Reply, Transient>
-    /** What happens in the conversation's running turns from now on. */
+    /** What its sessions are doing, where one is doing something, then what happens in its running turns from now on. */
     readonly progress: (conversation: string) => Stream.Stream<Progress>
     /**
      * The typed values of a conversation's session, by its name (`main`). A conversation begins with the first value that

@@ -59,6 +59,29 @@ describe("a running turn", () => {
     })
   )
 
+  it.effect(
+    "Q20: who begins to watch in the middle of a turn is told that something is done, and of rest nothing",
+    () =>
+      Effect.gen(function* () {
+        const agent = TestAgent.make()
+        const current = yield* boot(yield* world(), { agent })
+        yield* current.say("kim", "question")
+        const run = yield* agent.run(1)
+        const [first] = yield* Stream.runCollect(Stream.take(current.gateway.progress("chat/kim"), 1))
+        assert.deepInclude(first, { _tag: "State", session: "chat/kim", state: { name: "processing" } })
+        yield* run.finish("42.")
+        yield* rest(current, "chat/kim")
+        const events = yield* watching(
+          current,
+          Effect.gen(function* () {
+            yield* current.say("kim", "again")
+            yield* (yield* agent.run(2)).finish("43.")
+          }).pipe(Effect.orDie)
+        )
+        assert.deepStrictEqual(states(events), ["processing", "responding"])
+      })
+  )
+
   it.effect("Q21: in a placeholder the tool that runs stands under the answer, and with /smart nothing does", () =>
     Effect.gen(function* () {
       const place = yield* world({ chat: "edit" })

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { SessionRow } from "../../Journal.ts"
+import type { Progress } from "../../Message.ts"
 import { reference } from "../../Notices.ts"
 import { doing, type Running, Session } from "../../Session.ts"
 import { monotonic } from "../clock.ts"
@@ -83,6 +84,17 @@ export class Roster {
   some(isTrue: (session: Session) => boolean): boolean {
     for (const session of this.#sessions.values()) if (isTrue(session)) return true
     return false
+  }
+
+  /** What the sessions of a conversation are doing, as far as they do anything. */
+  states(conversationKey: string): ReadonlyArray<Progress> {
+    const found: Array<Progress> = []
+    for (const session of this.#sessions.values()) {
+      if (session.row?.conversationKey !== conversationKey) continue
+      const state = session.state()
+      if (state.name !== "idle") found.push({ _tag: "State", session: session.key, state })
+    }
+    return found
   }
 
   get(id: number): Session | undefined {

@@ -26,14 +26,15 @@ export class Watchers {
     if (queues !== undefined) for (const queue of queues) Queue.offerUnsafe(queue, event)
   }
 
-  /** Events from now on; ends with its consumer. */
-  watch(conversation: string): Stream.Stream<Progress> {
+  /** What is so at this moment, then events from now on; ends with its consumer. */
+  watch(conversation: string, now: () => Iterable<Progress>): Stream.Stream<Progress> {
     return Stream.unwrap(
       Effect.map(
         Effect.acquireRelease(
           Effect.map(Queue.sliding<Progress>(kept), (queue) => {
             const queues = this.#queues.get(conversation) ?? new Set()
             this.#queues.set(conversation, queues.add(queue))
+            for (const event of now()) Queue.offerUnsafe(queue, event)
             return queue
           }),
           (queue) =>

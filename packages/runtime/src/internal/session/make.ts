@@ -37,7 +37,8 @@ export const makeSessions = Effect.fnUntraced(function* (options: SessionOptions
     failed: Deferred.await(roster.failed),
     spending: Effect.sync(() => roster.env.spending.state()),
     live: Effect.sync(() => roster.all().map((session) => roster.describe(session))),
-    watch: (conversationKey: string) => roster.env.watchers.watch(conversationKey),
+    watch: (conversationKey: string) =>
+      roster.env.watchers.watch(conversationKey, () => roster.states(conversationKey)),
     quiet: (conversationKey: string) => roster.until(() => roster.isQuiet(conversationKey))
   } satisfies Sessions["Service"]
 })
