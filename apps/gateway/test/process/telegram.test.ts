@@ -53,18 +53,28 @@ describe("Telegram", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.live("a token that is refused leaves the channel waiting and says so; everybody else is served", () =>
-    Effect.gen(function* () {
-      const server = yield* standIn()
-      const folder = yield* folderWith("4711:another-token-than-the-right-one")
-      const gateway = yield* start({ folder, configuration: configuration(server) })
-      const { body, status } = yield* gateway.client.call("/readyz")
-      assert.strictEqual(status, 503)
-      assert.match(JSON.stringify(body), /channel \\"telegram\\": the token was refused \(401: Unauthorized\)/)
-      yield* gateway.client.send("kim", "hello")
-      yield* gateway.client.repliesUntil("kim", 1)
-      assert.notInclude(JSON.stringify(gateway.output()), "another-token")
-    }).pipe(Effect.scoped)
+  it.live(
+    "a token that is refused leaves the channel waiting and says so, until a reload; everybody else is served",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const folder = yield* folderWith("4711:another-token-than-the-right-one")
+        const gateway = yield* start({ folder, configuration: configuration(server) })
+        const { body, status } = yield* gateway.client.call("/readyz")
+        assert.strictEqual(status, 503)
+        assert.match(JSON.stringify(body), /channel \\"telegram\\": the token was refused \(401: Unauthorized\)/)
+        yield* gateway.client.send("kim", "hello")
+        yield* gateway.client.repliesUntil("kim", 1)
+        writeFileSync(join(folder, "token"), server.token)
+        const waiting = server.say(kim, "with another token")
+        yield* gateway.client.call("/v1/admin/reload", { method: "POST" })
+        yield* server.confirmed(waiting)
+        yield* server.until(() => server.texts(kim).includes("with another token"))
+        assert.strictEqual((yield* gateway.client.call("/readyz")).status, 200)
+        const reloaded = yield* gateway.client.call("/v1/admin/reload", { method: "POST" })
+        assert.notInclude(JSON.stringify(reloaded.body), "telegram")
+        assert.notMatch(JSON.stringify(gateway.output()), /another-token|secret-of-the-bot/)
+      }).pipe(Effect.scoped)
   )
 
   it.live("W3: a webhook is heard with its secret only, beside everything else that is served", () =>

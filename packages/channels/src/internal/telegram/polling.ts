@@ -82,7 +82,7 @@ export const persist = <A, R>(
   asked: Effect.Effect<A, Failure, R>
 ): Effect.Effect<A, ChannelError, R> =>
   Effect.gen(function* () {
-    for (let failures = 1; ; failures++) {
+    for (let failures = 1; ;) {
       const result = yield* Effect.result(asked)
       if (result._tag === "Success") return result.success
       const { failure } = result
@@ -92,6 +92,8 @@ export const persist = <A, R>(
       if (wait === undefined && failures >= patience.tries) {
         return yield* new ChannelError({ channel, reason: failure.reason })
       }
+      // Somebody who asks for patience is there.
+      failures = wait === undefined ? failures + 1 : 1
       yield* Effect.logDebug("Telegram is asked again", failure.reason).pipe(Effect.annotateLogs({ channel }))
       yield* Effect.sleep(wait ?? patience.wait)
     }

@@ -183,7 +183,7 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
       // A photo ends the burst that it joins; of an album nobody knows which one is the last.
       ...(files.length > 0 && message.media_group_id === undefined ? { closes: true } : {}),
       sender: senderOf(message, place),
-      text: isCommand ? words : quoteOf(message, self) + words
+      text: (isCommand ? words : quoteOf(message, self) + words).toWellFormed()
     }
   }
 }
