@@ -157,6 +157,21 @@ describe("an answer of another session", () => {
       })
   )
 
+  it.effect("Q15: what was set aside in another session says in which, as /retry is to be said there", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      yield* current.say("kim", "impossible")
+      const run = yield* agent.run(1)
+      const { seq } = yield* current.say("kim", "/new work")
+      yield* current.handle().ended(seq)
+      yield* run.fail("Rejected")
+      yield* rest(current, "chat/kim")
+      assert.match(place.far.chat?.seen("kim").at(-1) ?? "", /^\[main\]\nI can't answer this as it is\./)
+    })
+  )
+
   for (const kind of ["keyed", "edit", "pull"] as const) {
     it.effect(`Q15: over a restart, on a channel of class ${kind}: the first of its parts has the name`, () =>
       Effect.gen(function* () {

@@ -69,7 +69,8 @@ const failed = Effect.fnUntraced(function* (
     yield* settle(session, running, {
       _tag: "Suspended",
       why: outcome.reason === "HistoryGone" ? "ask" : "failed",
-      replies: [said]
+      // What brings it back is a command in its own session.
+      replies: [{ ...said, session: claimed.session.name }]
     })
     return
   }
