@@ -44,7 +44,7 @@ export class Breaker {
   /** Lets a request through, or says how long it is not worth asking (milliseconds). */
   admit(now: number): { readonly pass: Pass } | { readonly retryAfter: number } {
     if (this.#openedAt === undefined) return { pass: 0 }
-    const left = this.#openedAt + this.#options.pause - now
+    const left = Math.ceil(this.#openedAt + this.#options.pause - now)
     if (left > 0) return { retryAfter: left }
     // Somebody is trying already: what comes of it is known soon.
     if (this.#inFlight >= this.#options.trials) return { retryAfter: Math.min(1000, this.#options.pause) }

@@ -239,10 +239,8 @@ export class Desk<Q, A, P> {
     const broke = error.reason === "Transport" || error.reason === "Stalled"
     if (broke) this.#crew.retire(member)
     const verdict: Verdict = broke ? "bad" : error.reason === "Rejected" ? "good" : "neither"
-    if (ticket.attempt < 2 && !ticket.emitted && this.#elsewhere(ticket, member, error)) {
-      if (verdict === "bad" && this.#breaker.settle(0, false, this.#now())) this.#opened()
-      return
-    }
+    // Only how a request ends counts for the circuit: one backend of two that is broken must not close the other one's door.
+    if (ticket.attempt < 2 && !ticket.emitted && this.#elsewhere(ticket, member, error)) return
     const reason = this.#reasonOf(error)
     this.#settle(ticket, this.#failure(reason), verdict, reason._tag)
   }

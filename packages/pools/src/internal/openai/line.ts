@@ -1,0 +1,172 @@
+/**
+ * One connection to a server that speaks as OpenAI does: requests with the key, answers up to a limit, and every way of
+ * failing in the pool's own words. The key is in no error, also where the server quotes it.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { WorkerError } from "../../PoolError.ts"
+
+/** Where calls go. */
+export interface Line {
+  readonly client: HttpClient.HttpClient
+  /** With its `/v1`, without a slash at the end. */
+  readonly base: string
+  readonly key: Redacted.Redacted | undefined
+  /** Bytes of the longest answer that is read. */
+  readonly limit: number
+}
+
+/** The most of a refusal that is read, in bytes. */
+const refusalLimit = 64 * 1024
+
+const withoutKey = ({ key }: Line, text: string): string => {
+  const secret = key === undefined ? "" : Redacted.value(key)
+  return secret === "" ? text : text.replaceAll(secret, "<key>")
+}
+
+export const failure = (
+  reason: WorkerError["reason"],
+  message: string,
+  more: { readonly status?: number; readonly retryAfter?: number } = {}
+): WorkerError => new WorkerError({ reason, message, ...more })
+
+/** The innermost words of a failed connection, without the request: that one holds the key. */
+const broken = (line: Line) => (error: HttpClientError.HttpClientError) => {
+  const words: Array<string> = []
+  let at: unknown = error.reason.cause
+  for (let depth = 0; depth < 5 && at instanceof Error; depth++) {
+    words.push(at.message)
+    at = at.cause
+  }
+  const detail = words.filter((word) => word !== "").join(": ") || error.reason._tag
+  return failure("Transport", withoutKey(line, `no answer from ${new URL(line.base).host}: ${detail}`))
+}
+
+/** Reads up to `limit` bytes as text; `undefined` when there is more, whatever the server said of its length. */
+const textUpTo = (line: Line, response: HttpClientResponse.HttpClientResponse, limit: number) =>
+  Effect.suspend(() => {
+    const utf8 = new TextDecoder()
+    let room = limit
+    let text = ""
+    return Stream.mapError(response.stream, broken(line)).pipe(
+      Stream.takeUntil((chunk) => (room -= chunk.length) < 0),
+      Stream.runForEach((chunk) => Effect.sync(() => void (text += utf8.decode(chunk, { stream: true })))),
+      Effect.map(() => (room < 0 ? undefined : text + utf8.decode()))
+    )
+  })
+
+/** The text as JSON; `undefined` when it is none. */
+export const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** `{"error": {"message"}}`, `{"error": "..."}`, `{"message"}`, `{"detail"}`, or no JSON at all. */
+export const said = (text: string): string => {
+  const json = parsed(text)
+  if (!isRecord(json)) return text.slice(0, 300)
+  const { error } = json
+  const words = isRecord(error) ? error["message"] : (error ?? json["message"] ?? json["detail"])
+  return typeof words === "string" ? words.slice(0, 300) : JSON.stringify(words ?? json).slice(0, 300)
+}
+
+const retryAfterOf = (headers: Readonly<Record<string, string | undefined>>, now: number): number | undefined => {
+  const text = headers["retry-after"]?.trim() ?? ""
+  if (text === "") return undefined
+  const seconds = Number(text)
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
+
+const refused = Effect.fnUntraced(function* (line: Line, response: HttpClientResponse.HttpClientResponse) {
+  const { headers, status } = response
+  const now = yield* Clock.currentTimeMillis
+  // What a refusal says is worth little beside its status: one that can't be read is one without words.
+  const text = yield* Effect.orElseSucceed(textUpTo(line, response, refusalLimit), () => undefined)
+  const words = status === 401 || status === 403 ? "it does not accept the key" : withoutKey(line, said(text ?? ""))
+  const message = `the server answered with ${status}${words === "" ? "" : `: ${words}`}`
+  const retryAfter = retryAfterOf(headers, now)
+  const wait = retryAfter === undefined ? {} : { retryAfter }
+  if (status === 429 || (status === 503 && retryAfter !== undefined)) {
+    return yield* failure("Busy", message, { status, ...wait })
+  }
+  const transport = status >= 500 || status === 408 || (status >= 300 && status < 400)
+  return yield* failure(transport ? "Transport" : "Rejected", message, { status })
+})
+
+const requested = (line: Line, request: HttpClientRequest.HttpClientRequest) => {
+  const { client, key } = line
+  const asked = key === undefined ? request : HttpClientRequest.bearerToken(request, Redacted.value(key))
+  // A client that is built on fetch would follow a redirection, and take the key along to wherever it leads.
+  return client.execute(asked).pipe(
+    Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+    Effect.mapError(broken(line)),
+    Effect.flatMap((response) =>
+      response.status >= 200 && response.status < 300 ? Effect.succeed(response) : refused(line, response)
+    )
+  )
+}
+
+/** Posts a document and gives the response, when it is none of the refusals. */
+export const post = (line: Line, path: string, body: Schema.JsonObject, accept = "application/json") =>
+  requested(
+    line,
+    HttpClientRequest.post(`${line.base}${path}`).pipe(
+      HttpClientRequest.setHeader("accept", accept),
+      HttpClientRequest.bodyJsonUnsafe(body)
+    )
+  )
+
+/** The whole answer as JSON. */
+export const json = Effect.fnUntraced(function* (line: Line, response: HttpClientResponse.HttpClientResponse) {
+  const text = yield* textUpTo(line, response, line.limit)
+  if (text === undefined) return yield* failure("Transport", `the answer is larger than ${line.limit} bytes`)
+  const found = parsed(text)
+  if (!isRecord(found)) return yield* failure("Transport", `the server sent what is no answer: ${text.slice(0, 100)}`)
+  if (found["error"] !== undefined && found["error"] !== null) {
+    return yield* failure("Transport", `the server answered with an error: ${withoutKey(line, said(text))}`)
+  }
+  return found
+})
+
+/** Posts a document and reads the whole answer. */
+export const ask = (line: Line, path: string, body: Schema.JsonObject) =>
+  Effect.flatMap(post(line, path, body), (response) => json(line, response))
+
+export const bytes = (line: Line, response: HttpClientResponse.HttpClientResponse) =>
+  Stream.mapError(response.stream, broken(line))
+
+const between = Duration.millis(500)
+
+/**
+ * Whether the server is there: any answer says so, but for a refused key. One that is still loading answers 503, and is
+ * asked again for as long as the pool's load timeout lets it.
+ */
+export const reach = (line: Line, path: string): Effect.Effect<void, WorkerError> =>
+  requested(line, HttpClientRequest.get(`${line.base}${path}`)).pipe(
+    Effect.flatMap((response) => textUpTo(line, response, refusalLimit)),
+    Effect.catchTag("WorkerError", (error) => {
+      const { status } = error
+      if (status === 503) return Effect.andThen(Effect.sleep(between), reach(line, path))
+      return status === undefined || status === 401 || status === 403 || status >= 500
+        ? Effect.fail(error)
+        : Effect.void
+    }),
+    Effect.asVoid
+  )
