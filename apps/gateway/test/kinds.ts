@@ -96,6 +96,7 @@ const agentsOf = (
         HOME: home,
         CLAUDE_CONFIG_DIR: join(home, ".claude"),
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+        CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION: "false",
         DISABLE_AUTOUPDATER: "1"
       },
       permissions
