@@ -83,7 +83,7 @@ const deliveryOf = (
   signs: Signs,
   mode: NonNullable<Options["delivery"]>,
   words: Words
-): Channel.Delivery<HttpClient.HttpClient> => {
+): Channel.Delivery<Needs> => {
   if (mode === "edit") return edits(api, signs, words)
   return plain(api, mode === "plain" ? "resend-once" : "hold")
 }
@@ -238,6 +238,7 @@ export const make = (options: Options): TelegramChannel => {
     delivery: deliveryOf(api, signs, mode, words),
     receive,
     split: (text) => split(text),
+    files: true,
     describe: Effect.sync(() => (name === "" ? "not connected" : `@${name}`))
   })
   return { ...channel, webhook: options.webhook && hookOf(options.webhook, () => hooked) }

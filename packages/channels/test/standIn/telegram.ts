@@ -104,14 +104,24 @@ const follow = (world: World, call: Call, fate: Fate, response: http.ServerRespo
   world.changed()
 }
 
-const read = (request: http.IncomingMessage, done: (body: Json) => void) => {
+/** The fields of a form; a file as its name and its text. */
+const formOf = async (body: Buffer, type: string): Promise<Json> => {
+  const form = await new Response(new Uint8Array(body), { headers: { "content-type": type } }).formData()
+  const fields = await Promise.all(
+    [...form].map(async ([name, value]): Promise<readonly [string, unknown]> =>
+      typeof value === "string" ? [name, value] : [name, { name: value.name, text: await value.text() }]
+    )
+  )
+  return Object.fromEntries(fields)
+}
+
+const read = async (request: http.IncomingMessage): Promise<Json> => {
   const chunks: Array<Buffer> = []
-  request.on("data", (chunk: Buffer) => chunks.push(chunk))
-  request.on("end", () => {
-    const text = Buffer.concat(chunks).toString()
-    const isJson = (request.headers["content-type"] ?? "").includes("json")
-    done(isJson ? (JSON.parse(text) as Json) : { raw: text })
-  })
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  const body = Buffer.concat(chunks)
+  const type = request.headers["content-type"] ?? ""
+  if (type.includes("json")) return JSON.parse(body.toString()) as Json
+  return type.includes("form-data") ? formOf(body, type) : { raw: body.toString() }
 }
 
 const serving = (world: World, token: string) => {
@@ -130,13 +140,15 @@ const serving = (world: World, token: string) => {
       return void response.end(found?.bytes)
     }
     const [, given, method = ""] = /^\/bot([^/]+)\/(\w+)$/.exec(path) ?? []
-    read(request, (params) => {
-      const call = { method, params }
+    const begin = async () => {
+      const call = { method, params: await read(request) }
       world.calls.push(call)
       const fate: Fate = given === token ? world.fate(method) : { refuse: 401, description: "Unauthorized" }
       world.changed()
       follow(world, call, fate, response)
-    })
+    }
+    // A request that breaks off in the middle never was one.
+    begin().catch(() => response.destroy())
   })
   server.on("connection", (socket) => {
     if (!whole) return void socket.destroy()

@@ -40,6 +40,7 @@ export interface Shown {
   entities: ReadonlyArray<Json>
   buttons: ReadonlyArray<{ readonly text: string; readonly callback_data?: string }>
   edits: number
+  file?: { readonly name: string; readonly text: string }
 }
 
 /** A refusal, as the Bot API words it. */
@@ -186,6 +187,26 @@ export class World {
     return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" }, text }
   }
 
+  /** A text message becomes a document, or another one. */
+  editMedia(params: Json): unknown {
+    const message = this.chat(Number(params["chat_id"])).find(({ id }) => id === Number(params["message_id"]))
+    const media = JSON.parse(wordsOf(params, "media")) as { readonly media: string; readonly caption?: string }
+    if (message === undefined) return bad("message to edit not found")
+    if ((media.caption ?? "").length > 1024) return bad("message caption is too long")
+    Object.assign(message, { text: media.caption ?? "", buttons: [], edits: message.edits + 1, file: params["file"] })
+    return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" } }
+  }
+
+  /** A new message with a document. */
+  sendDocument(params: Json): unknown {
+    const caption = wordsOf(params, "caption")
+    if (caption.length > 1024) return bad("message caption is too long")
+    const sent = this.send({ ...params, text: caption === "" ? "(file)" : caption })
+    const last = this.chat(Number(params["chat_id"])).at(-1)
+    if (last !== undefined) Object.assign(last, { file: params["document"] })
+    return sent
+  }
+
   perform({ method, params }: Call): unknown {
     switch (method) {
       case "getMe":
@@ -196,6 +217,10 @@ export class World {
         return this.send(params)
       case "editMessageText":
         return this.edit(params)
+      case "editMessageMedia":
+        return this.editMedia(params)
+      case "sendDocument":
+        return this.sendDocument(params)
       case "getFile": {
         const file = this.files.get(wordsOf(params, "file_id"))
         if (file === undefined) return bad("wrong file_id or the file is temporarily unavailable")

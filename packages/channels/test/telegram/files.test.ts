@@ -9,6 +9,7 @@ import { TestAgent } from "@sluice/runtime/testing"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
+import type { Fate } from "../standIn/telegram.ts"
 import { boot, kim, standIn, whileTimePasses } from "./world.ts"
 
 const bytes = new TextEncoder().encode("the bytes of a picture")
@@ -119,5 +120,54 @@ describe("files", () => {
         })
       )
     }).pipe(Effect.scoped, whileTimePasses)
+  )
+})
+
+describe("files of replies", () => {
+  const archive = (delivery: "edit" | "plain", ...fates: ReadonlyArray<Fate>) =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const method = delivery === "edit" ? "editMessageMedia" : "sendDocument"
+      server.script(method, ...fates)
+      yield* boot(server, { options: { delivery } }, (gateway) =>
+        Effect.gen(function* () {
+          server.say(kim, "remember this")
+          yield* server.until(() => server.texts(kim).includes("remember this"))
+          server.say(kim, "/archive")
+          yield* server.until(() => server.texts(kim).some((text) => text.startsWith("Archived as")))
+          // What is lost or dropped is tried again.
+          yield* server.called(method, fates.filter((fate) => typeof fate === "string").length + 1)
+          yield* gateway.settled(`telegram/${kim}`)
+        })
+      )
+      return { server, shown: server.shown(kim).filter(({ text }) => text.startsWith("Archived as")) }
+    }).pipe(Effect.scoped, whileTimePasses)
+
+  for (const delivery of ["edit", "plain"] as const) {
+    it.effect(`W3: a reply with a file is one message that carries it: ${delivery}`, () =>
+      Effect.gen(function* () {
+        const { shown } = yield* archive(delivery)
+        assert.strictEqual(shown.length, 1)
+        assert.match(shown[0]?.file?.name ?? "", /\.md$/)
+        assert.include(shown[0]?.file?.text ?? "", "remember this")
+      })
+    )
+  }
+
+  it.effect("D7: one whose answer is lost is edited in again, and is there once", () =>
+    Effect.gen(function* () {
+      const { server, shown } = yield* archive("edit", "lose-answer", "drop")
+      assert.strictEqual(shown.length, 1)
+      assert.isDefined(shown[0]?.file)
+      assert.strictEqual(server.calls.filter(({ method }) => method === "editMessageMedia").length, 3)
+    })
+  )
+
+  it.effect("W3: a file that is refused is told by its name", () =>
+    Effect.gen(function* () {
+      const { shown } = yield* archive("edit", { refuse: 413, description: "Request Entity Too Large" })
+      assert.isUndefined(shown[0]?.file)
+      assert.match(shown[0]?.text ?? "", /\[file: .+\.md, \d+ bytes\]$/)
+    })
   )
 })

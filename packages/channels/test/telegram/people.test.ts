@@ -65,7 +65,7 @@ describe("groups", () => {
     Effect.gen(function* () {
       const server = yield* standIn()
       const agent = TestAgent.make()
-      yield* boot(server, { agent, options: { allow: [kim, lee] } }, () =>
+      yield* boot(server, { agent, options: { allow: [kim, lee] } }, (gateway) =>
         Effect.gen(function* () {
           const named = mention("@sluice_bot")
           server.say(group, "@sluice_bot wait", { ...named, from: person(kim, "Kim") })
@@ -77,6 +77,7 @@ describe("groups", () => {
           yield* run.finish("go on")
           const next = yield* agent.run(2)
           yield* next.finish("gone on")
+          yield* gateway.settled(`telegram/${group}`)
           assert.deepStrictEqual(
             next.turn.messages.map(({ sender, text }) => [sender, text]),
             [
@@ -94,11 +95,12 @@ describe("groups", () => {
     Effect.gen(function* () {
       const server = yield* standIn()
       const agent = TestAgent.make()
-      yield* boot(server, { agent }, () =>
+      yield* boot(server, { agent }, (gateway) =>
         Effect.gen(function* () {
           server.say(kim, "is that so?", { reply_to_message: { message_id: 3, from: { id: 9 }, text: "it is\nso" } })
           const run = yield* agent.run(1)
           yield* run.finish("it is")
+          yield* gateway.settled(`telegram/${kim}`)
           assert.strictEqual(run.turn.text, "> it is\n> so\n\nis that so?")
         })
       )

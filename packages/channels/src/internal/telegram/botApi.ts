@@ -32,6 +32,13 @@ export type Failure =
       readonly movedTo: number | undefined
     }
 
+/** A file that goes along with a call; its parameters name it `attach://file`, or are it under this name. */
+export interface Upload {
+  readonly field: string
+  readonly name: string
+  readonly content: Blob
+}
+
 /** A bot at its server. */
 export interface BotApi {
   /** Calls a method. Waits at most `timeout` milliseconds, 30 s unless said otherwise. */
@@ -39,7 +46,7 @@ export interface BotApi {
     method: string,
     params: { readonly [name: string]: unknown },
     result: Schema.Codec<A, unknown>,
-    timeout?: number
+    options?: { readonly timeout?: number; readonly upload?: Upload }
   ) => Effect.Effect<A, Failure, HttpClient.HttpClient>
   /** The bytes of a file by the path that `getFile` gave. */
   readonly file: (path: string) => Effect.Effect<Stream.Stream<Uint8Array, Failure>, Failure, HttpClient.HttpClient>
@@ -166,6 +173,21 @@ const execute = (request: HttpClientRequest.HttpClientRequest) =>
     })
   })
 
+/** JSON, or a form where a file goes along. */
+const withBody = (
+  request: HttpClientRequest.HttpClientRequest,
+  params: { readonly [name: string]: unknown },
+  upload: Upload | undefined
+) => {
+  if (upload === undefined) return HttpClientRequest.bodyJsonUnsafe(request, params)
+  const form = new FormData()
+  for (const [name, value] of Object.entries(params)) {
+    form.append(name, typeof value === "string" ? value : JSON.stringify(value))
+  }
+  form.append(upload.field, upload.content, upload.name)
+  return HttpClientRequest.bodyFormData(request, form)
+}
+
 /** A bot by its token. `apiRoot` is the address of its server, `https://api.telegram.org` or one of one's own. */
 export const make = (options: { readonly token: Redacted.Redacted; readonly apiRoot: string }): BotApi => {
   const root = options.apiRoot.replace(/\/+$/, "")
@@ -174,8 +196,8 @@ export const make = (options: { readonly token: Redacted.Redacted; readonly apiR
   const address = (before: string, path: string) => `${root}${before}/bot${Redacted.value(options.token)}/${path}`
   const bytesOf = (response: HttpClientResponse.HttpClientResponse) => Stream.mapError(response.stream, unreachable)
   return {
-    call: (method, params, result, timeout = callTimeout) =>
-      execute(HttpClientRequest.post(address("", method)).pipe(HttpClientRequest.bodyJsonUnsafe(params))).pipe(
+    call: (method, params, result, { timeout = callTimeout, upload } = {}) =>
+      execute(withBody(HttpClientRequest.post(address("", method)), params, upload)).pipe(
         Effect.mapError(unreachable),
         Effect.flatMap((response) =>
           Effect.flatMap(textUpTo(bytesOf(response), answerLimit), (text) =>

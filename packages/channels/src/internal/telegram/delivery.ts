@@ -4,6 +4,7 @@
  * In plain mode a message is sent once and nobody can tell after a crash. What
  * Telegram says is turned into what the outbox decides by.
  */
+import type { Attachments } from "@sluice/runtime/Attachments"
 import * as Channel from "@sluice/runtime/Channel"
 import type { Conversation, Reply } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
@@ -12,6 +13,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
 import type { BotApi, Failure } from "./botApi.ts"
 import { keyboard, offerOf } from "./buttons.ts"
+import { type Carried, carriedOf, inWords } from "./carry.ts"
 import { render } from "./markdown.ts"
 import type { Signs } from "./signs.ts"
 import { maxLength } from "./split.ts"
@@ -20,7 +22,7 @@ const Sent = Schema.Struct({ message_id: Schema.Int })
 /** `editMessageText` answers with the message. */
 const Edited = Schema.Unknown
 
-type Needs = HttpClient.HttpClient
+type Needs = HttpClient.HttpClient | Attachments
 type Params = { readonly [name: string]: unknown }
 
 /** A message that the bot has sent: its number, and when it was placed, in epoch milliseconds. */
@@ -94,10 +96,15 @@ const deliveryError = (failure: Failure, throttle: Throttle, chat: number, now: 
 export const sender = (api: BotApi) => {
   const throttle = new Throttle()
   /** Calls; a group that has become a supergroup is called by its new number. */
-  const call = <A>(method: string, params: Params, result: Schema.Codec<A, unknown>) =>
-    Effect.catch(api.call(method, params, result), (failure) =>
+  const call = <A>(
+    method: string,
+    params: Params,
+    result: Schema.Codec<A, unknown>,
+    options?: Parameters<BotApi["call"]>[3]
+  ) =>
+    Effect.catch(api.call(method, params, result, options), (failure) =>
       failure._tag === "Denied" && failure.movedTo !== undefined
-        ? api.call(method, { ...params, chat_id: failure.movedTo }, result)
+        ? api.call(method, { ...params, chat_id: failure.movedTo }, result, options)
         : Effect.fail(failure)
     )
   const explained =
@@ -143,6 +150,35 @@ const withLooks = <A, R>(reply: Reply, make: (shape: Params) => Effect.Effect<A,
   const [first, second] = shapesOf(reply)
   return Effect.catchIf(make(first), isUgly, () => make(second))
 }
+
+/** A message with a file takes no more than a caption. */
+const captioned = (text: string): Params => {
+  const { entities, text: shown } = render(text)
+  return entities.length === 0 ? { caption: shown } : { caption: shown, caption_entities: entities }
+}
+
+/** The file was refused: its name is told instead. What was lost or has to wait is tried again as it is. */
+const isNoFile = (failure: Failure): boolean =>
+  failure._tag === "Denied" &&
+  (failure.code === 400 || failure.code === 413) &&
+  !isNotModified(failure) &&
+  !isGone(failure)
+
+/** Time for a file on its way; the outbox waits a minute for a whole reply. */
+const uploadTimeout = 50_000
+
+/** Shows a reply: with its file where it has one that can be sent, else in words. */
+const withFile = <A, R, R2>(
+  reply: Reply,
+  file: (carried: Carried, shape: Params) => Effect.Effect<A, Failure, R>,
+  words: (reply: Reply) => Effect.Effect<A, Failure, R2>
+) =>
+  Effect.flatMap(carriedOf(reply), (carried) => {
+    const told = { ...reply, text: inWords(reply) }
+    return carried === undefined
+      ? words(told)
+      : Effect.catchIf(file(carried, captioned(carried.caption)), isNoFile, () => words(told))
+  })
 
 /** Shows the end of a text that does not fit: that is where something happens. */
 const shown = (text: string): Params =>
@@ -194,6 +230,19 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
       Effect.catchIf(isNotModified, () => Effect.succeed(false))
     )
 
+  /** The message becomes its file, with the text beside it: one edit, which may be repeated like any other. */
+  const editFile = (conversation: Conversation, message: number, { content, name }: Carried, shape: Params) => {
+    const media = { type: "document", media: "attach://file", ...shape }
+    const params = { chat_id: Number(conversation.peer), message_id: message, media }
+    return call("editMessageMedia", params, Edited, {
+      timeout: uploadTimeout,
+      upload: { field: "file", name, content }
+    }).pipe(
+      Effect.as(true),
+      Effect.catchIf(isNotModified, () => Effect.succeed(false))
+    )
+  }
+
   /** Edits a message; where it is gone the text is sent as a new one, which is edited from then on. */
   const show = (reply: Reply, id: string) =>
     Effect.gen(function* () {
@@ -201,7 +250,12 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
       const key = `${conversation.peer}/${id}`
       const remote = remoteOf(id)
       const message = instead.get(key) ?? remote.message
-      const into = (message: number) => withLooks(reply, (shape) => edit(conversation, message, shape))
+      const into = (message: number) =>
+        withFile(
+          reply,
+          (carried, shape) => editFile(conversation, message, carried, shape),
+          (reply) => withLooks(reply, (shape) => edit(conversation, message, shape))
+        )
       const modified = yield* Effect.catchIf(into(message), isGone, () =>
         Effect.gen(function* () {
           const placed = yield* place(conversation, "…")
@@ -233,12 +287,17 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
 /** Plain messages: after a crash in between nobody can tell whether one was sent. */
 export const plain = (api: BotApi, policy: "resend-once" | "hold"): Channel.Ambiguous<Needs> => {
   const { call, explained } = sender(api)
-  return Channel.ambiguous(policy, (reply) =>
-    explained(reply.conversation)(
-      Effect.map(
-        withLooks(reply, (shape) => call("sendMessage", { ...chatOf(reply.conversation), ...shape }, Sent)),
-        ({ message_id }) => ({ remoteId: String(message_id) })
-      )
+  return Channel.ambiguous(policy, (reply) => {
+    const chat = chatOf(reply.conversation)
+    const sent = withFile(
+      reply,
+      ({ content, name }, shape) =>
+        call("sendDocument", { ...chat, ...shape }, Sent, {
+          timeout: uploadTimeout,
+          upload: { field: "document", name, content }
+        }),
+      (reply) => withLooks(reply, (shape) => call("sendMessage", { ...chat, ...shape }, Sent))
     )
-  )
+    return explained(reply.conversation)(Effect.map(sent, ({ message_id }) => ({ remoteId: String(message_id) })))
+  })
 }

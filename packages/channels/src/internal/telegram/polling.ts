@@ -108,7 +108,7 @@ export const poll = Effect.fnUntraced(function* <R>(
   let offset = 0
   while (true) {
     const params = { offset, timeout: hold, allowed_updates: kinds, limit: 100 }
-    const asked = api.call("getUpdates", params, Page, hold * 1000 + slack)
+    const asked = api.call("getUpdates", params, Page, { timeout: hold * 1000 + slack })
     const page: Schema.Schema.Type<typeof Page> = yield* persist(channel, asked)
     const { next, stopped } = yield* handle(page, offset, take)
     offset = next
