@@ -23,6 +23,7 @@ const said = Effect.fnUntraced(function* (answers: ReadonlyArray<Answer | Unansw
   yield* Effect.addFinalizer(() => Effect.sync(() => history.close()))
   const left = [...answers]
   const wire: Wire = {
+    url: "",
     ask: (path) =>
       Effect.suspend(() => {
         const next = path.endsWith("/messages") ? left.shift() : undefined

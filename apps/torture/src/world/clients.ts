@@ -1,7 +1,7 @@
 /**
  * The people of a world. Over HTTP they insist with the same key until they are told
  * that a message is stored, now and then from two places at once, and pull replies by
- * number; on the other channels they write into the far side's feed. Each writes down
+ * number, some of them on a WebSocket; on the other channels they write into the far side's feed. Each writes down
  * what it did and was told. They live longer than any one gateway, and ask whoever is
  * at the place where the gateway should be.
  */
@@ -14,6 +14,8 @@ import { classes, type FarChannel } from "./channels.ts"
 import type { Far } from "./far.ts"
 import { ask, nap, noted, pathOf, type Place, type Reply } from "./place.ts"
 import { oneOf, type Random, randomOf } from "./random.ts"
+import { type SocketTalk, socketTalk } from "./socketTalk.ts"
+import type { Answer, Unanswered } from "./wire.ts"
 
 /** What the people write, beside `#<id>`: one of these, picked at random. */
 export type Behaviours = readonly [string, ...ReadonlyArray<string>]
@@ -27,6 +29,8 @@ export const kinds = ["command", "acp", "claude-code"] as const
 export interface Habits {
   /** Names of the conversations over HTTP. */
   readonly http: ReadonlyArray<string>
+  /** Those of them that write and read on a WebSocket. */
+  readonly sockets: ReadonlyArray<string>
   /** Further ones, that somebody reads and in which only `say` writes. */
   readonly guests: ReadonlyArray<string>
   /** Those of them that want a turn for each burst. */
@@ -46,9 +50,10 @@ export interface Habits {
   readonly burst: number
 }
 
-/** Four over HTTP, one on each other channel, all well behaved. */
+/** Four over HTTP, one of them on a WebSocket, one on each other channel, all well behaved. */
 export const habits: Habits = {
   http: ["ann", "bob", "cem", "dan"],
+  sockets: ["dan"],
   guests: ["sam"],
   followup: ["bob", "dan"],
   restless: [],
@@ -87,6 +92,8 @@ interface State {
   readonly pulled: Set<string>
   readonly cursors: Map<string, number>
   readonly waiting: Set<() => void>
+  /** The sockets of those who have one. */
+  readonly talks: Map<string, SocketTalk>
 }
 
 interface Message {
@@ -137,14 +144,18 @@ interface Receipt {
  */
 const ofTheMessage: ReadonlySet<number> = new Set([400, 409, 413])
 
-/** Sends over HTTP with one key until there is a clear answer. */
+/** One try, over whatever the conversation has. */
+const tell = ({ place, talks }: State, { conversation, id, text }: Message): Effect.Effect<Answer, Unanswered> =>
+  talks.get(conversation)?.tell(id, text) ?? ask(place, pathOf(conversation, "messages"), { body: { text }, key: id })
+
+/** Sends with one key until there is a clear answer. */
 const insist = Effect.fnUntraced(function* (
   state: State,
-  { conversation, id, text }: Message,
+  message: Message,
   line: ReturnType<typeof lineOf>
 ): Effect.fn.Return<Receipt | undefined> {
   for (;;) {
-    const told = yield* Effect.result(ask(state.place, pathOf(conversation, "messages"), { body: { text }, key: id }))
+    const told = yield* Effect.result(tell(state, message))
     if (told._tag === "Success") {
       const { body, status } = told.success
       if (status === 202 || status === 200) return { seq: Number(body["seq"]), duplicate: body["duplicate"] === true }
@@ -233,9 +244,26 @@ const overFeed = (state: State, channel: FarChannel, peer: string, random: Rando
     firstOf(state.habits, `${channel}-${peer}`)
   )
 
+/** Somebody got a reply: writes it down, and where to go on. */
+const got = ({ cursors, history, pulled }: State, conversation: string, reply: Reply): void => {
+  // Which of the messages it answers: the agent's own words where there are any, else the wire's.
+  for (const id of noted(history, conversation, reply)) pulled.add(id)
+  cursors.set(conversation, reply.number)
+}
+
+/** Shown on a socket, from the own cursor on. */
+const onSocket = (state: State, conversation: string) =>
+  Effect.map(
+    socketTalk(state.place, conversation, {
+      after: () => state.cursors.get(conversation) ?? 0,
+      reply: (reply) => got(state, conversation, reply)
+    }),
+    (talk) => void state.talks.set(conversation, talk)
+  )
+
 /** Pulls from its own cursor on, whoever answers. */
 const reader = Effect.fnUntraced(function* (state: State, conversation: string) {
-  const { cursors, history, place, pulled } = state
+  const { cursors, place } = state
   for (;;) {
     const after = cursors.get(conversation) ?? 0
     const answer = yield* ask(place, pathOf(conversation, `replies?after=${after}&wait=5s&limit=1000`)).pipe(
@@ -245,11 +273,7 @@ const reader = Effect.fnUntraced(function* (state: State, conversation: string) 
       yield* nap
       continue
     }
-    for (const reply of (answer.body["replies"] ?? []) as ReadonlyArray<Reply>) {
-      // Which of the messages it answers: the agent's own words where there are any, else the wire's.
-      for (const id of noted(history, conversation, reply)) pulled.add(id)
-      cursors.set(conversation, reply.number)
-    }
+    for (const reply of (answer.body["replies"] ?? []) as ReadonlyArray<Reply>) got(state, conversation, reply)
   }
 })
 
@@ -316,7 +340,8 @@ export const gather = Effect.fnUntraced(function* (
     acknowledged: new Map(),
     pulled: new Set(),
     cursors: new Map(),
-    waiting: new Set()
+    waiting: new Set(),
+    talks: new Map()
   }
   let one = seed
   const random = () => randomOf(++one * 7919)
@@ -325,8 +350,10 @@ export const gather = Effect.fnUntraced(function* (
     ...habits.http.map((name) => overHttp(state, name, random())),
     ...channels.flatMap((channel) => habits.peers.map((peer) => overFeed(state, channel, peer, random())))
   ]
+  for (const name of habits.http.filter((name) => habits.sockets.includes(name))) yield* onSocket(state, name)
+  const pulling = [...habits.http, ...habits.guests].filter((name) => !state.talks.has(name))
   const writers = yield* Effect.forEach(lives, (life) => Effect.forkScoped(life))
-  for (const name of [...habits.http, ...habits.guests]) yield* Effect.forkScoped(reader(state, name))
+  for (const name of pulling) yield* Effect.forkScoped(reader(state, name))
   const done = yield* Deferred.make<void>()
   yield* Effect.forkScoped(
     Effect.andThen(Effect.forEach(writers, Fiber.await, { discard: true }), Deferred.succeed(done, undefined))

@@ -34,6 +34,7 @@ export interface Asking {
 
 /** One who asks at one address; `close` ends its connections. */
 export interface Wire {
+  readonly url: string
   readonly ask: (path: string, asking?: Asking) => Effect.Effect<Answer, Unanswered>
   readonly close: () => void
 }
@@ -83,5 +84,5 @@ export const wire = (url: string): Wire => {
       sent.end(text)
       return Effect.sync(() => void sent.destroy())
     })
-  return { ask, close: () => agent.destroy() }
+  return { url, ask, close: () => agent.destroy() }
 }
