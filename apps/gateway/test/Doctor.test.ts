@@ -94,6 +94,7 @@ describe("the doctor looks at", () => {
       mkdirSync(join(folder, "bin"))
       writeFileSync(join(folder, "bin", "plain"), "")
       writeFileSync(join(folder, "bin", "agent"), "#!/bin/sh\n", { mode: 0o755 })
+      writeFileSync(join(folder, "answer.sh"), "#!/bin/sh\n", { mode: 0o755 })
       writeFileSync(join(folder, "key"), "secret", { mode: 0o644 })
       const configuration = yield* loaded(
         folder,
@@ -101,6 +102,7 @@ describe("the doctor looks at", () => {
   echo: { kind: demo }
   here: { kind: command, argv: [./bin/agent] }
   plain: { kind: command, argv: [./bin/plain] }
+  beside: { kind: command, argv: [answer.sh] }
   path: { kind: command, argv: [node] }
   missing: { kind: command, argv: [no-such-program-4711] }
   speaks: { kind: acp, argv: [node, --acp] }
@@ -112,6 +114,7 @@ describe("the doctor looks at", () => {
         "agent echo ok",
         "agent here ok",
         "agent plain fail",
+        "agent beside fail",
         "agent path ok",
         "agent missing fail",
         "agent speaks ok",
@@ -120,6 +123,7 @@ describe("the doctor looks at", () => {
       ])
       assert.deepStrictEqual(Programs.warnings(configuration), [
         `agent "plain": program "./bin/plain" is not found; install it, correct argv[0], or correct PATH`,
+        `agent "beside": program "answer.sh" is not found; a name without a slash is looked for on PATH only: for the file in ${folder} write "./answer.sh"`,
         `agent "missing": program "no-such-program-4711" is not found; install it, correct argv[0], or correct PATH`,
         `agent "silent": program "no-such-agent-4711" is not found; install it, correct argv[0], or correct PATH`,
         `agent "nowhere": its folder ${join(folder, "gone")} does not exist; create it or correct cwd`

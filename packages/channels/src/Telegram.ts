@@ -92,6 +92,8 @@ interface Ears {
   readonly handle: Channel.Handle
   readonly self: Self
   readonly allow: Set<number>
+  /** Strangers whose id the log has, so that nobody fills it. */
+  readonly logged: Set<number>
   readonly signs: Signs
   readonly door: Door
   readonly words: Words
@@ -129,13 +131,29 @@ const pressed = Effect.fnUntraced(function* (
   yield* signs.soon(signs.call("editMessageReplyMarkup", { chat_id: place.chat, message_id: place.message }))
 })
 
+/** How many strangers the log names in the life of a process. */
+const namedStrangers = 100
+
+/** An operator who sets up a bot learns here whose id to allow: a person's, or that of a group. Once each. */
+const named = (
+  { handle, logged }: Ears,
+  { place, user }: Extract<Meaning, { readonly _tag: "Stranger" }>
+): Effect.Effect<void> => {
+  const id = place.private ? user : place.chat
+  if (logged.has(id) || logged.size >= namedStrangers) return Effect.void
+  logged.add(id)
+  return Effect.logInfo("Somebody who may not speak wrote and is not heard; who should be goes into allow").pipe(
+    Effect.annotateLogs({ channel: handle.name, id, ...(place.private ? {} : { writer: user }) })
+  )
+}
+
 /** A stranger's words are kept nowhere; what is answered is courtesy, and only in their own chat. */
-const knocked = Effect.fnUntraced(function* (
-  { allow, door, signs, words }: Ears,
-  { place, text, user }: Extract<Meaning, { readonly _tag: "Stranger" }>
-) {
-  if (!place.private) return
+const knocked = Effect.fnUntraced(function* (ears: Ears, stranger: Extract<Meaning, { readonly _tag: "Stranger" }>) {
+  const { allow, door, signs, words } = ears
+  const { place, text, user } = stranger
+  if (!place.private) return yield* named(ears, stranger)
   const answer = yield* door.knock(user, text)
+  if (answer !== "welcome") yield* named(ears, stranger)
   if (answer === "nothing") return
   if (answer === "welcome") allow.add(user)
   const said = answer === "welcome" ? words.welcome : words.stranger
@@ -214,6 +232,7 @@ export const make = (options: Options): TelegramChannel => {
     nudge: words.done
   })
   const allow = new Set(options.allow)
+  const logged = new Set<number>()
   const door = new Door(options.pairing)
   const fetch = fetcher(api, options.fileLimit ?? 20 * 1024 * 1024)
   let name = ""
@@ -224,7 +243,7 @@ export const make = (options: Options): TelegramChannel => {
     for (const id of yield* door.paired) allow.add(id)
     yield* signs.run
     yield* signs.soon(signs.call("setMyCommands", { commands }))
-    const take = taking({ handle, self, allow, signs, door, words, fetch })
+    const take = taking({ handle, self, allow, logged, signs, door, words, fetch })
     if (options.webhook !== undefined) {
       const context = yield* Effect.context<Needs>()
       yield* Effect.addFinalizer(() => Effect.sync(() => (hooked = undefined)))

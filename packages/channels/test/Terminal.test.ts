@@ -40,7 +40,11 @@ const sit = Effect.fnUntraced(function* (server: Pick<Server, "url">, options: P
 })
 
 const turn = { session: "http/kim", turn: "t1" }
-const state = (name: "idle" | "processing"): Progress => ({ _tag: "State", session: "http/kim", state: { name } })
+const state = (name: "idle" | "processing" | "suspended"): Progress => ({
+  _tag: "State",
+  session: "http/kim",
+  state: { name }
+})
 
 const texts = (memory: MemoryHandle.MemoryHandle) => Effect.map(memory.messages, (all) => all.map(({ text }) => text))
 
@@ -208,6 +212,23 @@ describe("chat", () => {
       yield* desk.controlC
       assert.deepInclude(yield* desk.farewell, { unsent: [] })
       assert.deepStrictEqual(yield* texts(memory), ["work", "/stop", "more", "/stop"])
+    })
+  )
+
+  it.live("Ctrl-C stops a turn that waits for its next try, though nothing runs", () =>
+    Effect.gen(function* () {
+      const { memory, ...server } = yield* serve()
+      const desk = yield* sit(server)
+      yield* desk.type("fail")
+      yield* memory.message(1)
+      yield* memory.watchers(1)
+      yield* memory.emit("kim", state("processing"))
+      yield* memory.emit("kim", { _tag: "Line", ...turn, text: "seen so far" })
+      yield* memory.emit("kim", state("suspended"))
+      yield* memory.emit("kim", { _tag: "Line", ...turn, text: "all of it" })
+      yield* desk.until("all of it")
+      yield* desk.controlC
+      assert.strictEqual((yield* memory.message(2)).text, "/stop")
     })
   )
 

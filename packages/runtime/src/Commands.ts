@@ -153,7 +153,7 @@ const make = Effect.gen(function* () {
       const known = new Set(["default", ...registered.entries.personas.keys()])
       return known.has(command.persona)
         ? command
-        : { _tag: "Refused", value: command.persona, allowed: [...known].join(", ") }
+        : { _tag: "Refused", value: command.persona, allowed: `the personas ${[...known].join(", ")}` }
     }
     if (command._tag !== "Model" || command.model === undefined || command.model === "default") return command
     const { agent, name } = resolveAgent(registered.entries, session)

@@ -87,7 +87,7 @@ describe("what is not possible", () => {
         yield* rest(current, "chat/kim")
       }
       assert.deepStrictEqual(place.far.chat?.seen("kim"), [
-        '"planer" is not possible here. Possible: default, planner.',
+        '"planer" is not possible here. Possible: the personas default, planner.',
         "* main, idle, 0 waiting, active just now",
         'A fresh start: "plan".',
         'A fresh start: "more".',

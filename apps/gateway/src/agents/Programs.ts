@@ -46,13 +46,15 @@ export const look = ({ configuration, folder }: Loaded): ReadonlyArray<Program> 
     }
     const path = agent.variables?.["PATH"] ?? process.env["PATH"] ?? ""
     const found = which(program, cwd, path)
-    return found === undefined
-      ? {
-          agent: name,
-          problem: `program ${shown(program)} is not found`,
-          remedy: "install it, correct argv[0], or correct PATH"
-        }
-      : { agent: name, found }
+    if (found !== undefined) return { agent: name, found }
+    const beside = !/[/\\]/.test(program) && which(`./${program}`, cwd, path) !== undefined
+    return {
+      agent: name,
+      problem: `program ${shown(program)} is not found`,
+      remedy: beside
+        ? `a name without a slash is looked for on PATH only: for the file in ${cwd} write ${shown(`./${program}`)}`
+        : "install it, correct argv[0], or correct PATH"
+    }
   })
 
 /** What is missing, a line each. */

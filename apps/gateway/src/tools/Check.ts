@@ -56,7 +56,7 @@ export const check = Effect.fnUntraced(function* (
   const secrets = [
     ...(yield* tokenProblems(loaded, sources.environment)),
     ...[agents, channels].flatMap((made) => (made._tag === "Success" ? [] : made.failure.problems.map(problemText)))
-  ]
+  ].map((problem) => `${problem}; until then a start refuses it`)
   const warnings = [...loaded.warnings, ...Programs.warnings(loaded), ...secrets]
   const all = values(loaded)
   if (json) {

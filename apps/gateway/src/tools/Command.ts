@@ -50,6 +50,13 @@ export const command = Effect.fnUntraced(function* (
   const { conversation, json, sender } = given
   const [word, ...rest] = given.words
   if (conversation === undefined || word === undefined) return yield* list(json)
+  const named = `/${word.replace(/^\//, "").toLowerCase()}`
+  if (!commands.some((known) => known.command === named)) {
+    return yield* new Ending({
+      code: codes.failed,
+      lines: [`command "${escape(named)}": there is none; sluice command lists them`]
+    })
+  }
   // The choice of an answer may have several words.
   const words = word.replace(/^\//, "") === "allow" ? [...rest.slice(0, 1), rest.slice(1).join(" ")] : rest
   const { body, status } = yield* ask(place, {

@@ -26,7 +26,7 @@ describe("sluice command", () => {
       const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
         [["kim", "/session", "nothing"], 'There is nothing called "nothing".'],
         [["kim", "/timeout", "500"], 'arguments "500": use 1 to 120 minutes'],
-        [["kim", "/restart"], 'command "/restart": there is none'],
+        [["kim", "/restart"], 'command "/restart": there is none; sluice command lists them'],
         [["http/lee", "/status"], "conversation http/lee: there is none"],
         [["lee", "/status"], "conversation http/lee: there is none"]
       ]

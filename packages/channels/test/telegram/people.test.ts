@@ -7,6 +7,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { TestAgent } from "@sluice/runtime/testing"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import { person } from "../standIn/telegram.ts"
 import { boot, kim, standIn, whileTimePasses } from "./world.ts"
 
@@ -169,6 +171,35 @@ describe("strangers", () => {
           assert.deepStrictEqual(paired, [lee])
         })
       )
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("W5: the log says once whom to allow, a person or a group, and nothing of what they wrote", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const lines: Array<{ readonly level: string; readonly id: unknown; readonly line: string }> = []
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        const line = String(message)
+        const { id } = fiber.getRef(References.CurrentLogAnnotations)
+        if (/may not speak/.test(line)) lines.push({ level: logLevel, id, line })
+      })
+      yield* boot(server, {}, () =>
+        Effect.gen(function* () {
+          server.say(666, "let me in")
+          server.say(666, "please")
+          server.say(kim, "hello")
+          yield* server.confirmed(server.say(group, "what is this?", { from: person(lee) }))
+          yield* server.confirmed(server.say(group, "and this?", { from: person(667) }))
+        })
+      ).pipe(Effect.provide(Logger.layer([logger])))
+      assert.deepStrictEqual(
+        lines.map(({ id, level }) => [level, id]),
+        [
+          ["Info", 666],
+          ["Info", group]
+        ]
+      )
+      assert.notMatch(JSON.stringify(lines), /let me in|please|what is this/)
     }).pipe(Effect.scoped, whileTimePasses)
   )
 })

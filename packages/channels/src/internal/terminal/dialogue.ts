@@ -75,6 +75,8 @@ class Dialogue {
   away: "no" | "stopping" | "lost" = "no"
   /** Sessions that have something to do, by their keys. */
   readonly working = new Set<string>()
+  /** Sessions whose turn waits for its next try, or to be resumed. */
+  readonly trying = new Set<string>()
   /** The next Ctrl-C leaves. */
   armed = false
   choices: ReadonlyArray<string> = []
@@ -142,6 +144,9 @@ const show = Effect.fnUntraced(function* (dialogue: Dialogue, event: LineEvent) 
         const { session, state } = progress
         if (state.name === "idle" || state.name === "suspended") dialogue.working.delete(session)
         else dialogue.working.add(session)
+        // nothing is done in it, but its turn is tried again, and that can be stopped
+        if (state.name === "suspended") dialogue.trying.add(session)
+        else dialogue.trying.delete(session)
         // some messages end without a reply; with nothing running none of them is open any more
         if (dialogue.working.size === 0) dialogue.open.clear()
         // who is asked something is not waited for
@@ -171,6 +176,7 @@ const listening = Effect.fnUntraced(function* (dialogue: Dialogue) {
     }
     yield* dialogue.transcript.cut
     dialogue.working.clear()
+    dialogue.trying.clear()
     yield* dialogue.shows(false)
     if (dialogue.away === "no") {
       dialogue.away = "lost"
@@ -260,7 +266,7 @@ const interrupting = (dialogue: Dialogue) =>
       Effect.fnUntraced(function* () {
         if (dialogue.armed) return true
         dialogue.armed = true
-        if (dialogue.working.size === 0 && dialogue.open.size === 0) {
+        if (dialogue.working.size + dialogue.trying.size + dialogue.open.size === 0) {
           yield* dialogue.transcript.note("(nothing is running; Ctrl-C again or Ctrl-D leaves)")
           return false
         }
