@@ -25,7 +25,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { limits, type Rate } from "./internal/http/buckets.ts"
 import { command, type Elsewhere, list } from "./internal/http/commands.ts"
-import { guard, hostGuard, loopbackHosts, type Tokens, wantsWebSocket } from "./internal/http/guard.ts"
+import { guard, hostGuard, loopbackHosts, pathOf, type Tokens, wantsWebSocket } from "./internal/http/guard.ts"
 import { Connections } from "./internal/http/listener.ts"
 import { message, post } from "./internal/http/messages.ts"
 import { answered, problem } from "./internal/http/problems.ts"
@@ -167,7 +167,7 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
     const refused = serving.isClosing ? closed : foreignHost(request)
     if (refused !== undefined) return Effect.succeed(refused)
     // it lasts, and a stop ends it in its own way
-    if (wantsWebSocket(request)) return inner(request)
+    if (wantsWebSocket(request) && pathOf(request.url) === socketPath) return inner(request)
     return serving.counted(cors === undefined ? inner(request) : cors(Effect.suspend(() => inner(request))))
   })
 }

@@ -6,7 +6,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { connect, head, serve } from "./serve.ts"
+import * as Latch from "effect/Latch"
+import * as Redacted from "effect/Redacted"
+import { connect, head, serve, token } from "./serve.ts"
 import { dial } from "./sockets.ts"
 
 const message = (id: string) => ({ type: "message", conversation: "kim", id, text: id })
@@ -90,5 +92,27 @@ describe("stopping", () => {
         ["a"]
       )
     })
+  )
+
+  it.live(
+    "S13: one that still shakes hands when the listener closes is ended with 1012 as well, and delays nothing",
+    () =>
+      Effect.gen(function* () {
+        const asked = yield* Latch.make(false)
+        const told = yield* Latch.make(false)
+        // the guard waits for the tokens: the socket is neither refused nor open yet
+        const tokens = Effect.as(Effect.andThen(asked.open, told.await), [Redacted.make(token)])
+        const server = yield* serve({ tokens })
+        const wire = yield* connect(server)
+        yield* wire.write(head("GET", "/v1/ws", upgrade))
+        yield* asked.await
+        const closing = yield* Effect.forkChild(server.close, { startImmediately: true })
+        yield* told.open
+        const answer = yield* wire.closed
+        // 0x3f4 is 1012
+        assert.include(answer, "\u0088")
+        assert.include(answer, "\u0003\u00f4")
+        yield* Fiber.join(closing)
+      })
   )
 })

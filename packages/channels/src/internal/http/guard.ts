@@ -161,7 +161,8 @@ export const hostGuard = (rules: Rules) => {
   }
 }
 
-const pathOf = (url: string): string => {
+/** The path of a request's address. */
+export const pathOf = (url: string): string => {
   const end = url.indexOf("?")
   return end < 0 ? url : url.slice(0, end)
 }

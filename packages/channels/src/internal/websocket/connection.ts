@@ -274,9 +274,13 @@ export const converse = Effect.fnUntraced(function* (
     Effect.sync(() => {
       sockets.leave(connection)
       connection.leave()
+      // also where this is interrupted: a client that never answers a close would hold the server's release
+      connection.transport.destroy()
     })
   )
   if (sockets.serving.isStopping) yield* connection.warn
+  // the others were ended while this one still shook hands
+  if (sockets.serving.isClosing) yield* connection.end(closings.restart)
   const hear = (frames: ReadonlyArray<string | Uint8Array>) =>
     Effect.forEach(frames, (data) => connection.hear(data), { discard: true })
   const heard = Effect.forever(Effect.flatMap(pull, hear))
@@ -284,5 +288,4 @@ export const converse = Effect.fnUntraced(function* (
   yield* connection.finish(closing)
   // until the other side has closed as well; nothing of what it still says is stored
   yield* Effect.timeoutOption(Effect.ignore(Effect.forever(pull)), waits.closed)
-  connection.transport.destroy()
 })
