@@ -123,6 +123,9 @@ describe("/new and /session", () => {
       const work = yield* agent.run(2)
       assert.deepStrictEqual([work.turn.text, work.turn.session], ["work 1", "chat/kim#work"])
       yield* current.say("kim", "/session main")
+      // The name is taken: it goes back to what was said there, and says so.
+      yield* current.say("kim", "/new work")
+      yield* current.say("kim", "/new main")
       yield* current.say("kim", "main 3")
       yield* work.finish("W1")
       yield* main.finish("M1")
@@ -130,8 +133,16 @@ describe("/new and /session", () => {
       assert.deepStrictEqual([next.turn.text, next.turn.session], ["main 2\nmain 3", "chat/kim"])
       yield* next.finish("M2")
       yield* rest(current, "chat/kim")
-      assert.deepStrictEqual(seen(place), ['A fresh start: "work".', 'This is "main" now.', "[work]\nW1", "M1", "M2"])
-      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 2, replied: 4 })
+      assert.deepStrictEqual(seen(place), [
+        'A fresh start: "work".',
+        'This is "main" now.',
+        'This is "work" now.',
+        'This is "main" now.',
+        "[work]\nW1",
+        "M1",
+        "M2"
+      ])
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 4, replied: 4 })
       assert.strictEqual(
         yield* asked(current, "/session nowhere"),
         'There is nothing called "nowhere". /new nowhere starts it.'

@@ -53,6 +53,10 @@ export const wording = Effect.fnUntraced(function* (
           ? say("nothingToStop", {})
           : say("stopped", { waiting: cancelled.length })
       case "New":
+        // Of that name there was one already: it goes on with what was said in it, which is nothing fresh.
+        if (command.name !== undefined && !outcome.created) {
+          return say(outcome.emptied ? "switchedEmpty" : "switched", { name: command.name })
+        }
         return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })
       case "Switch":
         if (outcome.missing) return say("noSuchName", { name: command.name })

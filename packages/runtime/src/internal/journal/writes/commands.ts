@@ -62,21 +62,6 @@ const startOver = Effect.fnUntraced(function* (
   return { ...nothing(fresh), ...cancelled, created: true }
 })
 
-const startNamed = Effect.fnUntraced(function* (
-  round: Round,
-  session: SessionRecord,
-  name: string,
-  persona: string | undefined
-): Effect.fn.Return<Effects, SqlError> {
-  const known = yield* named(round, session.conversation, name)
-  const id = known ?? (yield* makeSession(round, session, name, persona ?? session.persona))
-  if (known !== undefined && persona !== undefined) {
-    yield* round.query(`update sluice_sessions set persona = ? where id = ?`, [persona, known])
-  }
-  yield* makeCurrent(round, session.conversation, id)
-  return { ...nothing(id), created: known === undefined }
-})
-
 /** `/session`: an archived one comes back; whether anything of what was said in it is still there is told. */
 const switchTo = Effect.fnUntraced(function* (
   round: Round,
@@ -93,6 +78,24 @@ const switchTo = Effect.fnUntraced(function* (
   const emptied = old !== undefined && (yield* history(round.query, id, undefined, 1)).length === 0
   yield* makeCurrent(round, session.conversation, id)
   return { ...nothing(id), emptied }
+})
+
+const startNamed = Effect.fnUntraced(function* (
+  round: Round,
+  session: SessionRecord,
+  name: string,
+  persona: string | undefined
+): Effect.fn.Return<Effects, SqlError> {
+  const known = yield* named(round, session.conversation, name)
+  if (known !== undefined) {
+    if (persona !== undefined) {
+      yield* round.query(`update sluice_sessions set persona = ? where id = ?`, [persona, known])
+    }
+    return yield* switchTo(round, session, name)
+  }
+  const id = yield* makeSession(round, session, name, persona ?? session.persona)
+  yield* makeCurrent(round, session.conversation, id)
+  return { ...nothing(id), created: true }
 })
 
 const decide = Effect.fnUntraced(function* (
