@@ -209,12 +209,22 @@ export class Desk<Q, A, P> {
     ticket.attempt++
     ticket.member = member
     ticket.lost = undefined
+    ticket.broke = (error) => this.#broke(ticket, member, error)
     ticket.startedAt = this.#now()
     this.#running.add(ticket)
     this.#crew.take(member)
     const fiber = this.#forkWith(ticket.terms.context)(Effect.suspend(() => ticket.run(worker)))
     ticket.fiber = fiber
     fiber.addObserver((exit) => this.#ended(ticket, member, exit))
+  }
+
+  /** The run fails, and its worker may take its time: a caller who can't be served elsewhere hears it now. */
+  #broke(ticket: Ticket<Q, A, P>, member: Member<Worker<Q, A, P>>, error: WorkerError): void {
+    ticket.lost ??= error
+    if (ticket.state !== "running" || !ticket.emitted) return
+    this.#crew.retire(member)
+    const reason = this.#reasonOf(error)
+    this.#settle(ticket, this.#failure(reason), "bad", reason._tag)
   }
 
   /** The run is over, its finalizers too: the place is free, whatever became of the ticket meanwhile. */

@@ -38,8 +38,10 @@ export abstract class Ticket<Q, A, P> extends Entry {
   member: Member<Worker<Q, A, P>> | undefined
   fiber: Fiber.Fiber<unknown, WorkerError> | undefined
   timer: Fiber.Fiber<unknown> | undefined
-  /** Its worker is gone: why the run's interruption is not the caller's. */
+  /** Why its run fails, when that is known before the run has ended: its worker is gone, or went silent. */
   lost: WorkerError | undefined
+  /** Where the run says so. */
+  broke: ((error: WorkerError) => void) | undefined
   /** The caller has seen a part: nobody may begin anew. */
   emitted = false
 
@@ -94,9 +96,17 @@ export class Parts<Q, A, P> extends Ticket<Q, A, P> {
       return Effect.fail(new WorkerError({ reason: "Rejected", message: "this worker does not answer in parts" }))
     }
     const silence = new WorkerError({ reason: "Stalled", message: "the worker went silent" })
+    // Said at once: a worker that hangs may take its time to let go.
+    const timer = Effect.andThen(
+      Effect.sleep(this.#stall),
+      Effect.suspend(() => {
+        this.broke?.(silence)
+        return Effect.fail(silence)
+      })
+    )
     // Each pull for itself: how slowly the caller reads is not held against the worker.
     const parts = Stream.transformPull(worker.stream(this.request), (pull) =>
-      Effect.succeed(Effect.timeoutOrElse(pull, { duration: this.#stall, orElse: () => Effect.fail(silence) }))
+      Effect.succeed(Effect.raceFirst(pull, timer))
     )
     return Stream.runForEachArray(parts, (some) => {
       this.emitted = true
