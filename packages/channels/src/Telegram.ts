@@ -85,7 +85,7 @@ const deliveryOf = (
   words: Words
 ): Channel.Delivery<Needs> => {
   if (mode === "edit") return edits(api, signs, words)
-  return plain(api, mode === "plain" ? "resend-once" : "hold")
+  return plain(api, signs, mode === "plain" ? "resend-once" : "hold")
 }
 
 interface Ears {

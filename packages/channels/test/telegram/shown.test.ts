@@ -141,6 +141,24 @@ describe("signs", () => {
     }).pipe(Effect.scoped, whileTimePasses)
   )
 
+  it.effect("a message that an earlier boot has marked as received loses the mark with its answer", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      const store = yield* boot.store
+      server.say(kim, "hello", { message_id: 77 })
+      yield* boot(server, { agent, store }, () => Effect.andThen(agent.run(1), server.called("setMessageReaction")))
+      yield* boot(server, { agent, store }, () =>
+        Effect.gen(function* () {
+          yield* (yield* agent.run(2)).finish("after all")
+          yield* server.until(() => server.texts(kim).includes("after all"))
+          const { params } = yield* server.called("setMessageReaction", 2)
+          assert.deepInclude(params, { message_id: 77, reaction: [] })
+        })
+      )
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
   it.effect("an answer that was edited in after a minute is followed by one short message, a quick one by none", () =>
     Effect.gen(function* () {
       const server = yield* standIn()

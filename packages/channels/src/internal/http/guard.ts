@@ -8,6 +8,7 @@
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Redacted from "effect/Redacted"
+import { equal } from "../equal.ts"
 import { visible } from "../visible.ts"
 import { problem } from "./problems.ts"
 
@@ -70,15 +71,6 @@ const refusedToken = (what: string) =>
 const missingToken = refusedToken("is missing")
 const noToken = refusedToken("has another form")
 const wrongToken = refusedToken("has a token that is not valid here")
-
-/** Takes as long for every text of this length, whatever is expected: the time tells nothing. */
-const equal = (given: string, expected: string): boolean => {
-  let difference = given.length ^ expected.length
-  for (let index = 0; index < given.length; index++) {
-    difference |= given.charCodeAt(index) ^ expected.charCodeAt(index % expected.length)
-  }
-  return difference === 0
-}
 
 const bearer = /^Bearer ([!-~]+)$/i
 

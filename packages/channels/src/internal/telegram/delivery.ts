@@ -265,7 +265,7 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
         })
       )
       instead.delete(key)
-      if (modified) yield* signs.edited(reply, remote)
+      if (modified) yield* Effect.andThen(signs.answered(reply), signs.edited(reply, remote))
       return {}
     })
 
@@ -285,7 +285,7 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
 }
 
 /** Plain messages: after a crash in between nobody can tell whether one was sent. */
-export const plain = (api: BotApi, policy: "resend-once" | "hold"): Channel.Ambiguous<Needs> => {
+export const plain = (api: BotApi, signs: Signs, policy: "resend-once" | "hold"): Channel.Ambiguous<Needs> => {
   const { call, explained } = sender(api)
   return Channel.ambiguous(policy, (reply) => {
     const chat = chatOf(reply.conversation)
@@ -298,6 +298,7 @@ export const plain = (api: BotApi, policy: "resend-once" | "hold"): Channel.Ambi
         }),
       (reply) => withLooks(reply, (shape) => call("sendMessage", { ...chat, ...shape }, Sent))
     )
-    return explained(reply.conversation)(Effect.map(sent, ({ message_id }) => ({ remoteId: String(message_id) })))
+    const marked = Effect.tap(sent, () => signs.answered(reply))
+    return explained(reply.conversation)(Effect.map(marked, ({ message_id }) => ({ remoteId: String(message_id) })))
   })
 }

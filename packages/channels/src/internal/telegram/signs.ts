@@ -32,8 +32,8 @@ export interface SignOptions {
 
 type Act = Effect.Effect<void, never, HttpClient.HttpClient>
 
-/** Requests that wait at most, and at one time; messages and conversations that are watched. */
-const bounds = { waiting: 256, atOnce: 4, watched: 1000 }
+/** Requests that wait at most, and at one time; what is watched; messages of one answer whose marks are taken away. */
+const bounds = { waiting: 256, atOnce: 4, watched: 1000, answered: 16 }
 /** Telegram shows "typing" for five seconds. */
 const typingEvery = 4500
 /** The parts behind the first one ring themselves: a nudge waits for them. */
@@ -104,13 +104,29 @@ export class Signs {
   /** A message is on disk. */
   received(handle: Handle, place: Place, seq: number): Effect.Effect<void, never, HttpClient.HttpClient> {
     if (!this.#options.reactions) return Effect.void
-    const react = (reaction: ReadonlyArray<object>) =>
-      this.call("setMessageReaction", { chat_id: place.chat, message_id: place.message, reaction })
-    const gone = Effect.andThen(Effect.ignore(handle.ended(seq)), this.soon(react([])))
+    const { chat, message } = place
+    const gone = Effect.andThen(Effect.ignore(handle.ended(seq)), this.soon(this.#react(chat, message, [])))
     return Effect.andThen(
-      this.soon(react([{ type: "emoji", emoji: "👀" }])),
-      this.#watch(`end ${place.chat}/${place.message}`, gone)
+      this.soon(this.#react(chat, message, [{ type: "emoji", emoji: "👀" }])),
+      this.#watch(`end ${chat}/${message}`, gone)
     )
+  }
+
+  #react(chat: number, message: number, reaction: ReadonlyArray<object>): Act {
+    return this.call("setMessageReaction", { chat_id: chat, message_id: message, reaction })
+  }
+
+  /** Messages are answered that an earlier boot has marked as received: nobody here waits for their ends. */
+  answered({ conversation, inReplyTo, kind }: Reply): Effect.Effect<void> {
+    const map = this.#watching
+    if (!this.#options.reactions || kind !== "answer" || map === undefined) return Effect.void
+    const chat = Number(conversation.peer)
+    const unwatched = inReplyTo
+      .map((id) => Number(/^(\d{1,15})(?:\/|$)/.exec(id)?.[1] ?? Number.NaN))
+      .filter((message) => !Number.isNaN(message) && !FiberMap.hasUnsafe(map, `end ${chat}/${message}`))
+    return Effect.forEach(unwatched.slice(0, bounds.answered), (message) => this.soon(this.#react(chat, message, [])), {
+      discard: true
+    })
   }
 
   /** Something new is in the chat, and has rung. */

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Redacted from "effect/Redacted"
+import { equal } from "../equal.ts"
 import { updateOf } from "./wire.ts"
 
 /** Where Telegram delivers to, and by what it is known. */
@@ -25,15 +26,6 @@ export type Hook = (
 
 /** Handles one update completely. */
 export type Taking = (update: NonNullable<ReturnType<typeof updateOf>>) => Effect.Effect<void, Transient>
-
-/** Takes as long for every text of this length. */
-const equal = (given: string, expected: string): boolean => {
-  let difference = given.length ^ expected.length
-  for (let index = 0; index < given.length; index++) {
-    difference |= given.charCodeAt(index) ^ expected.charCodeAt(index % expected.length)
-  }
-  return difference === 0
-}
 
 const header = "x-telegram-bot-api-secret-token"
 
