@@ -137,6 +137,8 @@ const adapter = (path: string): Kind => ({
         HOME: home,
         CLAUDE_CONFIG_DIR: join(home, ".claude"),
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+        // It asks the model once more after each turn otherwise, for a suggestion that nobody sees here.
+        CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION: "false",
         DISABLE_AUTOUPDATER: "1"
       }
     }

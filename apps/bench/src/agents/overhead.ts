@@ -112,6 +112,16 @@ const warm = async (gateway: Running, { real }: Kind): Promise<void> => {
   await close()
 }
 
+/** An answer is handed on before its times are written down: those of the last turn may come after it. */
+const stampsOf = async (kind: Kind, { stamps }: Place) => {
+  const { turns, warmUps } = share(kind)
+  const last = `"streaming-${turns + warmUps - 1}"`
+  for (let tries = 0; tries < 20 && !readFileSync(stamps, "utf8").includes(last); tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  return stampsIn(readFileSync(stamps, "utf8"))
+}
+
 const measureAt = async (kind: Kind, place: Place): Promise<Played> => {
   const gateway = await start(place.folder, { agents: { main: kind.agent(place) } })
   const open: Array<Asker> = []
@@ -131,7 +141,7 @@ const measureAt = async (kind: Kind, place: Place): Promise<Played> => {
       before = cpuOf(gateway.pid)
     })
     const cpu = (cpuOf(gateway.pid) - before) / (heard.waiting.size + heard.streaming.size)
-    const stamps = stampsIn(readFileSync(place.stamps, "utf8"))
+    const stamps = await stampsOf(kind, place)
     const parts = (turns: ReadonlyMap<string, Heard>) => [...turns].map(([turn, one]) => partsOf(turn, one, stamps))
     return { bare: parts(heard.bare), waiting: parts(heard.waiting), streaming: parts(heard.streaming), cpu }
   } catch (error) {
