@@ -127,7 +127,7 @@ describe("bad values", () => {
       "a channel that there is not",
       yaml("channels:\n  telegramm: { tokenFile: x }\n"),
       [
-        'channels.telegramm (sluice.yaml:2): there is no such channel; did you mean "telegram"?; HTTP is configured under http, the terminal is `sluice chat`'
+        'channels.telegramm (sluice.yaml:2): there is no such channel; did you mean "telegram"?; known here: telegram; HTTP is configured under http, the terminal is `sluice chat`'
       ]
     ],
     [

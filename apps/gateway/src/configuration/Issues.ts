@@ -136,7 +136,8 @@ const isNameOfOwn = (path: Path): boolean =>
 const problemOf = (leaf: Leaf, tree: unknown, origin: Origin): Problem => {
   const { issue, path } = leaf
   if (path[0] === "channels" && path.length === 2 && issue._tag === "UnexpectedKey") {
-    const remedy = `there is no such channel${didYouMean(String(path[1]), keysBelow(["channels"], tree))}; HTTP is configured under http, the terminal is \`sluice chat\``
+    const known = keysBelow(["channels"], tree)
+    const remedy = `there is no such channel${didYouMean(String(path[1]), known)}; known here: ${known.join(", ")}; HTTP is configured under http, the terminal is \`sluice chat\``
     return { field: named(path), value: "", origin: origin(path), remedy }
   }
   if (issue._tag === "UnexpectedKey") {
