@@ -51,6 +51,7 @@ export type { GatewayOptions, Readiness, Registry } from "./internal/gateway/opt
 
 /** A command as somebody gives it: `text` is what a person would write, such as `/model opus`. */
 export interface CommandMessage {
+  /** Makes it the same one when it is given again. Where the platform gives messages their ids it is apart from those, and has at most 248 characters. */
   readonly id?: string
   readonly sender: string
   readonly text: string

@@ -14,11 +14,14 @@ import type { CommandMessage, Gateway } from "../../Gateway.ts"
 import { Intake } from "../../Intake.ts"
 import { Journal } from "../../Journal.ts"
 import {
-  type Accepted,
+  Accepted,
   type AcceptError,
+  Conflict,
   type Conversation,
   conversationKey,
+  Invalid,
   mainSession,
+  maxNameLength,
   parseConversationKey,
   sessionKey
 } from "../../Message.ts"
@@ -90,23 +93,34 @@ const namesOf = (registered: Registered["Service"], stored: ReadonlySet<string>)
   }
 }
 
+/** Stands before the key of a command where the platform gives messages their ids. */
+const beside = "command/"
+
 /** Takes a command for a conversation that is there already: nobody is written to who never wrote. */
 const commanding = Effect.fnUntraced(function* (
   journal: Journal["Service"],
   intake: Intake["Service"],
+  registered: Registered["Service"],
   address: Conversation,
   { id, sender, text }: CommandMessage
 ): Effect.fn.Return<Accepted | undefined, AcceptError> {
   const known = yield* Effect.mapError(journal.conversation(conversationKey(address)), transient)
   if (known === undefined) return undefined
-  return yield* intake.accept(address.channel, {
-    conversation: address.peer,
-    account: address.account,
-    thread: address.thread,
-    sender,
-    text,
-    ...(id === undefined ? {} : { id })
-  })
+  const to = { conversation: address.peer, account: address.account, thread: address.thread, sender, text }
+  if (id === undefined) return yield* intake.accept(address.channel, to)
+  // A command with the key "43" must not make a repeat of the message that the platform calls 43.
+  const own = registered.entries.channels.get(address.channel)?.kind === "server"
+  const longest = own ? maxNameLength : maxNameLength - beside.length
+  if (id.length > longest) {
+    const remedy = `use at most ${longest} characters`
+    return yield* new Invalid({ field: "id", value: `has ${id.length} characters`, remedy })
+  }
+  const accepted = yield* Effect.catchTag(
+    intake.accept(address.channel, { ...to, id: own ? id : `${beside}${id}` }),
+    "Conflict",
+    ({ seq }) => Effect.fail(new Conflict({ id, seq }))
+  )
+  return new Accepted({ ...accepted, id })
 })
 
 /** Starts all channels beside each other; a server that can't start fails the gateway. */
@@ -238,10 +252,11 @@ const conversations = Effect.fnUntraced(function* (of: (text: string) => Convers
   const sessions = yield* Sessions
   const intake = yield* Intake
   const forgetting = yield* Forgetting
+  const registered = yield* Registered
   const keyOf = (text: string) => conversationKey(of(text))
   return {
     post: (conversation, post) => intake.post(of(conversation), post),
-    command: (conversation, command) => commanding(journal, intake, of(conversation), command),
+    command: (conversation, command) => commanding(journal, intake, registered, of(conversation), command),
     replies: (conversation, after = 0) => Stream.mapError(outbox.replies(keyOf(conversation), after), transient),
     progress: (conversation) => sessions.watch(keyOf(conversation)),
     data: (conversation, name = mainSession) => {
