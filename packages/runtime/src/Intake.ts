@@ -115,7 +115,8 @@ const routing = (
     readonly commands: Commands["Service"]
   },
   receipts: Receipts,
-  switches: Switches
+  switches: Switches,
+  isEditing: () => boolean
 ) => {
   let lastSeq = 0
 
@@ -139,6 +140,7 @@ const routing = (
     ended: (seqs) => {
       switches.ended(seqs)
       receipts.ended(seqs)
+      if (isEditing()) to.sessions.supersededUnsafe(seqs)
     }
   })
 
@@ -157,7 +159,9 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const underWay = new UnderWay()
   let held = false
   let refused = false
-  const routed = routing({ journal, outbox, sessions, bursts, commands }, receipts, switches)
+  /** Newer versions that are being stored. */
+  let editing = 0
+  const routed = routing({ journal, outbox, sessions, bursts, commands }, receipts, switches, () => editing > 0)
 
   const debounce = (channel: string) => {
     const quiet = registered.entries.channels.get(channel)?.quiet ?? options.quiet
@@ -207,7 +211,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   }
 
   const admitting = (channel: string, inbound: Inbound, address: Conversation, command: boolean) => {
-    const admitted = journal.admit({
+    const stored = journal.admit({
       address,
       id: inbound.id,
       sender: inbound.sender,
@@ -219,6 +223,16 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       asking: inbound.asking,
       replaces: inbound.replaces
     })
+    const admitted =
+      inbound.replaces === undefined
+        ? stored
+        : Effect.suspend(() => {
+            editing++
+            return Effect.ensuring(
+              stored,
+              Effect.sync(() => editing--)
+            )
+          })
     // Looked at after the commit: a stop may have begun meanwhile.
     return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
   }

@@ -29,6 +29,8 @@ export class Sessions extends Context.Service<
     readonly arrivingUnsafe: (session: number) => void
     /** That many messages of the burst were taken back. Synchronous. */
     readonly withdrawnUnsafe: (session: number, count: number) => void
+    /** Among these are messages whose newer versions were stored: they don't wait any more. Synchronous. */
+    readonly supersededUnsafe: (seqs: ReadonlyArray<number>) => void
     /** A burst closed: its messages wait for the session. Synchronous, in seq order; never loses any. */
     readonly sendUnsafe: (session: number, rows: ReadonlyArray<RowKey>) => void
     /** How many more messages may come before one would fall at once (`drop` `new`): refuse others before they are committed. */

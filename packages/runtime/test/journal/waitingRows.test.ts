@@ -21,7 +21,8 @@ const rowOf = (seq: number, bytes = 10, command = false): Row => ({
   quiet: 0,
   atMost: 0,
   replayOf: undefined,
-  asking: undefined
+  asking: undefined,
+  waits: true
 })
 
 const from = (first: number, count: number, bytes?: number) =>

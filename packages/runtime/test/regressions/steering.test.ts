@@ -208,4 +208,34 @@ describe("steering overtakes nothing", () => {
         assert.strictEqual(place.far.chat?.seen("kim").at(-1), "all")
       })
   )
+
+  it.effect("Q6 Q25: what was edited while it waited is handed over in its last version alone, and answered once", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make({ steers: true })
+      const current = yield* boot(place, { agent, ...steering })
+      const taken = (...ids: ReadonlyArray<string>) => ({ _tag: "Steered" as const, ids })
+      yield* current.say("kim", "one", "m1")
+      const run = yield* agent.run(1)
+      yield* current.say("kim", "two", "m2")
+      yield* run.handed(1)
+      yield* current.say("kim", "thrre", "m3")
+      const edited = { conversation: "kim", sender: "kim", id: "m3/e1", replaces: "m3", text: "three" }
+      yield* current.handle().accept(edited)
+      yield* run.emit(taken("m2"))
+      yield* run.handed(2)
+      yield* run.emit(taken("m3/e1"))
+      yield* current.say("kim", "four", "m4")
+      const handed = yield* run.handed(3)
+      assert.deepStrictEqual(
+        handed.map(({ text }) => text),
+        ["two", "three", "four"]
+      )
+      yield* run.emit(taken("m4"))
+      yield* run.finish("all")
+      yield* rest(current, "chat/kim")
+      assert.strictEqual(agent.runs.length, 1)
+      assert.deepStrictEqual((yield* current.gateway.audit).detail, { replied: 4, "superseded(edit)": 1 })
+    })
+  )
 })

@@ -67,6 +67,8 @@ export interface Row extends RowKey {
   readonly replayOf: number | undefined
   /** Marker of the child that sent it. */
   readonly asking: string | undefined
+  /** No turn has it and it has no end, as it was when it was read. */
+  readonly waits: boolean
 }
 
 /** A session with its conversation's address. */

@@ -36,6 +36,14 @@ export const coming = (roster: Roster) => ({
     session.arriving = Math.max(0, session.arriving - count)
     roster.wake(session)
   },
+  supersededUnsafe: (seqs: ReadonlyArray<number>) => {
+    const gone = new Set(seqs)
+    // Else they count as waiting: a message that is edited again and again would make others fall at the cap.
+    roster.live.someBusy((session) => {
+      session.line.clear(({ seq }) => gone.has(seq))
+      return false
+    })
+  },
   sendUnsafe: (id: number, rows: ReadonlyArray<RowKey>) => {
     const session = roster.of(id)
     session.arriving = Math.max(0, session.arriving - rows.length)

@@ -89,9 +89,17 @@ const hand = Effect.fnUntraced(function* (session: Session, running: Running): E
     const last = keys.at(-1)
     if (last === undefined) return
     handed.upTo = last.seq
-    const rows = yield* session.env.journal.rows(keys.map(({ seq }) => seq))
+    const found = yield* session.env.journal.rows(keys.map(({ seq }) => seq))
     const open = session.agent?.open
     if (session.running !== running || open?.steer === undefined) return
+    // What was edited while it waited has its end; the newer version stands behind it.
+    const over = new Set(found.flatMap(({ seq, waits }) => (waits ? [] : [seq])))
+    if (over.size > 0) {
+      session.line.clear(({ seq }) => over.has(seq))
+      session.env.changed()
+    }
+    const rows = found.filter(({ waits }) => waits)
+    if (rows.length === 0) continue
     for (const row of rows) handed.seqs.set(row.id, row.seq)
     handed.bytes += rows.reduce((sum, row) => sum + row.bytes, 0)
     yield* open.steer(yield* session.env.files.ofMessages(rows.map(message)))
@@ -155,7 +163,11 @@ export const taken = Effect.fnUntraced(function* (
   const waiting = session.line.items()
   const gap = waiting.findIndex(({ seq }) => !handed.taken.has(seq))
   const seqs = (gap === -1 ? waiting : waiting.slice(0, gap)).map(({ seq }) => seq)
-  if (seqs.length === 0) return
+  if (seqs.length === 0) {
+    // What was taken has been edited meanwhile: the newer version can be handed over.
+    if (handed.isFree) handed.ring()
+    return
+  }
   // An attempt that is cut off now still hears of it: else the next one would be handed what its turn has already.
   const count = yield* Effect.uninterruptible(commit(session, claimed, seqs))
   if (count < seqs.length) handed.closed = true

@@ -70,7 +70,8 @@ export const rowOf = (row: InboundRecord): Row => ({
   quiet: row.quiet,
   atMost: row.at_most,
   replayOf: row.replay_of ?? undefined,
-  asking: row.asking ?? undefined
+  asking: row.asking ?? undefined,
+  waits: row.turn === null && row.ending === null
 })
 
 /** Columns of a session; the table is `s`, its conversation `c`. */

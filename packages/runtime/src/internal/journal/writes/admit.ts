@@ -138,7 +138,8 @@ class Plan {
       quiet,
       atMost,
       replayOf: undefined,
-      asking: admit.asking
+      asking: admit.asking,
+      waits: true
     }
     this.rows.push(row)
     pushValues(this.values, this.#round, row, {

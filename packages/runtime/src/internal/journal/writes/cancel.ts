@@ -78,7 +78,8 @@ export const retryTurn = Effect.fnUntraced(function* (
       command: false,
       acceptedAt: round.now,
       replayOf: original.seq,
-      asking: undefined
+      asking: undefined,
+      waits: true
     },
     attachments: original.attachments
   }))
