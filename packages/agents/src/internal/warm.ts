@@ -56,8 +56,10 @@ export const keep = <E, L extends Live<E>>(options: {
       if (live !== undefined && !(yield* Deferred.isDone(live.connection.gone))) return live
       if (live !== undefined) yield* live.end
       live = undefined
-      const one = yield* options.start
-      live = one
+      // Known in the step in which it is ready: one that a cut made nobody's would be a second owner of its conversation.
+      const one = yield* Effect.uninterruptibleMask((restore) =>
+        Effect.tap(restore(options.start), (one) => Effect.sync(() => void (live = one)))
+      )
       yield* Effect.forkIn(watch(one), options.scope)
       return one
     }),

@@ -176,7 +176,17 @@ const attach = Effect.fnUntraced(function* (child: Children.Child, name: string,
     const how = yield* wire.run
     yield* Deferred.fail(gone, yield* ending(child, name, how))
     wire.close()
-  })
+  }).pipe(
+    // Whatever it sent that nobody thought of: nobody reads it any more, so nobody may wait for it either.
+    Effect.catchDefect((defect) => {
+      const problem = "sent something that can't be read; the log has the reason"
+      const error = new AcpError({ kind: "Garbled", program: name, problem })
+      return Effect.logError(`agent "${name}" can't be read any more`, defect).pipe(
+        Effect.andThen(Deferred.fail(gone, error)),
+        Effect.andThen(Effect.sync(wire.close))
+      )
+    })
+  )
   yield* Effect.forkIn(read, readers)
   return {
     gone,

@@ -27,6 +27,9 @@ import { modelOf, translator, usageOf } from "./updates.ts"
 /** How many events may wait for a reader before reading from the agent pauses. */
 const behind = 512
 
+/** How long an agent that has ended the turn may take to say what it did with the rest of it, in milliseconds. */
+const lateness = 10_000
+
 /** What a turn needs. */
 export interface Options {
   readonly connection: Connection
@@ -229,8 +232,7 @@ export const run = Effect.fnUntraced(function* (
       const item = yield* Queue.take(items)
       if (Queue.sizeUnsafe(items) < behind / 2) connection.resume()
       if ("event" in item) return item.event
-      if (areOpen()) {
-        yield* settled
+      if (areOpen() && Option.isSome(yield* Effect.timeoutOption(settled, lateness))) {
         Queue.offerUnsafe(items, item)
       } else {
         last = yield* finish(item.ended, options, translate)

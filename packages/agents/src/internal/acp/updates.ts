@@ -3,7 +3,7 @@
  * Read by hand and with tolerance: agents are older and newer than the SDK, and
  * an update that is not understood is a sign of life, never the end of a turn.
  */
-import type { ContentBlock, PlanEntry, ToolKind } from "@agentclientprotocol/sdk/unstable"
+import type { PlanEntry, ToolKind } from "@agentclientprotocol/sdk/unstable"
 import * as Agent from "@sluice/runtime/Agent"
 
 type Fields = Readonly<Record<string, unknown>>
@@ -68,15 +68,25 @@ export const learn = (facts: Facts, update: Fields, inTurn: boolean): void => {
   }
 }
 
-/** A block of an agent's message as text. */
-const shown = (block: Partial<ContentBlock>): string => {
-  if (block.type === "text") return block.text ?? ""
-  if (block.type === "resource_link") return block.name === block.uri ? `${block.uri}` : `${block.name} (${block.uri})`
-  if (block.type === "resource") {
-    const resource = fieldsOf(block.resource)
-    return textOf(resource["text"]) ?? textOf(resource["uri"]) ?? ""
+/** A block of an agent's message as text. What should be a text and is none says nothing. */
+const shown = (block: Fields): string => {
+  const type = textOf(block["type"])
+  switch (type) {
+    case undefined:
+      return ""
+    case "text":
+      return textOf(block["text"]) ?? ""
+    case "resource_link": {
+      const [name, uri] = [textOf(block["name"]), textOf(block["uri"]) ?? ""]
+      return name === undefined || name === uri ? uri : `${name} (${uri})`
+    }
+    case "resource": {
+      const resource = fieldsOf(block["resource"])
+      return textOf(resource["text"]) ?? textOf(resource["uri"]) ?? ""
+    }
+    default:
+      return `[${type}]`
   }
-  return block.type === undefined ? "" : `[${block.type}]`
 }
 
 const planLine = (entries: ReadonlyArray<PlanEntry>): string | undefined => {

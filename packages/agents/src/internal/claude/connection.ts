@@ -194,7 +194,16 @@ const attach = (child: Children.Child, name: string) => {
     const error = yield* ending(child, name, heard)
     yield* Deferred.fail(gone, error)
     for (const done of waiting.values()) Deferred.doneUnsafe(done, Effect.fail(error))
-  })
+  }).pipe(
+    // Whatever it sent that nobody thought of: nobody reads it any more, so nobody may wait for it either.
+    Effect.catchDefect((defect) => {
+      const problem = "sent something that can't be read; the log has the reason"
+      return Effect.andThen(
+        Effect.logError(`agent "${name}" can't be read any more`, defect),
+        Deferred.fail(gone, new ClaudeError({ kind: "Garbled", program: name, problem }))
+      )
+    })
+  )
 
   let requests = 0
   const connection: Connection = {

@@ -23,6 +23,9 @@ import { translator, usageOf } from "./updates.ts"
 /** How many events may wait for a reader before reading from the CLI pauses. */
 const behind = 512
 
+/** How long the CLI may say nothing between a result and what was handed over behind it, in milliseconds. */
+const lateness = 30_000
+
 /** What a turn needs. */
 export interface Options {
   readonly connection: Connection
@@ -197,6 +200,8 @@ const listening = (
     readonly event: (event: Agent.AgentEvent) => void
     readonly alive: () => void
     readonly result: (result: Message) => void
+    /** A result, and there is more to come: what was handed over and is not taken yet. */
+    readonly between: (result: Message) => void
   }
 ): Listener & { readonly drop: () => void } => {
   const { ask, drop, withdrawn } = questions(options.permissions, on.event)
@@ -205,6 +210,7 @@ const listening = (
     // What was handed over too late to be taken in is what the CLI does next: it is still this turn.
     if (ours.waiting.size === 0 || result["is_error"] === true) return on.result(result)
     for (const event of [...said.end(text(result, "result")), ...usageOf(result, said.model())]) on.event(event)
+    on.between(result)
   }
   return {
     drop,
@@ -229,6 +235,8 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   const said = translator()
   const ours = messages(options.uuid)
   let left = false
+  /** The last result, as long as nothing came behind it and something should. */
+  let between: Message | undefined
   const offer = (item: Item) => {
     if (left) return
     Queue.offerUnsafe(items, item)
@@ -238,9 +246,19 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     options,
     { ours, said },
     {
-      event: (event) => offer({ event }),
-      // One is enough for whoever is behind.
-      alive: () => (Queue.sizeUnsafe(items) === 0 ? offer({ event: { _tag: "Alive" } }) : undefined),
+      event: (event) => {
+        between = undefined
+        offer({ event })
+      },
+      alive: () => {
+        between = undefined
+        // One is enough for whoever is behind.
+        if (Queue.sizeUnsafe(items) === 0) offer({ event: { _tag: "Alive" } })
+      },
+      between: (result) => {
+        between = result
+        offer({ event: { _tag: "Alive" } })
+      },
       result: (result) => {
         if (left) options.unclaimed.push(...usageOf(result, said.model()))
         connection.listen(undefined)
@@ -273,7 +291,8 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   let last: Array<Agent.AgentEvent> | undefined
   const finish = Effect.fnUntraced(function* (exit: Exit.Exit<Message, ClaudeError>) {
     const result = yield* Effect.mapError(exit, told)
-    const usage = usageOf(result, said.model())
+    // That of one that was to be followed has been told.
+    const usage = result === between ? [] : usageOf(result, said.model())
     const events = conclusion(result, said, connection.program)
     if (!(events instanceof Agent.AgentError)) {
       yield* options.answered
@@ -281,10 +300,21 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     }
     return { events: [...said.end(undefined), ...usage], error: events }
   })
+  /** The next item. What the CLI was handed and has dropped (a hook may do so) ends the turn by its silence, and waits on. */
+  const taken: Effect.Effect<Item> = Effect.suspend(() => {
+    const result = between
+    if (result === undefined) return Queue.take(items)
+    return Effect.map(Effect.timeoutOption(Queue.take(items), lateness), (item): Item => {
+      if (Option.isSome(item)) return item.value
+      connection.listen(undefined)
+      Deferred.doneUnsafe(stopped, Effect.void)
+      return { result: Exit.succeed(result) }
+    })
+  })
   let failure: Agent.AgentError | undefined
   const next = Effect.fnUntraced(function* () {
     while (last === undefined) {
-      const item = yield* Queue.take(items)
+      const item = yield* taken
       if (Queue.sizeUnsafe(items) < behind / 2) connection.resume()
       if ("event" in item) return item.event
       const { events, error } = yield* finish(item.result)
