@@ -21,7 +21,7 @@ import { persist, poll } from "./internal/telegram/polling.ts"
 import { reach as reachApi } from "./internal/telegram/reach.ts"
 import { Signs } from "./internal/telegram/signs.ts"
 import { split } from "./internal/telegram/split.ts"
-import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.ts"
+import { isCommand, type Meaning, meaningOf, type Place, type Self } from "./internal/telegram/updates.ts"
 import { type Hook, hookOf, type Taking, type Webhook } from "./internal/telegram/webhook.ts"
 import { kinds, type updateOf } from "./internal/telegram/wire.ts"
 
@@ -94,18 +94,22 @@ interface Ears {
   readonly allow: Set<number>
   /** Strangers whose id the log has, so that nobody fills it. */
   readonly logged: Set<number>
+  /** Messages that were a code and let their writers in. They are no words to an agent when they are delivered again. */
+  readonly codes: Set<string>
   readonly signs: Signs
   readonly door: Door
   readonly words: Words
   readonly fetch: ReturnType<typeof fetcher>
 }
 
+const messageKey = ({ chat, message }: Place): string => `${chat}/${message}`
+
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (
   { fetch, handle, signs }: Ears,
   { files, inbound, place }: Extract<Meaning, { readonly _tag: "Said" }>
 ) {
-  if (inbound.text.startsWith("/")) {
+  if (isCommand(inbound.text)) {
     yield* Channel.skipPermanent(handle.accept(inbound))
     return
   }
@@ -149,13 +153,16 @@ const named = (
 
 /** A stranger's words are kept nowhere; what is answered is courtesy, and only in their own chat. */
 const knocked = Effect.fnUntraced(function* (ears: Ears, stranger: Extract<Meaning, { readonly _tag: "Stranger" }>) {
-  const { allow, door, signs, words } = ears
+  const { allow, codes, door, signs, words } = ears
   const { place, text, user } = stranger
   if (!place.private) return yield* named(ears, stranger)
   const answer = yield* door.knock(user, text)
   if (answer !== "welcome") yield* named(ears, stranger)
   if (answer === "nothing") return
-  if (answer === "welcome") allow.add(user)
+  if (answer === "welcome") {
+    allow.add(user)
+    codes.add(messageKey(place))
+  }
   const said = answer === "welcome" ? words.welcome : words.stranger
   yield* signs.soon(signs.call("sendMessage", { chat_id: place.chat, text: said }))
 })
@@ -165,7 +172,7 @@ const taking =
   (ears: Ears) =>
   ({ number, update }: NonNullable<ReturnType<typeof updateOf>>) =>
     Effect.gen(function* () {
-      const { allow, handle, self, signs } = ears
+      const { allow, codes, handle, self, signs } = ears
       if (update === undefined) {
         return yield* Effect.logWarning("An update can't be read and is skipped").pipe(
           Effect.annotateLogs({ channel: handle.name, update: number })
@@ -174,7 +181,7 @@ const taking =
       const meaning = meaningOf(update, self, (id) => allow.has(id))
       switch (meaning._tag) {
         case "Said":
-          return yield* said(ears, meaning)
+          return codes.has(messageKey(meaning.place)) ? undefined : yield* said(ears, meaning)
         case "Pressed":
           return yield* pressed(ears, meaning)
         case "Spinning":
@@ -233,6 +240,7 @@ export const make = (options: Options): TelegramChannel => {
   })
   const allow = new Set(options.allow)
   const logged = new Set<number>()
+  const codes = new Set<string>()
   const door = new Door(options.pairing)
   const fetch = fetcher(api, options.fileLimit ?? 20 * 1024 * 1024)
   let name = ""
@@ -243,7 +251,7 @@ export const make = (options: Options): TelegramChannel => {
     for (const id of yield* door.paired) allow.add(id)
     yield* signs.run
     yield* signs.soon(signs.call("setMyCommands", { commands }))
-    const take = taking({ handle, self, allow, logged, signs, door, words, fetch })
+    const take = taking({ handle, self, allow, logged, codes, signs, door, words, fetch })
     if (options.webhook !== undefined) {
       const context = yield* Effect.context<Needs>()
       yield* Effect.addFinalizer(() => Effect.sync(() => (hooked = undefined)))

@@ -111,6 +111,8 @@ export const poll = Effect.fnUntraced(function* <R>(
     const asked = api.call("getUpdates", params, Page, { timeout: hold * 1000 + slack })
     const page: Schema.Schema.Type<typeof Page> = yield* persist(channel, asked)
     const { next, stopped } = yield* handle(page, offset, take)
+    // Nothing in it moves the number on: asked again at once it would come again at once.
+    if (stopped === undefined && page.length > 0 && next === offset) yield* Effect.sleep(patience.wait)
     offset = next
     if (stopped === undefined) continue
     yield* Effect.logDebug("A page ends early: the rest stays with Telegram", stopped.message)

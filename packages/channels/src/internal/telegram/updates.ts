@@ -65,6 +65,9 @@ const hashOf = (text: string): string => {
 /** A slash, a word, perhaps a bot's name: as the gateway reads commands. */
 const command = /^\/[a-z][a-z0-9_-]{0,31}(?:@([\w-]{1,64}))?(?:\s|$)/i
 
+/** Whether a text is an order to the gateway. Paths begin with a slash, too. */
+export const isCommand = (text: string): boolean => command.test(text)
+
 /** A chat's topic is a conversation of its own; a thread of replies in a group without topics is not. */
 const placeOf = (message: {
   readonly message_id: number
@@ -140,7 +143,7 @@ const quoteOf = ({ reply_to_message: replied }: Message, self: Self): string => 
 
 /** Whether a message of a group is meant for the bot: named, answered to, or given an order. */
 const isAddressed = (message: Message, self: Self, text: string, mentions: ReadonlyArray<unknown>): boolean =>
-  mentions.length > 0 || message.reply_to_message?.from?.id === self.id || command.test(text)
+  mentions.length > 0 || message.reply_to_message?.from?.id === self.id || isCommand(text)
 
 // What would pass for another name, or for the end of one.
 const notInNames = /[()[\]:<>\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
@@ -164,8 +167,8 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
   const other = command.exec(text)?.[1]
   if (other !== undefined && other.toLowerCase() !== self.username.toLowerCase()) return nothing("for another bot")
   if (!place.private && !isAddressed(message, self, text, mentions)) return nothing("not addressed")
-  const isCommand = command.test(text)
-  if (edited && isCommand) return nothing("an edit is never a command")
+  const isOrder = isCommand(text)
+  if (edited && isOrder) return nothing("an edit is never a command")
   const files = filesOf(message)
   const words = text === "" ? inWords(message) : text
   if (words === "" && files.length === 0) return nothing("nothing that can be read")
@@ -183,7 +186,7 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
       // A photo ends the burst that it joins; of an album nobody knows which one is the last.
       ...(files.length > 0 && message.media_group_id === undefined ? { closes: true } : {}),
       sender: senderOf(message, place),
-      text: (isCommand ? words : quoteOf(message, self) + words).toWellFormed()
+      text: (isOrder ? words : quoteOf(message, self) + words).toWellFormed()
     }
   }
 }

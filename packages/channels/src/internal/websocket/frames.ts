@@ -77,6 +77,8 @@ export const ReplyFrame = Schema.Struct({
   id: Schema.String,
   kind: Schema.Literals(["answer", "notice", "command", "post"]),
   turn: Schema.optionalKey(Schema.String),
+  /** The session that answered, where the conversation was in another one. */
+  session: Schema.optionalKey(Schema.String),
   inReplyTo: Schema.Array(Schema.String),
   text: Schema.String,
   attachments: Schema.optionalKey(
