@@ -39,11 +39,14 @@ const quoted = (text: string): string =>
 
 const fence = /^ {0,3}(`{3,}|~{3,})(.*)$/
 const heading = /^( {0,3})(#{1,6})(?=\s|$)/
+// A line below another that makes a heading of it, and one that begins a block of HTML; a link in angle brackets does not.
+const underline = /^( {0,3})(?==+[ \t]*$|-+[ \t]*$)/
+const html = /^( {0,3})(?=<(?![a-z][a-z0-9+.-]*:)[a-z!?/])/i
 
 /** An answer as it is, but that its headings are below those of the export and that it ends what it begins. */
 export const framed = (text: string): string => {
   let open: string | undefined
-  const written = lines(text).map((line) => {
+  const written = lines(text).map((line, index, all) => {
     const [, mark = "", rest = ""] = fence.exec(line) ?? []
     if (open !== undefined) {
       if (mark.startsWith(open) && rest.trim() === "") open = undefined
@@ -52,6 +55,9 @@ export const framed = (text: string): string => {
     if (mark !== "" && !(mark.startsWith("`") && rest.includes("`"))) {
       open = mark
       return line
+    }
+    if (html.test(line) || ((all[index - 1] ?? "").trim() !== "" && underline.test(line))) {
+      return line.replace(/^ */, (space) => `${space}\\`)
     }
     return line.replace(
       heading,
