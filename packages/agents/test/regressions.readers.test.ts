@@ -23,7 +23,7 @@ describe("an agent's words that are none", () => {
     const hostile = { toString: 1, valueOf: 1 }
     const translate = translator(facts())
     const say = (content: unknown) => translate.on({ sessionUpdate: "agent_message_chunk", content })
-    const alive = [{ _tag: "Alive" }]
+    const alive = [{ _tag: "Alive" as const }]
     assert.deepStrictEqual(say({ type: "text", text: "a" }), [{ _tag: "Text", delta: "a" }])
     for (const value of [5, null, true, ["x"], hostile]) {
       assert.deepStrictEqual(say({ type: "text", text: value }), alive)

@@ -25,12 +25,12 @@ describe("a file", () => {
       server.files.set("pic", { bytes })
       yield* boot(server, { agent }, (gateway) =>
         Effect.gen(function* () {
-          server.say(kim, "", { ...photo, caption: "/tmp/a.png looks wrong" })
+          server.say(kim, "", { ...photo, caption: "/srv/a.png looks wrong" })
           const run = yield* agent.run(1)
           const [message] = run.turn.messages
-          assert.strictEqual(message?.text, "/tmp/a.png looks wrong")
+          assert.strictEqual(message?.text, "/srv/a.png looks wrong")
           assert.deepStrictEqual(
-            message.attachments.map(({ name, size }) => [name, size]),
+            message?.attachments.map(({ name, size }) => [name, size]),
             [["photo.jpg", bytes.length]]
           )
           yield* run.finish("it is")

@@ -17,11 +17,12 @@ describe("keys of commands beside the ids of messages", () => {
       yield* rest(current, "chat/kim")
       for (const id of ["42", "43"]) {
         const first = yield* gateway.command("chat/kim", { id, ...status })
+        assert.isDefined(first)
         assert.deepInclude(first, { id, duplicate: false })
         const again = yield* gateway.command("chat/kim", { id, ...status })
-        assert.deepInclude(again, { id, seq: first?.seq, duplicate: true })
+        assert.deepInclude(again, { id, seq: first.seq, duplicate: true })
         const other = yield* Effect.flip(gateway.command("chat/kim", { id, sender: "operator", text: "/help" }))
-        assert.deepInclude(other, { _tag: "Conflict", id, seq: first?.seq })
+        assert.deepInclude(other, { _tag: "Conflict", id, seq: first.seq })
       }
       assert.isFalse((yield* current.say("kim", "and more", "43")).duplicate)
       yield* rest(current, "chat/kim")
@@ -29,15 +30,17 @@ describe("keys of commands beside the ids of messages", () => {
     })
   )
 
-  it.effect("Q15: a key that is too long beside the ids of messages is refused with its bound, and stores nothing", () =>
-    Effect.gen(function* () {
-      const current = yield* boot(yield* world(), { agent: TestAgent.make({ answer: ({ text }) => text }) })
-      yield* current.say("kim", "hello")
-      yield* rest(current, "chat/kim")
-      const before = (yield* current.gateway.audit).accepted
-      const error = yield* Effect.flip(current.gateway.command("chat/kim", { id: "k".repeat(249), ...status }))
-      assert.deepInclude(error, { _tag: "Invalid", field: "id", remedy: "use at most 248 characters" })
-      assert.strictEqual((yield* current.gateway.audit).accepted, before)
-    })
+  it.effect(
+    "Q15: a key that is too long beside the ids of messages is refused with its bound, and stores nothing",
+    () =>
+      Effect.gen(function* () {
+        const current = yield* boot(yield* world(), { agent: TestAgent.make({ answer: ({ text }) => text }) })
+        yield* current.say("kim", "hello")
+        yield* rest(current, "chat/kim")
+        const before = (yield* current.gateway.audit).accepted
+        const error = yield* Effect.flip(current.gateway.command("chat/kim", { id: "k".repeat(249), ...status }))
+        assert.deepInclude(error, { _tag: "Invalid", field: "id", remedy: "use at most 248 characters" })
+        assert.strictEqual((yield* current.gateway.audit).accepted, before)
+      })
   )
 })

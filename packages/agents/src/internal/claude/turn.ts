@@ -227,6 +227,22 @@ const listening = (
   }
 }
 
+/** The next item. What the CLI was handed and has dropped (a hook may do so) ends the turn by its silence, and waits on. */
+const following = (
+  items: Queue.Queue<Item>,
+  between: () => Message | undefined,
+  over: () => void
+): Effect.Effect<Item> =>
+  Effect.suspend(() => {
+    const result = between()
+    if (result === undefined) return Queue.take(items)
+    return Effect.map(Effect.timeoutOption(Queue.take(items), lateness), (item): Item => {
+      if (Option.isSome(item)) return item.value
+      over()
+      return { result: Exit.succeed(result) }
+    })
+  })
+
 /** Sends the message; its scope is the reader's. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Running, never, Scope.Scope> {
   const { connection } = options
@@ -300,17 +316,14 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     }
     return { events: [...said.end(undefined), ...usage], error: events }
   })
-  /** The next item. What the CLI was handed and has dropped (a hook may do so) ends the turn by its silence, and waits on. */
-  const taken: Effect.Effect<Item> = Effect.suspend(() => {
-    const result = between
-    if (result === undefined) return Queue.take(items)
-    return Effect.map(Effect.timeoutOption(Queue.take(items), lateness), (item): Item => {
-      if (Option.isSome(item)) return item.value
+  const taken = following(
+    items,
+    () => between,
+    () => {
       connection.listen(undefined)
       Deferred.doneUnsafe(stopped, Effect.void)
-      return { result: Exit.succeed(result) }
-    })
-  })
+    }
+  )
   let failure: Agent.AgentError | undefined
   const next = Effect.fnUntraced(function* () {
     while (last === undefined) {
