@@ -147,6 +147,21 @@ const routing = (
   return { push, lastSeq: () => (lastSeq === 0 ? to.journal.opening.lastSeq : lastSeq) }
 }
 
+/** Newer versions of messages that are being stored. */
+class Edits {
+  count = 0
+
+  during<A, E>(stored: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      this.count++
+      return Effect.ensuring(
+        stored,
+        Effect.sync(() => void this.count--)
+      )
+    })
+  }
+}
+
 const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const journal = yield* Journal
   const outbox = yield* Outbox
@@ -159,9 +174,8 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   const underWay = new UnderWay()
   let held = false
   let refused = false
-  /** Newer versions that are being stored. */
-  let editing = 0
-  const routed = routing({ journal, outbox, sessions, bursts, commands }, receipts, switches, () => editing > 0)
+  const edits = new Edits()
+  const routed = routing({ journal, outbox, sessions, bursts, commands }, receipts, switches, () => edits.count > 0)
 
   const debounce = (channel: string) => {
     const quiet = registered.entries.channels.get(channel)?.quiet ?? options.quiet
@@ -223,16 +237,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       asking: inbound.asking,
       replaces: inbound.replaces
     })
-    const admitted =
-      inbound.replaces === undefined
-        ? stored
-        : Effect.suspend(() => {
-            editing++
-            return Effect.ensuring(
-              stored,
-              Effect.sync(() => editing--)
-            )
-          })
+    const admitted = inbound.replaces === undefined ? stored : edits.during(stored)
     // Looked at after the commit: a stop may have begun meanwhile.
     return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
   }
