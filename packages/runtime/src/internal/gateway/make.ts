@@ -115,12 +115,12 @@ const commanding = Effect.fnUntraced(function* (
     const remedy = `use at most ${longest} characters`
     return yield* new Invalid({ field: "id", value: `has ${id.length} characters`, remedy })
   }
-  const accepted = yield* Effect.catchTag(
+  const { duplicate, held, seq } = yield* Effect.catchTag(
     intake.accept(address.channel, { ...to, id: own ? id : `${beside}${id}` }),
     "Conflict",
     ({ seq }) => Effect.fail(new Conflict({ id, seq }))
   )
-  return new Accepted({ ...accepted, id })
+  return new Accepted({ seq, id, duplicate, ...(held === undefined ? {} : { held }) })
 })
 
 /** Starts all channels beside each other; a server that can't start fails the gateway. */
