@@ -44,16 +44,16 @@ describe("a spread", () => {
 describe("a gateway's overhead", () => {
   const part = (own: number, first?: number): Parts => ({ whole: 100, own, there: own, back: 0, first })
 
-  it("is what a turn takes beyond its agent's time, less what a bare turn takes beyond it at the median", () => {
+  it("is what turns take beyond their agent's time, less what bare turns take beyond it, quantile by quantile", () => {
     const through = [part(12), part(11), part(14)]
     expect(overheadOf(through, [part(2), part(1), part(9)])).toEqual({
-      answer: { p50: 10, p99: 12 },
+      answer: { p50: 10, p99: 5 },
       first: undefined
     })
   })
 
   it("to the first words is told where they could be read", () => {
-    const { first } = overheadOf([part(12, 7), part(12, 8), part(12, 9)], [part(2, 1)])
+    const { first } = overheadOf([part(12, 7), part(12, 8), part(12, 9)], [part(2, 1), part(2, 1), part(2, 1)])
     expect(first).toEqual({ p50: 7, p99: 8 })
   })
 })

@@ -10,7 +10,7 @@ import { inFolder } from "../store.ts"
 import type { Asker } from "./bare.ts"
 import { build, client, now, type Running, start } from "./gateway.ts"
 import { absent, type Kind, kinds, type Place, placed, quick } from "./kinds.ts"
-import { type Heard, overheadOf, type Parts, partsOf, type Spread, stampsIn } from "./turns.ts"
+import { type Heard, overheadOf, type Parts, partsOf, type Spread, spread, stampsIn } from "./turns.ts"
 
 /** Turns of each side that count, and those before them. */
 const share = ({ name, real }: Kind): { readonly turns: number; readonly warmUps: number } => {
@@ -162,7 +162,7 @@ const row = (kind: Kind, { bare, cpu, streaming, waiting }: Played): string => {
   const cells = [
     kind.title,
     String(waiting.length),
-    `${ms(of(bare, "whole"))}, ${ms(of(bare, "own"))}`,
+    `${ms(of(bare, "whole"))}, ${both(spread(bare.map(({ own }) => own)))}`,
     ms(of(waiting, "whole")),
     ms(of(waiting, "whole") - of(bare, "whole")),
     both(overheadOf(waiting, bare).answer),
@@ -177,7 +177,7 @@ const row = (kind: Kind, { bare, cpu, streaming, waiting }: Played): string => {
 
 const details = (rows: ReadonlyArray<string>): string =>
   [
-    "| | turns | a turn bare, without the agent's own time | through the gateway | difference | overhead of a turn that waits, p50, p99 | there, back | overhead of a turn that is streamed | to its first words | CPU of the gateway | agent |",
+    "| | turns | a turn bare, without the agent's own time (p50, p99) | through the gateway | difference | overhead of a turn that waits, p50, p99 | there, back | overhead of a turn that is streamed | to its first words | CPU of the gateway | agent |",
     "|---|---|---|---|---|---|---|---|---|---|---|",
     ...rows,
     ...absent().map((line) => `\n${line}`)

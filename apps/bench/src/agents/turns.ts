@@ -3,7 +3,7 @@
  * when it saw the prompt and when it said the answer, both by the same clock: what is left between them is the way there
  * and back, which through a gateway is the gateway's own part and without one the pipe's.
  */
-import { median, quantile } from "../figure.ts"
+import { quantile } from "../figure.ts"
 
 /** What the client saw of a turn, in milliseconds of the monotonic clock. */
 export interface Heard {
@@ -98,13 +98,13 @@ export interface Overhead {
 }
 
 /**
- * What the turns through a gateway took beyond their agent's own time, less what a bare turn takes beyond it at the
- * median: a program has to be started and ended for anybody.
+ * What the turns through a gateway took beyond their agent's own time, less what bare turns take beyond it, quantile by
+ * quantile: a program has to be started and ended for anybody, and some starts take longer than others for anybody.
  */
 export const overheadOf = (through: ReadonlyArray<Parts>, bare: ReadonlyArray<Parts>): Overhead => {
   const over = (values: ReadonlyArray<number>, without: ReadonlyArray<number>) => {
-    const base = median(without)
-    return spread(values.map((value) => value - base))
+    const [all, base] = [spread(values), spread(without)]
+    return { p50: all.p50 - base.p50, p99: all.p99 - base.p99 }
   }
   const owns = (parts: ReadonlyArray<Parts>) => parts.map(({ own }) => own)
   const seen = firsts(through)
