@@ -8,7 +8,7 @@ import { defineConfig } from "vitest/config"
 const alone = [
   "apps/torture/test/ci.*.test.ts",
   "apps/gateway/test/{watchdog,supervisor,signals}.test.ts",
-  "apps/gateway/test/process/{drain,hurry,stop,start}.test.ts",
+  "apps/gateway/test/process/{badInput,children,cut,drain,hurry,kinds,stop,start}.test.ts",
   "test/commands/start.test.ts"
 ]
 

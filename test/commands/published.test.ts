@@ -54,6 +54,7 @@ beforeAll(() => {
   // The testing room's store; the pipeline itself takes any SqlClient.
   link("@effect/sql-sqlite-node", "packages/runtime")
   link("@agentclientprotocol/sdk", "packages/agents")
+  link("marked", "packages/channels")
   writeFileSync(join(folder, "package.json"), `{"type":"module"}`)
 }, 60_000)
 

@@ -10,7 +10,8 @@ import { imageProblem } from "./internal/images.ts"
 /** A picture as `data:image/png;base64,...` (PNG, JPEG, GIF or WebP), or the `https:` address of one. */
 export const Picture = Schema.String.check(Schema.makeFilter((address: string) => imageProblem(address)))
 
-const Rest = Schema.Record(Schema.String, Schema.Json)
+// Not `Json`: to a compiler that does not tell an absent key from an undefined one, `content` would be none.
+const Rest = Schema.Record(Schema.String, Schema.Unknown)
 
 const Texts = Schema.Array(Schema.String).check(Schema.isMinLength(1))
 const Pictures = Schema.Array(Picture).check(Schema.isMinLength(1))

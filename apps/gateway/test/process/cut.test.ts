@@ -152,8 +152,9 @@ describe(`turns that are cut off ${kinds.length < 6 ? `but the real ones ${missi
           said.filter((text) => text === restart),
           1
         )
+        // An agent that rests may need to be killed on a machine that is busy, and is named then, too.
         assert.deepStrictEqual(
-          reportIn(gateway).sessions.map(({ key, outcome }) => `${key} ${outcome}`),
+          reportIn(gateway).sessions.flatMap(({ key, outcome }) => (outcome === "killed" ? [] : [`${key} ${outcome}`])),
           ["http/claude-code#w asked"]
         )
         const { body } = yield* gateway.client.call("/v1/audit")

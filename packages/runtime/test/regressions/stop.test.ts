@@ -5,8 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { StopNews } from "../../src/Shutdown.ts"
+import * as Stream from "effect/Stream"
+import * as Agent from "../../src/Agent.ts"
 import { TestAgent } from "../../src/testing/index.ts"
-import { type Boot, boot, given, meanwhile, rest, world } from "../guarantees/boots.ts"
+import { type Boot, boot, given, type Label, meanwhile, rest, world } from "../guarantees/boots.ts"
 
 const question = (run: TestAgent.Run) =>
   run.emit({ _tag: "Permission", question: "May I?", options: ["Yes", "No"], respond: () => Effect.void })
@@ -61,6 +63,47 @@ describe("a stop while a turn waits for a person", () => {
       const report = yield* meanwhile(Fiber.join(stop))
       assert.deepStrictEqual(report.reasons, [{ code: 80, why: "1 turn interrupted" }])
       assert.deepStrictEqual(given(agent), ["delete it"])
+    })
+  )
+})
+
+describe("a stop that does not wait for an agent any more", () => {
+  it.effect("S4: what the agent still comes to store when the store is closed is no failure of the gateway", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const late = Deferred.makeUnsafe<void>()
+      const begun = Deferred.makeUnsafe<void>()
+      const agent = Agent.make({
+        open: () =>
+          Effect.succeed({
+            answer: () =>
+              Stream.fromEffect(
+                Effect.uninterruptible(
+                  Effect.suspend(() => {
+                    Deferred.doneUnsafe(begun, Exit.void)
+                    return Effect.as(Deferred.await(late), Agent.text("late"))
+                  })
+                )
+              )
+          })
+      })
+      const at = (label: Label) =>
+        label !== "stop:close"
+          ? Effect.void
+          : Effect.andThen(
+              Deferred.succeed(late, undefined),
+              Effect.forEach(Array.from({ length: 200 }), () => Effect.yieldNow, { discard: true })
+            )
+      const current = yield* boot(place, {
+        agent: { ...TestAgent.make(), agent },
+        drain: { timeout: "1 second" },
+        at
+      })
+      yield* current.say("kim", "hello")
+      yield* Deferred.await(begun)
+      const report = yield* meanwhile(current.stop)
+      assert.deepStrictEqual([report.exitCode, report.by], [80, ["the test"]])
+      assert.isFalse(report.reasons.some(({ code }) => code === 70))
     })
   )
 })

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatAnswer, ChatPart, TextRequest, Tokens } from "../../Capabilities.ts"
 import type { WorkerError } from "../../PoolError.ts"
-import { ask, bytes, failure, json, type Line, parsed, post, said } from "./line.ts"
+import { ask, type Body, bytes, failure, json, type Line, parsed, post, said } from "./line.ts"
 
 const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
@@ -55,7 +55,7 @@ const textOf = (content: Schema.Json | undefined): string => {
     .join("")
 }
 
-const bodyOf = (model: string, { messages, settings }: TextRequest, stream: boolean): Schema.JsonObject => ({
+const bodyOf = (model: string, { messages, settings }: TextRequest, stream: boolean): Body => ({
   ...settings,
   model,
   messages,

@@ -11,7 +11,6 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { WorkerError } from "../../PoolError.ts"
 
@@ -123,8 +122,11 @@ const requested = (line: Line, request: HttpClientRequest.HttpClientRequest) => 
   )
 }
 
+/** A document of JSON; a key whose value is undefined is not there. */
+export type Body = Readonly<Record<string, unknown>>
+
 /** Posts a document and gives the response, when it is none of the refusals. */
-export const post = (line: Line, path: string, body: Schema.JsonObject, accept = "application/json") =>
+export const post = (line: Line, path: string, body: Body, accept = "application/json") =>
   requested(
     line,
     HttpClientRequest.post(`${line.base}${path}`).pipe(
@@ -146,7 +148,7 @@ export const json = Effect.fnUntraced(function* (line: Line, response: HttpClien
 })
 
 /** Posts a document and reads the whole answer. */
-export const ask = (line: Line, path: string, body: Schema.JsonObject) =>
+export const ask = (line: Line, path: string, body: Body) =>
   Effect.flatMap(post(line, path, body), (response) => json(line, response))
 
 export const bytes = (line: Line, response: HttpClientResponse.HttpClientResponse) =>

@@ -12,7 +12,7 @@ import { Commands } from "../../Commands.ts"
 import { GatewayError, type GatewayOptions, type Readiness, type Registry } from "./options.ts"
 import type { CommandMessage, Gateway } from "../../Gateway.ts"
 import { Intake } from "../../Intake.ts"
-import { Journal } from "../../Journal.ts"
+import { Journal, JournalError } from "../../Journal.ts"
 import {
   Accepted,
   type AcceptError,
@@ -299,9 +299,18 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     })
   )
 
-  /** Whatever can't go on ends everything, in order, with its reason. */
+  /**
+   * Whatever can't go on ends everything, in order, with its reason. A store that was closed is none: the stop did that,
+   * and what it waited for no longer may still come to write.
+   */
   const failure = (failed: Effect.Effect<unknown>) =>
-    fork(Effect.flatMap(failed, (cause) => shutdown.stop({ reason: "failure", by: "the gateway itself", cause })))
+    fork(
+      Effect.flatMap(failed, (cause) =>
+        cause instanceof JournalError && cause.reason === "Closed"
+          ? Effect.void
+          : shutdown.stop({ reason: "failure", by: "the gateway itself", cause })
+      )
+    )
   failure(journal.failed)
   failure(sessions.failed)
   failure(outbox.failed)
