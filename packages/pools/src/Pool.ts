@@ -151,12 +151,11 @@ const defaultDrain: Duration.Input = "5 seconds"
 /** What is wrong with the numbers, with its remedy; `undefined` when nothing is. */
 export const invalid = <Q, A, P, R>(options: Options<Q, A, P, R>): string | undefined => {
   const { breaker = {}, queue, queuePerKey, workers = {} } = options
-  const counts = { queue, queuePerKey, "workers.max": workers.max }
-  for (const [name, value] of Object.entries(counts)) {
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0))
-      return `${name} ${value}: is no count; give a whole number from 0`
-  }
+  if (workers.max !== undefined && !(Number.isSafeInteger(workers.max) && workers.max >= 0))
+    return `workers.max ${workers.max}: is no count; give a whole number from 0`
   const positive = {
+    queue,
+    queuePerKey,
     "workers.start": workers.start,
     "workers.concurrency": workers.concurrency,
     "breaker.minimum": breaker.minimum,

@@ -3,6 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { Governor } from "../src/Governor.ts"
@@ -294,6 +295,21 @@ describe("the circuit", () => {
         assert.strictEqual((yield* Fiber.join(asked))._tag, expected)
       }
       assert.strictEqual((yield* reason(echo.submit("1")))._tag, "CircuitOpen")
+    }).pipe(Effect.provide(memory()))
+  )
+})
+
+describe("options", () => {
+  it.effect.each([
+    { options: { queue: 0 }, says: "queue 0: is no count; give a whole number from 1" },
+    { options: { workers: { max: -1 } }, says: "workers.max -1: is no count; give a whole number from 0" },
+    { options: { workers: { memory: Number.NaN } }, says: "workers.memory NaN: is no amount; give bytes from 0" },
+    { options: { breaker: { ratio: 2 } }, says: "breaker.ratio 2: is no share; give a number above 0 and up to 1" }
+  ])("numbers that make no sense are refused: $says", ({ options, says }) =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(pool(bench(), options))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.include(String(exit), says)
     }).pipe(Effect.provide(memory()))
   )
 })

@@ -1,0 +1,94 @@
+/**
+ * What a client of the OpenAI-compatible routes hears when there is no answer: the error document that such clients read,
+ * a status that says whose fault it is, and Retry-After where trying again helps.
+ */
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { PoolError, Reason } from "../../PoolError.ts"
+
+export interface Problem {
+  readonly status: number
+  readonly type: string
+  readonly code: string
+  readonly message: string
+  readonly param?: string
+  /** Milliseconds. */
+  readonly retryAfter?: number
+}
+
+/** After a stop, and wherever nobody knows better. */
+const soon = 5000
+
+interface Told {
+  readonly status: number
+  readonly type: string
+  readonly code: string
+  readonly retryAfter?: number
+}
+
+const told = (reason: Reason): Told => {
+  const server = (status: number, code: string, retryAfter?: number): Told => ({
+    status,
+    type: "server_error",
+    code,
+    ...(retryAfter === undefined ? {} : { retryAfter })
+  })
+  switch (reason._tag) {
+    case "Overloaded":
+      return { status: 429, type: "rate_limit_error", code: "overloaded", retryAfter: reason.retryAfter }
+    case "ModelError":
+      return {
+        // What the model's own server says of a request is true of ours: but for a key, which is ours and not the client's.
+        status: reason.status !== undefined && reason.status !== 401 && reason.status !== 403 ? reason.status : 400,
+        type: "invalid_request_error",
+        code: "model_error"
+      }
+    case "Timeout":
+      return server(504, "timeout")
+    case "Stalled":
+      return server(504, "stalled")
+    case "Transport":
+      return server(502, "worker_lost")
+    case "LoadFailed":
+      return server(503, "load_failed", soon)
+    case "CircuitOpen":
+      return server(503, "circuit_open", reason.retryAfter)
+    case "MemoryExhausted":
+      return server(503, "memory_exhausted", soon)
+    case "ShuttingDown":
+      return server(503, "shutting_down", soon)
+    case "NoWorker":
+      return server(503, "no_worker")
+  }
+}
+
+export const ofPool = (error: PoolError): Problem => ({ ...told(error.reason), message: error.message })
+
+export const invalid = (message: string, param?: string): Problem => ({
+  status: 400,
+  type: "invalid_request_error",
+  code: "invalid_request",
+  message,
+  ...(param === undefined ? {} : { param })
+})
+
+export const unknownModel = (model: string, known: ReadonlyArray<string>): Problem => ({
+  status: 404,
+  type: "invalid_request_error",
+  code: "model_not_found",
+  param: "model",
+  message: `there is no model ${JSON.stringify(model.slice(0, 100))} for this; there ${known.length === 0 ? "is none" : `is ${known.join(", ")}`}`
+})
+
+/** The document, as it also stands in a stream that has begun. */
+export const documentOf = ({ code, message, param, type }: Problem) => ({
+  error: { message, type, param: param ?? null, code }
+})
+
+export const responseOf = (problem: Problem): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.jsonUnsafe(documentOf(problem), {
+    status: problem.status,
+    headers:
+      problem.retryAfter === undefined
+        ? {}
+        : { "retry-after": String(Math.max(1, Math.ceil(problem.retryAfter / 1000))) }
+  })
