@@ -13,6 +13,8 @@ export const Picture = Schema.String.check(Schema.makeFilter((address: string) =
 // Not `Json`: to a compiler that does not tell an absent key from an undefined one, `content` would be none.
 const Rest = Schema.Record(Schema.String, Schema.Unknown)
 
+const Settings = Schema.Record(Schema.String, Schema.Json)
+
 const Texts = Schema.Array(Schema.String).check(Schema.isMinLength(1))
 const Pictures = Schema.Array(Picture).check(Schema.isMinLength(1))
 
@@ -59,7 +61,7 @@ const Chat = (problem: (pictures: ReadonlyArray<string | undefined>) => string |
       Schema.makeFilter((messages: ReadonlyArray<typeof Message.Type>) => problem(picturesOf(messages)))
     ),
     /** What is passed on beside the messages: `max_tokens`, `temperature`, `tools`, `response_format` and so on. */
-    settings: Schema.optionalKey(Rest)
+    settings: Schema.optionalKey(Settings)
   })
 
 export const TextRequest = Chat((pictures) =>
@@ -107,7 +109,7 @@ export const ImageRequest = Schema.Struct({
   count: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 }))),
   /** For example `1024x1024`. */
   size: Schema.optionalKey(Schema.String),
-  settings: Schema.optionalKey(Rest)
+  settings: Schema.optionalKey(Settings)
 })
 export type ImageRequest = typeof ImageRequest.Type
 
