@@ -86,6 +86,13 @@ const McpServer = Schema.Struct({
   )
 })
 
+/** Of agents that ask before they do something. */
+const permissions = Schema.optionalKey(
+  Setting.choice(["ask", "allow", "deny"], {
+    meaning: "Who decides when it asks for permission: a person (`ask`, unless set), or always the same way."
+  })
+)
+
 /** Any agent that speaks the Agent Client Protocol: one process for each live session. */
 const Acp = Schema.Struct({
   kind: Setting.tag("acp", { meaning: "Any agent that speaks the Agent Client Protocol, kept warm between turns." }),
@@ -101,11 +108,7 @@ const Acp = Schema.Struct({
   model: Schema.optionalKey(
     Setting.text({ meaning: "The model, by id or name, unless a person chose one; the agent's own unless set." })
   ),
-  permissions: Schema.optionalKey(
-    Setting.choice(["ask", "allow", "deny"], {
-      meaning: "Who decides when it asks for permission: a person (`ask`, unless set), or always the same way."
-    })
-  ),
+  permissions,
   authMethod: Schema.optionalKey(
     Setting.text({
       meaning: "The login that it is asked to use, by its id; most agents are logged in by hand or by a variable."
@@ -148,11 +151,7 @@ const ClaudeCode = Schema.Struct({
   permissionMode: Schema.optionalKey(
     Setting.text({ meaning: "Its permission mode, such as `acceptEdits` or `plan`; the CLI's own unless set." })
   ),
-  permissions: Schema.optionalKey(
-    Setting.choice(["ask", "allow", "deny"], {
-      meaning: "Who decides when it asks for permission: a person (`ask`, unless set), or always the same way."
-    })
-  ),
+  permissions,
   allowedTools: Schema.optionalKey(
     Setting.list({ meaning: "Rules of tools that need no permission.", expected: `a list of rules ${tools}` })
   ),
