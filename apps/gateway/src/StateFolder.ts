@@ -27,7 +27,9 @@ export const files = {
   address: "address.json",
   lastShutdown: "last-shutdown.json",
   telegramCode: "telegram-code",
-  telegramPaired: "telegram-paired.json"
+  telegramPaired: "telegram-paired.json",
+  slackCode: "slack-code",
+  slackPaired: "slack-paired.json"
 } as const
 
 /** A file in the state directory. */

@@ -11,12 +11,12 @@ describe("pairing", () => {
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const code = () => readFileSync(join(folder, "telegram-code"), "utf8").trim()
-      const first = Pairing.make(folder)
+      const first = Pairing.make(folder, Pairing.telegram)
       assert.deepStrictEqual(yield* first.paired, [])
       const given = code()
       assert.match(given, /^[0-9A-HJKMNP-TV-Z]{8}$/)
       assert.strictEqual(statSync(join(folder, "telegram-code")).mode & 0o077, 0)
-      const restarted = Pairing.make(folder)
+      const restarted = Pairing.make(folder, Pairing.telegram)
       assert.deepStrictEqual(yield* restarted.paired, [])
       assert.strictEqual(code(), given)
       assert.isFalse(yield* restarted.redeem("00000000", 42))
@@ -25,7 +25,7 @@ describe("pairing", () => {
       assert.notStrictEqual(code(), given)
       assert.isFalse(yield* restarted.redeem(given, 43))
       assert.isTrue(yield* restarted.redeem(code(), 43))
-      assert.deepStrictEqual(yield* Pairing.make(folder).paired, [42, 43])
+      assert.deepStrictEqual(yield* Pairing.make(folder, Pairing.telegram).paired, [42, 43])
     }).pipe(Effect.scoped)
   )
 })

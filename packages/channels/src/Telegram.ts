@@ -12,21 +12,27 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { Door, type Pairing as AnyPairing } from "./internal/chat/door.ts"
+import { fetcher } from "./internal/chat/files.ts"
+import { persist } from "./internal/chat/persist.ts"
+import { Signs } from "./internal/chat/signs.ts"
+import { split } from "./internal/chat/split.ts"
+import { isCommand } from "./internal/chat/words.ts"
+import { actsOf, courtesy } from "./internal/telegram/acts.ts"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
 import { commands } from "./internal/telegram/commands.ts"
-import { edits, plain } from "./internal/telegram/delivery.ts"
-import { fetcher } from "./internal/telegram/files.ts"
-import { Door, type Pairing } from "./internal/telegram/pairing.ts"
-import { persist, poll } from "./internal/telegram/polling.ts"
+import { edits, maxLength, plain } from "./internal/telegram/delivery.ts"
+import { opening } from "./internal/telegram/media.ts"
+import { poll, troubleOf } from "./internal/telegram/polling.ts"
 import { reach as reachApi } from "./internal/telegram/reach.ts"
-import { Signs } from "./internal/telegram/signs.ts"
-import { split } from "./internal/telegram/split.ts"
-import { isCommand, type Meaning, meaningOf, type Place, type Self } from "./internal/telegram/updates.ts"
+import { type Meaning, meaningOf, type Place, type Self } from "./internal/telegram/updates.ts"
 import { type Hook, hookOf, type Taking, type Webhook } from "./internal/telegram/webhook.ts"
 import { kinds, type updateOf } from "./internal/telegram/wire.ts"
 
-export type { Pairing } from "./internal/telegram/pairing.ts"
 export type { Hook, Webhook } from "./internal/telegram/webhook.ts"
+
+/** Who was let in by a code, by their numbers. The host keeps it. */
+export type Pairing = AnyPairing<number>
 
 /** How the Telegram channel is made. */
 export interface Options {
@@ -97,7 +103,9 @@ interface Ears {
   /** Messages that were a code and let their writers in. They are no words to an agent when they are delivered again. */
   readonly codes: Set<string>
   readonly signs: Signs
-  readonly door: Door
+  /** A call whose failure is nobody's trouble. */
+  readonly call: ReturnType<typeof courtesy>
+  readonly door: Door<number>
   readonly words: Words
   readonly fetch: ReturnType<typeof fetcher>
 }
@@ -125,14 +133,14 @@ const said = Effect.fnUntraced(function* (
 
 /** A press says what is on the button, once: then the buttons go, and the circle on them stops. */
 const pressed = Effect.fnUntraced(function* (
-  { handle, signs }: Ears,
+  { call, handle, signs }: Ears,
   { callback, inbound, place }: Extract<Meaning, { readonly _tag: "Pressed" }>
 ) {
   yield* Channel.skipPermanent(handle.accept(inbound))
-  yield* signs.soon(signs.call("answerCallbackQuery", { callback_query_id: callback }))
+  yield* signs.soon(call("answerCallbackQuery", { callback_query_id: callback }))
   // The buttons of a running turn go with its next edit.
   if (inbound.text === "/stop") return
-  yield* signs.soon(signs.call("editMessageReplyMarkup", { chat_id: place.chat, message_id: place.message }))
+  yield* signs.soon(call("editMessageReplyMarkup", { chat_id: place.chat, message_id: place.message }))
 })
 
 /** How many strangers the log names in the life of a process. */
@@ -153,7 +161,7 @@ const named = (
 
 /** A stranger's words are kept nowhere; what is answered is courtesy, and only in their own chat. */
 const knocked = Effect.fnUntraced(function* (ears: Ears, stranger: Extract<Meaning, { readonly _tag: "Stranger" }>) {
-  const { allow, codes, door, signs, words } = ears
+  const { allow, call, codes, door, signs, words } = ears
   const { place, text, user } = stranger
   if (!place.private) return yield* named(ears, stranger)
   const answer = yield* door.knock(user, text)
@@ -164,7 +172,7 @@ const knocked = Effect.fnUntraced(function* (ears: Ears, stranger: Extract<Meani
     codes.add(messageKey(place))
   }
   const said = answer === "welcome" ? words.welcome : words.stranger
-  yield* signs.soon(signs.call("sendMessage", { chat_id: place.chat, text: said }))
+  yield* signs.soon(call("sendMessage", { chat_id: place.chat, text: said }))
 })
 
 /** Handles one update completely. */
@@ -172,7 +180,7 @@ const taking =
   (ears: Ears) =>
   ({ number, update }: NonNullable<ReturnType<typeof updateOf>>) =>
     Effect.gen(function* () {
-      const { allow, codes, handle, self, signs } = ears
+      const { allow, call, codes, handle, self, signs } = ears
       if (update === undefined) {
         return yield* Effect.logWarning("An update can't be read and is skipped").pipe(
           Effect.annotateLogs({ channel: handle.name, update: number })
@@ -185,7 +193,7 @@ const taking =
         case "Pressed":
           return yield* pressed(ears, meaning)
         case "Spinning":
-          return yield* signs.soon(signs.call("answerCallbackQuery", { callback_query_id: meaning.callback }))
+          return yield* signs.soon(call("answerCallbackQuery", { callback_query_id: meaning.callback }))
         case "Stranger":
           return yield* knocked(ears, meaning)
         case "Nothing":
@@ -232,39 +240,36 @@ export const make = (options: Options): TelegramChannel => {
   const api = makeApi({ token: options.token, apiRoot: options.apiRoot ?? defaultRoot })
   const mode = options.delivery ?? "edit"
   const words = { ...english, ...options.words }
-  const signs = new Signs(api, {
-    reactions: options.reactions ?? true,
-    typing: mode !== "edit",
-    nudgeAfter: Duration.toMillis(options.nudgeAfter ?? "1 minute"),
-    nudge: words.done
-  })
+  const acts = actsOf(api, { reactions: options.reactions ?? true, typing: mode !== "edit", nudge: words.done })
+  const signs = new Signs(acts, Duration.toMillis(options.nudgeAfter ?? "1 minute"))
+  const call = courtesy(api)
   const allow = new Set(options.allow)
   const logged = new Set<number>()
   const codes = new Set<string>()
   const door = new Door(options.pairing)
-  const fetch = fetcher(api, options.fileLimit ?? 20 * 1024 * 1024)
+  const fetch = fetcher(opening(api), options.fileLimit ?? 20 * 1024 * 1024)
   let name = ""
   let hooked: Taking | undefined
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
-    const self = selfOf(yield* persist(handle.name, api.call("getMe", {}, Me)))
+    const self = selfOf(yield* persist(handle.name, api.call("getMe", {}, Me), troubleOf))
     name = self.username
     for (const id of yield* door.paired) allow.add(id)
     yield* signs.run
-    yield* signs.soon(signs.call("setMyCommands", { commands }))
-    const take = taking({ handle, self, allow, logged, codes, signs, door, words, fetch })
+    yield* signs.soon(call("setMyCommands", { commands }))
+    const take = taking({ handle, self, allow, logged, codes, signs, call, door, words, fetch })
     if (options.webhook !== undefined) {
       const context = yield* Effect.context<Needs>()
       yield* Effect.addFinalizer(() => Effect.sync(() => (hooked = undefined)))
       hooked = (update) => Effect.provideContext(take(update), context)
     }
-    yield* persist(handle.name, setUp(api, options.webhook))
+    yield* persist(handle.name, setUp(api, options.webhook), troubleOf)
     yield* handle.ready
     return yield* options.webhook === undefined ? poll(handle.name, api, take) : Effect.never
   })
   const channel = Channel.make({
     delivery: deliveryOf(api, signs, mode, words),
     receive,
-    split: (text) => split(text),
+    split: (text) => split(text, maxLength),
     files: true,
     describe: Effect.sync(() => (name === "" ? "not connected" : `@${name}`))
   })

@@ -86,7 +86,7 @@ export const telegramOptions = Effect.fnUntraced(function* (given: Configuration
     token: secret,
     fileLimit: Math.min(limits.attachment, 20 * 1024 ** 2),
     allow: allow.map(Number),
-    ...(pairing === true ? { pairing: Pairing.make(stateDirectory) } : {}),
+    ...(pairing === true ? { pairing: Pairing.make(stateDirectory, Pairing.telegram) } : {}),
     ...(apiRoot === undefined ? {} : { apiRoot }),
     ...(delivery === undefined ? {} : { delivery }),
     ...(reactions === undefined ? {} : { reactions }),

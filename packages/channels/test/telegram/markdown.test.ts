@@ -6,8 +6,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { offerOf } from "../../src/internal/telegram/buttons.ts"
-import { render } from "../../src/internal/telegram/markdown.ts"
+import { offerOf } from "../../src/internal/chat/buttons.ts"
+import { render } from "../../src/internal/telegram/entities.ts"
 
 /** The rendered text with its entities in angle brackets. */
 const marked = (markdown: string): string => {
@@ -77,18 +77,15 @@ describe("buttons", () => {
   it("Q19: a question has its options as buttons that say the command", () => {
     const { rows, text } = offerOf(reply("Run it?\n1. not this\n1. Yes\n2. No\n(/allow 7 and your choice)"))
     assert.strictEqual(text, "Run it?\n1. not this\n1. Yes\n2. No")
-    assert.deepStrictEqual(rows, [
-      [{ text: "Yes", callback_data: "/allow 7 1" }],
-      [{ text: "No", callback_data: "/allow 7 2" }]
-    ])
+    assert.deepStrictEqual(rows, [[{ text: "Yes", says: "/allow 7 1" }], [{ text: "No", says: "/allow 7 2" }]])
   })
 
   it("an offer has its commands as buttons", () => {
     const { rows, text } = offerOf(reply("Gone.\n[Try again: /retry] [Leave it]"))
     assert.strictEqual(text, "Gone.")
     assert.deepStrictEqual(rows.flat(), [
-      { text: "Try again", callback_data: "/retry" },
-      { text: "Leave it", callback_data: "Leave it" }
+      { text: "Try again", says: "/retry" },
+      { text: "Leave it", says: "Leave it" }
     ])
   })
 

@@ -6,8 +6,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { render } from "../../src/internal/telegram/markdown.ts"
-import { split } from "../../src/internal/telegram/split.ts"
+import { render } from "../../src/internal/telegram/entities.ts"
+import { split } from "../../src/internal/chat/split.ts"
 
 const limit = 256
 
@@ -68,7 +68,7 @@ describe("split", () => {
 
   it("a text that fits is left alone", () => {
     const text = `${"x".repeat(4094)}\n\n`
-    assert.deepStrictEqual(split(text), [text])
+    assert.deepStrictEqual(split(text, 4096), [text])
   })
 
   it("a block that fits into one message is not cut for what stands before it", () => {

@@ -11,12 +11,16 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
+import { type Offer, offerOf } from "../chat/buttons.ts"
+import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
+import type { Signs } from "../chat/signs.ts"
 import type { BotApi, Failure } from "./botApi.ts"
-import { keyboard, offerOf } from "./buttons.ts"
-import { type Carried, carriedOf, inWords } from "./carry.ts"
-import { render } from "./markdown.ts"
-import type { Signs } from "./signs.ts"
-import { maxLength } from "./split.ts"
+import { render } from "./entities.ts"
+
+/** The longest text of a message, in UTF-16 units. */
+export const maxLength = 4096
+/** The largest file that a bot may send, in bytes, and the longest text beside one, in UTF-16 units. */
+const carrying = { size: 50 * 1024 * 1024, caption: 1024 }
 
 const Sent = Schema.Struct({ message_id: Schema.Int })
 /** `editMessageText` answers with the message. */
@@ -118,6 +122,12 @@ export const sender = (api: BotApi) => {
   return { call, explained }
 }
 
+/** How the Bot API is told of buttons; without any the ones that were there go. */
+const keyboard = (rows: Offer["rows"]): Params => {
+  const inline_keyboard = rows.map((row) => row.map(({ says, text }) => ({ text, callback_data: says })))
+  return rows.length === 0 ? {} : { reply_markup: { inline_keyboard } }
+}
+
 const noPreview = { link_preview_options: { is_disabled: true } }
 
 /** A text with how it looks; as it is written where it would be too long for one message with that. */
@@ -173,7 +183,7 @@ const withFile = <A, R, R2>(
   file: (carried: Carried, shape: Params) => Effect.Effect<A, Failure, R>,
   words: (reply: Reply) => Effect.Effect<A, Failure, R2>
 ) =>
-  Effect.flatMap(carriedOf(reply), (carried) => {
+  Effect.flatMap(carriedOf(reply, carrying), (carried) => {
     const told = { ...reply, text: inWords(reply) }
     return carried === undefined
       ? words(told)
@@ -220,7 +230,7 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
   const place = (conversation: Conversation, text: string) =>
     Effect.gen(function* () {
       const sent = yield* call("sendMessage", { ...chatOf(conversation), text }, Sent)
-      signs.rang(Number(conversation.peer))
+      signs.rang(conversation)
       return { message: sent.message_id, placedAt: yield* Clock.currentTimeMillis }
     })
 
@@ -265,14 +275,14 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
         })
       )
       instead.delete(key)
-      if (modified) yield* Effect.andThen(signs.answered(reply), signs.edited(reply, remote))
+      if (modified) yield* Effect.andThen(signs.answered(reply), signs.edited(reply, remote.message, remote.placedAt))
       return {}
     })
 
   const progress = (conversation: Conversation, message: number, text: string) =>
     Effect.gen(function* () {
       if (!(yield* mayShow(Number(conversation.peer)))) return
-      const stop = keyboard([[{ text: words.stop, callback_data: "/stop" }]])
+      const stop = keyboard([[{ text: words.stop, says: "/stop" }]])
       yield* edit(conversation, message, { ...shown(text), ...stop, ...noPreview })
     })
 

@@ -4,11 +4,12 @@
  * what is committed. A crash, a stop or a transient error in a page leaves the
  * rest with Telegram, and what comes twice is recognised by its id.
  */
-import { ChannelError } from "@sluice/runtime/Channel"
+import type { ChannelError } from "@sluice/runtime/Channel"
 import type { Transient } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Schema from "effect/Schema"
+import { patience, persist, type Trouble } from "../chat/persist.ts"
 import type { BotApi, Failure } from "./botApi.ts"
 import { kinds, Page, updateOf } from "./wire.ts"
 
@@ -18,8 +19,6 @@ export type Take<R> = (update: NonNullable<ReturnType<typeof updateOf>>) => Effe
 /** Seconds for which Telegram holds a question that it has no answer to, and how much longer is waited for it. */
 const hold = 30
 const slack = 15_000
-/** Tries in a row without an answer, and the wait between them, before the channel says that it can't receive. */
-const patience = { tries: 3, wait: 1000 }
 /** Chats whose updates are handled at one time; those of one chat one after the other. */
 const chatsAtOnce = 16
 
@@ -76,28 +75,13 @@ export const fatal = (failure: Failure): string | undefined => {
   }
 }
 
-/** Asks until there is an answer; fails when there is none for a while, or none that could get better. */
-export const persist = <A, R>(
-  channel: string,
-  asked: Effect.Effect<A, Failure, R>
-): Effect.Effect<A, ChannelError, R> =>
-  Effect.gen(function* () {
-    for (let failures = 1; ;) {
-      const result = yield* Effect.result(asked)
-      if (result._tag === "Success") return result.success
-      const { failure } = result
-      const reason = fatal(failure)
-      if (reason !== undefined) return yield* new ChannelError({ channel, reason })
-      const wait = failure._tag === "Denied" ? failure.retryAfter : undefined
-      if (wait === undefined && failures >= patience.tries) {
-        return yield* new ChannelError({ channel, reason: failure.reason })
-      }
-      // Somebody who asks for patience is there.
-      failures = wait === undefined ? failures + 1 : 1
-      yield* Effect.logDebug("Telegram is asked again", failure.reason).pipe(Effect.annotateLogs({ channel }))
-      yield* Effect.sleep(wait ?? patience.wait)
-    }
-  })
+/** What a failure means for the channel. */
+export const troubleOf = (failure: Failure): Trouble => {
+  const reason = fatal(failure)
+  return reason === undefined
+    ? { fatal: false, reason: failure.reason, wait: failure._tag === "Denied" ? failure.retryAfter : undefined }
+    : { fatal: true, reason }
+}
 
 /** Receives for ever. */
 export const poll = Effect.fnUntraced(function* <R>(
@@ -109,7 +93,7 @@ export const poll = Effect.fnUntraced(function* <R>(
   while (true) {
     const params = { offset, timeout: hold, allowed_updates: kinds, limit: 100 }
     const asked = api.call("getUpdates", params, Page, { timeout: hold * 1000 + slack })
-    const page: Schema.Schema.Type<typeof Page> = yield* persist(channel, asked)
+    const page: Schema.Schema.Type<typeof Page> = yield* persist(channel, asked, troubleOf)
     const { next, stopped } = yield* handle(page, offset, take)
     // Nothing in it moves the number on: asked again at once it would come again at once.
     if (stopped === undefined && page.length > 0 && next === offset) yield* Effect.sleep(patience.wait)

@@ -6,6 +6,8 @@
  */
 import type { Peer } from "@sluice/runtime/Channel"
 import type { Inbound } from "@sluice/runtime/Message"
+import type { FileToFetch } from "../chat/files.ts"
+import { hashOf, isCommand, orderedOf } from "../chat/words.ts"
 import type { Callback, FileInfo, Message, Update } from "./wire.ts"
 
 /** The bot itself. */
@@ -19,14 +21,6 @@ export interface Place extends Peer {
   readonly chat: number
   readonly message: number
   readonly private: boolean
-}
-
-/** A file that has to be fetched before its message is accepted. */
-export interface FileToFetch {
-  readonly id: string
-  readonly type: string
-  readonly name: string | undefined
-  readonly size: number | undefined
 }
 
 /** What follows from an update. */
@@ -50,23 +44,6 @@ export type Meaning =
   | { readonly _tag: "Nothing"; readonly why: string }
 
 const nothing = (why: string): Meaning => ({ _tag: "Nothing", why })
-
-/** 53 bits of a text, to tell two versions of a message apart. */
-const hashOf = (text: string): string => {
-  let [one, two] = [0xdeadbeef, 0x41c6ce57]
-  for (let index = 0; index < text.length; index++) {
-    const unit = text.charCodeAt(index)
-    one = Math.imul(one ^ unit, 2654435761)
-    two = Math.imul(two ^ unit, 1597334677)
-  }
-  return (2097152 * (two >>> 0) + (one >>> 11)).toString(36)
-}
-
-/** A slash, a word, perhaps a bot's name: as the gateway reads commands. */
-const command = /^\/[a-z][a-z0-9_-]{0,31}(?:@([\w-]{1,64}))?(?:\s|$)/i
-
-/** Whether a text is an order to the gateway. Paths begin with a slash, too. */
-export const isCommand = (text: string): boolean => command.test(text)
 
 /** A chat's topic is a conversation of its own; a thread of replies in a group without topics is not. */
 const placeOf = (message: {
@@ -164,7 +141,7 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
   const place = placeOf(message)
   const mentions = mentionsOf(message, raw, self)
   const text = place.private ? raw : withoutMentions(raw, mentions)
-  const other = command.exec(text)?.[1]
+  const other = orderedOf(text)
   if (other !== undefined && other.toLowerCase() !== self.username.toLowerCase()) return nothing("for another bot")
   if (!place.private && !isAddressed(message, self, text, mentions)) return nothing("not addressed")
   const isOrder = isCommand(text)

@@ -1,45 +1,28 @@
 /**
- * Markdown as Telegram shows it: the text without its marks, and where it is bold,
- * code or a link. As entities, not as marked-up text: nothing has to be escaped, so
- * nothing that somebody wrote can break a message. What is not understood stays as
- * it is written; only marks are ever left out.
+ * Markdown as chats show it: walked through once, and written to somebody who knows
+ * how a platform says bold, code or link. What is not understood stays as it is
+ * written; only marks are ever left out.
  */
 import { lexer, type Token, type Tokens } from "marked"
 
-/** A stretch of a text and how it looks, in UTF-16 units. */
-export interface Entity {
+/** How a stretch of a text looks. */
+export interface Looks {
   readonly type: "bold" | "italic" | "strikethrough" | "code" | "pre" | "text_link" | "blockquote"
-  readonly offset: number
-  readonly length: number
   readonly url?: string
   readonly language?: string
 }
 
-/** A text as it is shown. */
-export interface Rendered {
-  readonly text: string
-  readonly entities: ReadonlyArray<Entity>
-}
-
-/** Telegram shows a hundred of them. */
-const mostEntities = 100
-
-class Writer {
+/** Writes a text as it is shown; what can show looks does more in `as`. */
+export class Writer {
   text = ""
-  readonly entities: Array<Entity> = []
 
   write(text: string): void {
     this.text += text
   }
 
   /** Writes something that looks in this way. */
-  as(looks: Omit<Entity, "offset" | "length">, write: () => void): void {
-    const offset = this.text.length
-    const place = this.entities.length
+  as(_looks: Looks, write: () => void): void {
     write()
-    const length = this.text.length - offset
-    // Outer ones first, as Telegram sorts them.
-    if (length > 0) this.entities.splice(place, 0, { ...looks, offset, length })
   }
 
   /** Ends the line, if one has begun. */
@@ -161,19 +144,13 @@ const blocks = (writer: Writer, tokens: ReadonlyArray<Token>, depth = 0): void =
   }
 }
 
-/** Renders Markdown. A text that can't be read as such, or of which nothing would be left, stays as it is. */
-export const render = (markdown: string): Rendered => {
-  const writer = new Writer()
+/** Writes Markdown; says whether it could be read as such, and anything of it is left. */
+export const write = (writer: Writer, markdown: string): boolean => {
   try {
     blocks(writer, lexer(markdown))
   } catch {
     // A parser that gives up on what somebody wrote: the words themselves are what matters.
-    return { text: markdown, entities: [] }
+    return false
   }
-  const text = writer.text.trimEnd()
-  if (text.trim() === "") return { text: markdown, entities: [] }
-  const entities = writer.entities
-    .map((entity) => ({ ...entity, length: Math.min(entity.length, text.length - entity.offset) }))
-    .filter(({ length }) => length > 0)
-  return { text, entities: entities.slice(0, mostEntities) }
+  return writer.text.trim() !== ""
 }

@@ -5,9 +5,6 @@
  * the same after a crash, which is what makes editing it in again harmless.
  */
 
-/** The longest text of a message, in UTF-16 units. */
-export const maxLength = 4096
-
 interface Block {
   readonly lines: Array<string>
   /** The line that opened it and the one that closes it; none for a paragraph. */
@@ -101,8 +98,8 @@ const broken = ({ fence, lines }: Block, limit: number): ReadonlyArray<string> =
   return packed(inside, room).map((text) => `${fence.open}\n${text}\n${fence.close}`)
 }
 
-/** The texts of a long answer's messages, none longer than `limit` (at least 256). */
-export const split = (text: string, limit = maxLength): ReadonlyArray<string> => {
+/** The texts of a long answer's messages, none longer than `limit` UTF-16 units (at least 256). */
+export const split = (text: string, limit: number): ReadonlyArray<string> => {
   if (text.length <= limit) return [text]
   const parts: Array<string> = []
   let part: string | undefined

@@ -1,18 +1,18 @@
 /**
  * Strangers. Nothing of theirs is stored and nothing is answered, but where pairing
  * is on: then each hears once an hour that a code is needed, and whoever sends the
- * code is let in, which is on disk before Telegram hears that it was received.
+ * code is let in, which is on disk before the platform hears that it was received.
  * Guesses are few and counted, so that a code of 40 bits is not found by trying.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 /** Who was let in by a code, and how somebody is. The host keeps it. */
-export interface Pairing {
+export interface Pairing<Id> {
   /** Ids of people who were let in before. */
-  readonly paired: Effect.Effect<ReadonlyArray<number>>
+  readonly paired: Effect.Effect<ReadonlyArray<Id>>
   /** Lets somebody in when the code is right, which makes it invalid; stored on return. */
-  readonly redeem: (code: string, id: number) => Effect.Effect<boolean>
+  readonly redeem: (code: string, id: Id) => Effect.Effect<boolean>
 }
 
 /** Tries of one stranger and of all together in an hour, and strangers that are remembered. */
@@ -36,22 +36,22 @@ interface Stranger {
 export type Answer = "welcome" | "hint" | "nothing"
 
 /** The door of one bot. */
-export class Door {
-  readonly #pairing: Pairing | undefined
-  readonly #strangers = new Map<number, Stranger>()
+export class Door<Id extends number | string> {
+  readonly #pairing: Pairing<Id> | undefined
+  readonly #strangers = new Map<Id, Stranger>()
   #since = 0n
   #tries = 0
 
-  constructor(pairing: Pairing | undefined) {
+  constructor(pairing: Pairing<Id> | undefined) {
     this.#pairing = pairing
   }
 
   /** People who were let in before. */
-  get paired(): Effect.Effect<ReadonlyArray<number>> {
+  get paired(): Effect.Effect<ReadonlyArray<Id>> {
     return this.#pairing?.paired ?? Effect.succeed([])
   }
 
-  #of(id: number, now: bigint): Stranger {
+  #of(id: Id, now: bigint): Stranger {
     const known = this.#strangers.get(id)
     if (known !== undefined && now - known.since < hour) return known
     const fresh = { since: now, tries: 0, hinted: false }
@@ -74,7 +74,7 @@ export class Door {
   }
 
   /** Somebody who may not speak wrote this in their own chat. */
-  knock(id: number, text: string): Effect.Effect<Answer> {
+  knock(id: Id, text: string): Effect.Effect<Answer> {
     return Effect.gen({ self: this }, function* () {
       const pairing = this.#pairing
       if (pairing === undefined) return "nothing"

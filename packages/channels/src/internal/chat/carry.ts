@@ -8,8 +8,11 @@ import { type Attachment, type Reply, sizeText } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 
-/** The largest file that a bot may send, in bytes, and the longest text beside one, in UTF-16 units. */
-const bounds = { size: 50 * 1024 * 1024, caption: 1024 }
+/** The largest file that may be sent, in bytes, and the longest text beside one, in UTF-16 units. */
+export interface CarryBounds {
+  readonly size: number
+  readonly caption: number
+}
 
 /** A file with what is said beside it. */
 export interface Carried {
@@ -26,18 +29,18 @@ const told = (file: Attachment): string => `[file: ${nameOf(file)}, ${sizeText(f
 export const inWords = ({ attachments = [], text }: Reply): string => [text, ...attachments.map(told)].join("\n")
 
 /** What is said beside the first file. An answer that was put into a file is only begun: all of it is in there. */
-const captionOf = ({ attachments = [], text }: Reply): string | undefined => {
+const captionOf = ({ attachments = [], text }: Reply, most: number): string | undefined => {
   const whole = [text, ...attachments.slice(1).map(told)].join("\n")
-  if (whole.length <= bounds.caption) return whole
+  if (whole.length <= most) return whole
   if (attachments.length !== 1 || attachments[0]?.type !== "text/markdown") return undefined
-  return `${whole.slice(0, bounds.caption - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
+  return `${whole.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
 }
 
 /** The file that the reply's message carries; `undefined` when it has none, or none that can be sent. */
-export const carriedOf = (reply: Reply): Effect.Effect<Carried | undefined, never, Attachments> =>
+export const carriedOf = (reply: Reply, bounds: CarryBounds): Effect.Effect<Carried | undefined, never, Attachments> =>
   Effect.gen(function* () {
     const [file] = reply.attachments ?? []
-    const caption = captionOf(reply)
+    const caption = captionOf(reply, bounds.caption)
     if (file === undefined || caption === undefined || file.size > bounds.size) return undefined
     const store = yield* Attachments
     const found = yield* store.read(file.hash)

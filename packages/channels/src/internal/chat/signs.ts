@@ -5,37 +5,39 @@
  * again, and gone with a crash. No message waits for it.
  */
 import type { Handle, Peer } from "@sluice/runtime/Channel"
-import type { Progress, Reply } from "@sluice/runtime/Message"
+import type { Conversation, Progress, Reply } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { BotApi } from "./botApi.ts"
-import type { Remote } from "./delivery.ts"
-import type { Place } from "./updates.ts"
 
-/** How signs are made. */
-export interface SignOptions {
-  /** Whether a message that was received gets 👀 until it has its end. */
-  readonly reactions: boolean
-  /** Whether "typing" is shown while a turn runs; a placeholder shows it otherwise. */
-  readonly typing: boolean
-  /** An answer that was edited in so many milliseconds after its placeholder gets a message that rings; never: Infinity. */
-  readonly nudgeAfter: number
-  readonly nudge: string
+/** A request whose failure is nobody's trouble. */
+export type Act = Effect.Effect<void, never, HttpClient.HttpClient>
+
+/** A message: the chat and what names it there. */
+export interface Spot {
+  readonly chat: number | string
+  readonly message: number | string
 }
 
-type Act = Effect.Effect<void, never, HttpClient.HttpClient>
+/** How a platform shows signs. */
+export interface Acts {
+  /** Shows that a message is on disk, or takes that away; none: it is not shown. */
+  readonly received?: (spot: Spot, on: boolean) => Act
+  /** Shows for so many milliseconds that somebody is writing; none: a placeholder shows it. */
+  readonly typing?: { readonly every: number; readonly act: (peer: Peer) => Act }
+  /** A short message behind an answer, which rings. */
+  readonly nudge: (conversation: Conversation, message: Spot["message"]) => Act
+  /** The message that an external id names, if it is one. */
+  readonly messageOf: (id: string) => Spot["message"] | undefined
+}
 
 /** Requests that wait at most, and at one time; what is watched; messages of one answer whose marks are taken away. */
 const bounds = { waiting: 256, atOnce: 4, watched: 1000, answered: 16 }
-/** Telegram shows "typing" for five seconds. */
-const typingEvery = 4500
 /** The parts behind the first one ring themselves: a nudge waits for them. */
 const nudgeDelay = 2000
 
@@ -44,16 +46,17 @@ const isWorking = ({ name }: Extract<Progress, { readonly _tag: "State" }>["stat
 
 /** The signs of one bot. Without `run` (before and after receiving) nothing is shown. */
 export class Signs {
-  readonly #api: BotApi
-  readonly #options: SignOptions
+  readonly #acts: Acts
+  readonly #nudgeAfter: number
   #queue: Queue.Queue<Act> | undefined
   #watching: FiberMap.FiberMap<string, void> | undefined
   /** How often something new was put into a chat: a nudge that comes after it is too late. */
-  readonly #news = new Map<number, number>()
+  readonly #news = new Map<string, number>()
 
-  constructor(api: BotApi, options: SignOptions) {
-    this.#api = api
-    this.#options = options
+  /** An answer that was edited in `nudgeAfter` milliseconds after its placeholder gets a message that rings; never: Infinity. */
+  constructor(acts: Acts, nudgeAfter: number) {
+    this.#acts = acts
+    this.#nudgeAfter = nudgeAfter
   }
 
   /** Shows signs as long as the scope is open. */
@@ -75,11 +78,6 @@ export class Signs {
     }
   )
 
-  /** A call whose failure is nobody's trouble. */
-  call(method: string, params: { readonly [name: string]: unknown }): Act {
-    return Effect.ignore(this.#api.call(method, params, Schema.Unknown))
-  }
-
   /** Puts something behind what is being shown. */
   soon(act: Act): Effect.Effect<void> {
     return Effect.suspend(() =>
@@ -96,74 +94,68 @@ export class Signs {
   }
 
   /** Somebody is about to be heard: their conversation is watched before its turn can begin. */
-  hearing(handle: Handle, place: Place): Effect.Effect<void, never, HttpClient.HttpClient> {
-    if (!this.#options.typing) return Effect.void
-    return this.#watch(`typing ${place.chat}/${place.thread ?? ""}`, this.#typing(handle, place))
+  hearing(handle: Handle, peer: Peer): Effect.Effect<void, never, HttpClient.HttpClient> {
+    const { typing } = this.#acts
+    if (typing === undefined) return Effect.void
+    return this.#watch(`typing ${peer.conversation}/${peer.thread ?? ""}`, this.#typing(handle, peer, typing))
   }
 
   /** A message is on disk. */
-  received(handle: Handle, place: Place, seq: number): Effect.Effect<void, never, HttpClient.HttpClient> {
-    if (!this.#options.reactions) return Effect.void
-    const { chat, message } = place
-    const gone = Effect.andThen(Effect.ignore(handle.ended(seq)), this.soon(this.#react(chat, message, [])))
-    return Effect.andThen(
-      this.soon(this.#react(chat, message, [{ type: "emoji", emoji: "👀" }])),
-      this.#watch(`end ${chat}/${message}`, gone)
-    )
-  }
-
-  #react(chat: number, message: number, reaction: ReadonlyArray<object>): Act {
-    return this.call("setMessageReaction", { chat_id: chat, message_id: message, reaction })
+  received(handle: Handle, spot: Spot, seq: number): Effect.Effect<void, never, HttpClient.HttpClient> {
+    const { received } = this.#acts
+    if (received === undefined) return Effect.void
+    const gone = Effect.andThen(Effect.ignore(handle.ended(seq)), this.soon(received(spot, false)))
+    return Effect.andThen(this.soon(received(spot, true)), this.#watch(`end ${spot.chat}/${spot.message}`, gone))
   }
 
   /** Messages are answered that an earlier boot has marked as received: nobody here waits for their ends. */
   answered({ conversation, inReplyTo, kind }: Reply): Effect.Effect<void> {
     const map = this.#watching
-    if (!this.#options.reactions || kind !== "answer" || map === undefined) return Effect.void
-    const chat = Number(conversation.peer)
+    const { messageOf, received } = this.#acts
+    if (received === undefined || kind !== "answer" || map === undefined) return Effect.void
+    const chat = conversation.peer
     const unwatched = inReplyTo
-      .map((id) => Number(/^(\d{1,15})(?:\/|$)/.exec(id)?.[1] ?? Number.NaN))
-      .filter((message) => !Number.isNaN(message) && !FiberMap.hasUnsafe(map, `end ${chat}/${message}`))
-    return Effect.forEach(unwatched.slice(0, bounds.answered), (message) => this.soon(this.#react(chat, message, [])), {
-      discard: true
-    })
+      .map(messageOf)
+      .filter((message) => message !== undefined)
+      .filter((message) => !FiberMap.hasUnsafe(map, `end ${chat}/${message}`))
+    return Effect.forEach(
+      unwatched.slice(0, bounds.answered),
+      (message) => this.soon(received({ chat, message }, false)),
+      { discard: true }
+    )
   }
 
   /** Something new is in the chat, and has rung. */
-  rang(chat: number): void {
-    this.#news.delete(chat)
-    this.#news.set(chat, (this.#news.get(chat) ?? 0) + 1)
+  rang({ peer }: Conversation): void {
+    const before = this.#news.get(peer) ?? 0
+    this.#news.delete(peer)
+    this.#news.set(peer, before + 1)
     const [oldest] = this.#news.keys()
     if (this.#news.size > bounds.watched && oldest !== undefined) this.#news.delete(oldest)
   }
 
   /** An answer was edited into a message that was placed a while ago: nobody's telephone has rung for it. */
-  edited(reply: Reply, remote: Remote): Effect.Effect<void, never, HttpClient.HttpClient> {
+  edited(
+    { conversation, kind }: Reply,
+    message: Spot["message"],
+    placedAt: number
+  ): Effect.Effect<void, never, HttpClient.HttpClient> {
     return Effect.gen({ self: this }, function* () {
-      const chat = Number(reply.conversation.peer)
-      const age = (yield* Clock.currentTimeMillis) - remote.placedAt
-      if (reply.kind !== "answer" || !(age >= this.#options.nudgeAfter)) return
-      const before = this.#news.get(chat)
-      const send = this.call("sendMessage", {
-        chat_id: chat,
-        ...(reply.conversation.thread === "" ? {} : { message_thread_id: Number(reply.conversation.thread) }),
-        text: this.#options.nudge,
-        reply_parameters: { message_id: remote.message, allow_sending_without_reply: true }
-      })
-      const unlessRung = Effect.suspend(() => (this.#news.get(chat) === before ? this.soon(send) : Effect.void))
-      yield* this.#watch(`nudge ${chat}/${remote.message}`, Effect.andThen(Effect.sleep(nudgeDelay), unlessRung))
+      const age = (yield* Clock.currentTimeMillis) - placedAt
+      if (kind !== "answer" || !(age >= this.#nudgeAfter)) return
+      const before = this.#news.get(conversation.peer)
+      const send = this.#acts.nudge(conversation, message)
+      const unlessRung = Effect.suspend(() =>
+        this.#news.get(conversation.peer) === before ? this.soon(send) : Effect.void
+      )
+      const key = `nudge ${conversation.peer}/${message}`
+      yield* this.#watch(key, Effect.andThen(Effect.sleep(nudgeDelay), unlessRung))
     })
   }
 
-  #typing(handle: Handle, place: Place): Act {
+  #typing(handle: Handle, peer: Peer, { act, every }: NonNullable<Acts["typing"]>): Act {
     return Effect.gen({ self: this }, function* () {
       const working = Latch.makeUnsafe(false)
-      const peer: Peer = place
-      const action = this.call("sendChatAction", {
-        chat_id: place.chat,
-        ...(place.thread === undefined ? {} : { message_thread_id: Number(place.thread) }),
-        action: "typing"
-      })
       const follow = handle.progress(peer).pipe(
         Stream.tap((event) =>
           event._tag === "State" ? (isWorking(event.state) ? working.open : working.close) : Effect.void
@@ -172,7 +164,7 @@ export class Signs {
         Stream.runDrain
       )
       const show = Effect.forever(
-        Effect.andThen(working.await, Effect.andThen(this.soon(action), Effect.sleep(typingEvery)))
+        Effect.andThen(working.await, Effect.andThen(this.soon(act(peer)), Effect.sleep(every)))
       )
       yield* Effect.raceFirst(follow, show)
     })

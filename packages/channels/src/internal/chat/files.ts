@@ -8,9 +8,24 @@ import { Attachments } from "@sluice/runtime/Attachments"
 import { type Attachment, sizeText, Storage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
-import * as Schema from "effect/Schema"
-import type { BotApi, Failure } from "./botApi.ts"
-import type { FileToFetch } from "./updates.ts"
+import type * as Stream from "effect/Stream"
+
+/** A file that has to be fetched before its message is accepted. */
+export interface FileToFetch {
+  /** By what its platform finds it. */
+  readonly id: string
+  readonly type: string
+  readonly name: string | undefined
+  readonly size: number | undefined
+}
+
+/** Why a file could not be had: too large for the platform, for good, or for now, with what it asks to wait in milliseconds. */
+export interface Missed {
+  readonly _tag: "Missed"
+  readonly verdict: "too-large" | "never" | "not-now"
+  readonly reason: string
+  readonly wait?: number | undefined
+}
 
 /** What was fetched, and what to say of what was not. */
 export interface Fetched {
@@ -20,8 +35,6 @@ export interface Fetched {
 
 /** Tries of one file, milliseconds for each, files that are remembered, and the wait in between. */
 const bounds = { tries: 3, timeout: 60_000, remembered: 1000, wait: 2000 }
-
-const Found = Schema.Struct({ file_path: Schema.String })
 
 const mediaType = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$/i
 const unplain = /[/\\\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
@@ -36,8 +49,11 @@ const tooLarge = (file: FileToFetch, size: number | undefined): string =>
 
 const unfetched = (file: FileToFetch): string => `[file: ${nameOf(file) ?? file.type}: could not be fetched]`
 
-/** Fetches the files of messages. */
-export const fetcher = (api: BotApi, limit: number) => {
+/** Fetches the files of messages; `open` begins to read one. */
+export const fetcher = (
+  open: (file: FileToFetch) => Effect.Effect<Stream.Stream<Uint8Array, Missed>, Missed, HttpClient.HttpClient>,
+  limit: number
+) => {
   // A file that fails again and again is given up; a restart forgives.
   const failures = new Map<string, number>()
 
@@ -53,9 +69,8 @@ export const fetcher = (api: BotApi, limit: number) => {
 
   const stored = Effect.fnUntraced(function* (file: FileToFetch) {
     const attachments = yield* Attachments
-    const { file_path } = yield* api.call("getFile", { file_id: file.id }, Found)
     const name = nameOf(file)
-    return yield* attachments.put(yield* api.file(file_path), {
+    return yield* attachments.put(yield* open(file), {
       type: mediaType.test(file.type) ? file.type : "application/octet-stream",
       limit,
       ...(name === undefined ? {} : { name })
@@ -65,21 +80,16 @@ export const fetcher = (api: BotApi, limit: number) => {
   /** The file, or what to say instead; fails with what passes. */
   const one = (key: string, file: FileToFetch) => {
     if ((file.size ?? 0) > limit) return Effect.succeed(tooLarge(file, file.size))
-    const missed = (failure: Failure): Effect.Effect<string, Storage> => {
-      if (failure._tag === "Denied" && failure.code === 400) {
-        return Effect.succeed(/too big/i.test(failure.reason) ? tooLarge(file, file.size) : unfetched(file))
-      }
-      if (failedAgain(key)) return Effect.succeed(unfetched(file))
-      const wait = failure._tag === "Denied" ? failure.retryAfter : undefined
-      return new Storage({ retryAfter: wait ?? bounds.wait, cause: new Error(failure.reason) })
+    const missed = ({ reason, verdict, wait }: Missed): Effect.Effect<string, Storage> => {
+      if (verdict === "too-large") return Effect.succeed(tooLarge(file, file.size))
+      if (verdict === "never" || failedAgain(key)) return Effect.succeed(unfetched(file))
+      return new Storage({ retryAfter: wait ?? bounds.wait, cause: new Error(reason) })
     }
-    const late: Failure = { _tag: "Silent", reason: "a file did not come in time" }
+    const late: Missed = { _tag: "Missed", verdict: "not-now", reason: "a file did not come in time" }
     return stored(file).pipe(
       Effect.timeoutOrElse({ duration: bounds.timeout, orElse: () => Effect.fail(late) }),
       Effect.catchTags({
-        NotSent: missed,
-        Silent: missed,
-        Denied: missed,
+        Missed: missed,
         TooLarge: () => Effect.succeed(tooLarge(file, file.size))
       })
     )

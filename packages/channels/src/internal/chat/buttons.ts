@@ -9,7 +9,7 @@ import type { Reply } from "@sluice/runtime/Message"
 /** A button: what is on it and what a press says. */
 export interface Button {
   readonly text: string
-  readonly callback_data: string
+  readonly says: string
 }
 
 /** A text and the rows of buttons under it. */
@@ -37,7 +37,7 @@ const question = (text: string): Offer | undefined => {
     const [, place, option = ""] = /^(\d{1,2})\. (.*)$/.exec(lines[at] ?? "") ?? []
     // An option of several lines, or none.
     if (place === undefined) continue
-    rows.unshift([{ text: shown(option), callback_data: `/allow ${number} ${place}` }])
+    rows.unshift([{ text: shown(option), says: `/allow ${number} ${place}` }])
     if (place === "1") return { text: lines.slice(0, -1).join("\n"), rows }
   }
   return undefined
@@ -50,9 +50,9 @@ const offers = (text: string): Offer | undefined => {
   if (lines.length < 2 || !/^(?:\[[^[\]]+\] ?)+$/.test(last)) return undefined
   const buttons = [...last.matchAll(/\[([^[\]]+)\]/g)].map(([, words = ""]): Button => {
     const [, label = words, command = words] = /^(.+): (\/[a-z][\w -]*)$/.exec(words) ?? []
-    return { text: shown(label), callback_data: command }
+    return { text: shown(label), says: command }
   })
-  return buttons.every(({ callback_data }) => fits(callback_data))
+  return buttons.every(({ says }) => fits(says))
     ? { text: lines.slice(0, -1).join("\n"), rows: buttons.map((button) => [button]) }
     : undefined
 }
@@ -60,7 +60,3 @@ const offers = (text: string): Offer | undefined => {
 /** A reply with its buttons; none under an answer. */
 export const offerOf = ({ kind, text }: Reply): Offer =>
   (kind === "notice" ? (question(text) ?? offers(text)) : undefined) ?? { text, rows: [] }
-
-/** How the Bot API is told of buttons; without any the ones that were there go. */
-export const keyboard = (rows: Offer["rows"]): { readonly reply_markup?: object } =>
-  rows.length === 0 ? {} : { reply_markup: { inline_keyboard: rows } }

@@ -1,0 +1,70 @@
+/**
+ * Who the app is, as Slack knows it by its token, and whether it may do what the
+ * channel does: asked at the start, and by whoever looks for what is wrong.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Schema from "effect/Schema"
+import type { Trouble } from "../chat/persist.ts"
+import { visible } from "../visible.ts"
+import { fatal } from "./delivery.ts"
+import type { Failure, WebApi } from "./webApi.ts"
+
+const Me = Schema.Struct({
+  user_id: Schema.String,
+  user: Schema.optionalKey(Schema.String),
+  team: Schema.optionalKey(Schema.String)
+})
+
+/** The bot of the app. */
+export interface Bot {
+  readonly user: string
+  readonly name: string
+  readonly team: string
+}
+
+const named = ({ team = "?", user = "?", user_id }: typeof Me.Type): Bot => ({
+  user: user_id,
+  name: visible(user),
+  team: visible(team)
+})
+
+/** Asks who the app is. */
+export const botOf = (api: WebApi): Effect.Effect<Bot, Failure, HttpClient.HttpClient> =>
+  Effect.map(api.call("auth.test", {}, Me), named)
+
+/** What a failure means for the channel. */
+export const troubleOf = (failure: Failure): Trouble => {
+  const reason = fatal(failure)
+  if (reason !== undefined) return { fatal: true, reason }
+  return {
+    fatal: failure._tag === "Denied" && failure.retryAfter === undefined,
+    reason: failure.reason,
+    wait: failure._tag === "Denied" ? failure.retryAfter : undefined
+  }
+}
+
+/** What an app needs to be allowed. */
+const needed = ["chat:write", "files:read", "files:write", "im:history", "app_mentions:read"]
+
+/** A sentence on what was found, or what is wrong. */
+export const reach = (
+  api: WebApi,
+  reactions: boolean,
+  within: Duration.Input = "10 seconds"
+): Effect.Effect<string, string, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const { result, scopes } = yield* Effect.mapError(
+      api.scoped("auth.test", Me),
+      (failure) => troubleOf(failure).reason
+    )
+    const missing = [...needed, ...(reactions ? ["reactions:write"] : [])].filter((scope) => !scopes.includes(scope))
+    if (missing.length > 0) {
+      return yield* Effect.fail(
+        `the app lacks ${missing.join(", ")}; add them to its bot token scopes and install it again`
+      )
+    }
+    const { name, team } = named(result)
+    return `@${name} in ${team}`
+  }).pipe(Effect.timeoutOrElse({ duration: within, orElse: () => Effect.fail("the Web API did not answer in time") }))
