@@ -16,7 +16,9 @@ export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError"
   /** The backend's own status, where it has one. */
   status: Schema.optionalKey(Schema.Int),
   /** With `Busy`: milliseconds after which the backend wants to be asked again. */
-  retryAfter: Schema.optionalKey(Schema.Finite)
+  retryAfter: Schema.optionalKey(Schema.Finite),
+  /** With `Transport`: only this request broke, the worker is as good as before and goes on. */
+  stays: Schema.optionalKey(Schema.Boolean)
 }) {}
 
 /** Nothing could ever serve this: the pool is configured without workers. */

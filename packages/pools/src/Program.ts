@@ -196,8 +196,7 @@ export const load = <Q, A, P = never>(
       argv: typeof options.argv === "function" ? options.argv(place) : options.argv,
       cwd: options.cwd,
       env: options.env ?? {},
-      maxLine: options.maxLine ?? 64 * 1_048_576,
-      onLine: (line: string) => talk.hear(line),
+      lines: { max: options.maxLine ?? 64 * 1_048_576, on: (line: string) => talk.hear(line) },
       onEnd: (why: string) => talk.end(why)
     }
     const child = yield* Effect.acquireRelease(Effect.mapError(start(program), broke), ({ stop }) => stop(stopGrace))

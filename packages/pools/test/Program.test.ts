@@ -7,10 +7,10 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
-import { readFileSync } from "node:fs"
 import * as Pool from "../src/Pool.ts"
 import type { PoolError } from "../src/PoolError.ts"
 import * as Program from "../src/Program.ts"
+import { gone, lives } from "./processes.ts"
 import { echo, memory } from "./workers.ts"
 
 const reason = <A>(effect: Effect.Effect<A, PoolError>) => Effect.map(Effect.flip(effect), ({ reason }) => reason)
@@ -29,20 +29,6 @@ const model = (behaviour = "", options: Partial<Program.Options<string, string>>
     }),
     workers: { start: 1, max: 1 },
     stallTimeout: 200
-  })
-
-/** A zombie is gone: nobody has collected it yet. */
-const lives = (pid: number): boolean => {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
-  } catch {
-    return false
-  }
-}
-
-const gone = (pid: number) =>
-  Effect.gen(function* () {
-    while (lives(pid)) yield* Effect.sleep("5 millis")
   })
 
 describe("a program", () => {

@@ -11,20 +11,11 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Cause from "effect/Cause"
-import * as Inspectable from "effect/Inspectable"
-import * as Option from "effect/Option"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { WorkerError } from "../PoolError.ts"
 import { type Books, Lease, type Need, type Tenant } from "./Books.ts"
-
-/** What the crew has to know of a worker. */
-export interface Loaded {
-  readonly concurrency?: number
-  readonly memory?: Effect.Effect<number>
-  readonly gone?: Effect.Effect<never, WorkerError>
-}
+import { type Loaded, Member, workerError } from "./Member.ts"
 
 /** How many there may be, and for how long. Times in milliseconds. */
 export interface CrewOptions {
@@ -59,37 +50,8 @@ export interface CrewHost<W> {
   readonly lost: (member: Member<W>, error: WorkerError) => void
 }
 
-export class Member<W> {
-  readonly place: number
-  readonly lease: Lease
-  readonly leave = Deferred.makeUnsafe<void>()
-  state: "asking" | "loading" | "ready" | "leaving" = "asking"
-  worker: W | undefined
-  places = 1
-  /** Requests that it has, each until its very end. */
-  pending = 0
-  lastUsed: number
-  /** Sleeps while it loads, to say that it takes too long. */
-  late: Fiber.Fiber<unknown> | undefined
-
-  constructor(place: number, now: number, lease: (evict: () => void) => Lease, evict: (member: Member<W>) => void) {
-    this.place = place
-    this.lastUsed = now
-    this.lease = lease(() => evict(this))
-  }
-
-  get free(): boolean {
-    return this.state === "ready" && this.pending < this.places
-  }
-}
-
-/** The failure of a worker behind a cause, also when it died. */
-export const workerError = (cause: Cause.Cause<WorkerError>): WorkerError =>
-  Option.getOrElse(Cause.findErrorOption(cause), () => {
-    const died = cause.reasons.find(Cause.isDieReason)
-    const detail = died === undefined ? "was interrupted" : `died: ${Inspectable.toStringUnknown(died.defect)}`
-    return new WorkerError({ reason: "Transport", message: `the worker ${detail}` })
-  })
+/** Measuring costs the system a look at all of a worker's processes: busy workers are not measured after each request. */
+const measurePause = Duration.seconds(1)
 
 export class Crew<W extends Loaded> {
   readonly #options: CrewOptions
@@ -246,6 +208,25 @@ export class Crew<W extends Loaded> {
       onFailure: () => true,
       onSuccess: (bytes) => this.#resize(member, bytes)
     })
+  }
+
+  /**
+   * Measures it after requests: at once, then not again before a pause is over, however many end meanwhile. One that has
+   * grown beyond what is left goes when its requests have ended: nothing else gives that memory back.
+   */
+  measureSoon(member: Member<W>): void {
+    if (member.state !== "ready" || member.worker?.memory === undefined) return
+    member.stale = true
+    if (member.measuring) return
+    member.measuring = true
+    const watch = Effect.fnUntraced(function* (crew: Crew<W>) {
+      while (member.stale && member.state === "ready") {
+        member.stale = false
+        if (!(yield* crew.measure(member))) crew.retire(member)
+        yield* Effect.sleep(measurePause)
+      }
+    })
+    this.#host.fork(watch(this)).addObserver(() => (member.measuring = false))
   }
 
   #resize(member: Member<W>, bytes: number): boolean {

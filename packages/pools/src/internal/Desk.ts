@@ -16,9 +16,10 @@ import type * as Fiber from "effect/Fiber"
 import type { Worker } from "../Capability.ts"
 import { PoolError, type Reason, type WorkerError } from "../PoolError.ts"
 import type { Breaker } from "./Breaker.ts"
-import { type Crew, type Loaded, type Member, workerError } from "./Crew.ts"
+import type { Crew } from "./Crew.ts"
 import { Figures } from "./Figures.ts"
 import { Line } from "./Line.ts"
+import { type Loaded, type Member, workerError } from "./Member.ts"
 import type { Ticket } from "./Ticket.ts"
 
 export interface DeskOptions {
@@ -233,9 +234,7 @@ export class Desk<Q, A, P> {
     this.#running.delete(ticket)
     this.#crew.giveBack(member)
     if (ticket.state !== "settled") this.#judge(ticket, member, exit)
-    const { memory } = member.worker ?? {}
-    if (memory !== undefined && member.state === "ready")
-      this.#forkWith(ticket.terms.context)(this.#crew.measure(member))
+    this.#crew.measureSoon(member)
     this.pump()
     this.#tellIdle()
   }
@@ -247,7 +246,7 @@ export class Desk<Q, A, P> {
     }
     const error = ticket.lost ?? workerError(exit.cause)
     const broke = error.reason === "Transport" || error.reason === "Stalled"
-    if (broke) this.#crew.retire(member)
+    if (broke && error.stays !== true) this.#crew.retire(member)
     const verdict: Verdict = broke ? "bad" : error.reason === "Rejected" ? "good" : "neither"
     // Only how a request ends counts for the circuit: one backend of two that is broken must not close the other one's door.
     if (ticket.attempt < 2 && !ticket.emitted && this.#elsewhere(ticket, member, error)) return

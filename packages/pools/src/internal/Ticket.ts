@@ -13,8 +13,8 @@ import * as Stream from "effect/Stream"
 import type { Worker } from "../Capability.ts"
 import { type PoolError, WorkerError } from "../PoolError.ts"
 import type { Pass } from "./Breaker.ts"
-import type { Member } from "./Crew.ts"
 import { Entry, type Priority } from "./Line.ts"
+import type { Member } from "./Member.ts"
 
 /** What a caller says of a request, with the defaults filled in. */
 export interface Terms {

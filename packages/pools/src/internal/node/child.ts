@@ -1,14 +1,16 @@
 /**
- * A program that is started, told lines and tells lines. It runs in a process group of its own, with a small environment,
- * and its pipes are bounded: of standard error the end is kept, a line has a greatest length, and standard output is left
- * unread while its lines are not wanted. It ends with its input, or by SIGTERM, or by SIGKILL; its group ends with it.
+ * A program that is started. It runs in a process group of its own, with a marker and a small environment, and its pipes
+ * are bounded: of what it says for people the end is kept, a line for us has a greatest length, and standard output is
+ * left unread while its lines are not wanted. It ends with its input where it has one, or by SIGTERM, or by SIGKILL; all
+ * that it started ends with it. What an earlier host left behind is ended before the first one is started.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as process from "node:process"
+import { liner } from "./lines.ts"
+import { anyLives, carriers, markerVariable, memoryOf, nextMarker, orphans } from "./processes.ts"
 
 /** What is started. */
 export interface Program {
@@ -16,9 +18,12 @@ export interface Program {
   readonly cwd: string | undefined
   /** Beside the few variables that every program gets. */
   readonly env: Readonly<Record<string, string>>
-  /** Bytes of the longest line. */
-  readonly maxLine: number
-  readonly onLine: (line: string) => void
+  /** Told its lines, and telling lines; without it, it has no input and what it prints is for people. */
+  readonly lines?: {
+    /** Bytes of the longest line. */
+    readonly max: number
+    readonly on: (line: string) => void
+  }
   /** It has ended, or did what can't be gone on with; said once, in one sentence. */
   readonly onEnd: (why: string) => void
 }
@@ -29,8 +34,10 @@ export interface Child {
   readonly send: (line: string) => void
   /** Leaves its output unread, or reads on. */
   readonly hold: (held: boolean) => void
-  /** Bytes of memory, where the system tells. */
+  /** Bytes of memory of its group, where the system tells. */
   readonly memory: () => number | undefined
+  /** What it printed last for people: a few lines. */
+  readonly tail: () => string
   /** Ends it at once. */
   readonly kill: () => void
   /** Ends its input and waits; then SIGTERM, then SIGKILL. Each wait is `grace`. */
@@ -40,63 +47,39 @@ export interface Child {
 /** What programs are given of our own environment: nothing that could be a secret. */
 const passed = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"]
 
-/** Bytes of standard error that are kept for the message of its end. */
+/** Bytes of what it says for people that are kept for the message of its end. */
 const tailBytes = 4096
+/** Lines and characters of them that are told. */
+const tailLines = 3
+const tailLength = 500
 
 /** Milliseconds in which the rest of its output is read when it has ended. */
 const afterExit = 500
 
 const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
-    process.kill(-pid, name)
+    process.kill(pid, name)
   } catch {
-    // Nobody of the group is left: that is what was wanted.
+    // Nobody is left: that is what was wanted.
   }
 }
 
-/** Cuts what comes into lines. */
-const liner = (limit: number, onLine: (line: string) => void, tooLong: () => void) => {
-  let parts: Array<Buffer> = []
-  let length = 0
-  return (chunk: Buffer): void => {
-    let from = 0
-    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
-      parts.push(chunk.subarray(from, end))
-      const line = Buffer.concat(parts).toString("utf8").trim()
-      parts = []
-      length = 0
-      from = end + 1
-      if (line !== "") onLine(line)
-    }
-    const rest = chunk.subarray(from)
-    length += rest.length
-    if (length > limit) return tooLong()
-    if (rest.length > 0) parts.push(rest)
-  }
-}
-
-const residentOf = (pid: number): number | undefined => {
-  try {
-    const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))
-    return found?.[1] === undefined ? undefined : Number(found[1]) * 1024
-  } catch {
-    // A system without /proc, or a process that has just ended: then the estimate stands.
-    return undefined
-  }
-}
-
-const environment = (own: Readonly<Record<string, string>>): Record<string, string> => {
+const environment = (own: Readonly<Record<string, string>>, marker: string | undefined): Record<string, string> => {
   const inherited = passed.flatMap((name) => {
     const value = process.env[name]
     return value === undefined ? [] : [[name, value] as const]
   })
-  return { ...Object.fromEntries(inherited), ...own }
+  return {
+    ...(marker === undefined ? {} : { [markerVariable]: marker }),
+    ...Object.fromEntries(inherited),
+    ...own
+  }
 }
 
-const attach = (program: Program, child: ChildProcessWithoutNullStreams, pid: number): Child => {
+const attach = (program: Program, child: ChildProcess, pid: number, marker: string | undefined): Child => {
   const { stderr, stdin, stdout } = child
   const exited = Deferred.makeUnsafe<void>()
-  let tail = ""
+  let kept = ""
   let over = false
   const end = (why: string): void => {
     if (over) return
@@ -104,43 +87,56 @@ const attach = (program: Program, child: ChildProcessWithoutNullStreams, pid: nu
     program.onEnd(why)
   }
   const kill = (): void => {
-    if (child.exitCode === null && child.signalCode === null) signal(pid, "SIGKILL")
+    if (child.exitCode === null && child.signalCode === null) signal(-pid, "SIGKILL")
   }
-  const read = liner(program.maxLine, program.onLine, () => {
-    end(`it sent a line longer than ${program.maxLine} bytes`)
-    kill()
-  })
-  stdout.on("data", (chunk: Buffer) => {
-    if (!over) read(chunk)
-  })
-  stderr.on("data", (chunk: Buffer) => {
-    tail = (tail + chunk.toString("utf8")).slice(-tailBytes)
-  })
+  const keep = (chunk: Buffer): void => {
+    kept = (kept + chunk.toString("utf8")).slice(-tailBytes)
+  }
+  const tail = (): string => {
+    const said = kept.split("\n").map((line) => line.trim())
+    const lines = said.filter((line) => line !== "").slice(-tailLines)
+    return lines.join(" / ").slice(-tailLength)
+  }
+  const { lines } = program
+  if (lines === undefined) stdout?.on("data", keep)
+  else {
+    const cut = liner(lines.max, lines.on, () => {
+      end(`it sent a line longer than ${lines.max} bytes`)
+      kill()
+    })
+    stdout?.on("data", (chunk: Buffer) => {
+      if (!over) cut(chunk)
+    })
+  }
+  stderr?.on("data", keep)
   // A pipe that breaks is the program's end, or its wish to hear no more: its exit says which.
-  for (const pipe of [stdin, stdout, stderr]) pipe.on("error", () => pipe.destroy())
+  for (const pipe of [stdin, stdout, stderr]) pipe?.on("error", () => pipe.destroy())
   child.on("exit", () => {
     // What it started and left behind is in its group, whose number nobody else can have while they live.
-    signal(pid, "SIGKILL")
-    // A descendant in a group of its own may keep the pipes open: what it says is not the program's word any more.
-    stdout.resume()
+    signal(-pid, "SIGKILL")
+    // What made a group of its own still carries the marker.
+    if (marker !== undefined) for (const other of carriers(marker)) signal(other, "SIGKILL")
+    // What is left of its output is its last word. Who holds the pipes longer says nothing on its behalf.
+    stdout?.resume()
     setTimeout(() => {
-      stdout.destroy()
-      stderr.destroy()
+      stdout?.destroy()
+      stderr?.destroy()
     }, afterExit).unref()
     Deferred.doneUnsafe(exited, Effect.void)
   })
   child.on("close", (code, name) => {
-    const said = tail.trim().split("\n").at(-1) ?? ""
-    end(`it ended ${name === null ? `with code ${code}` : `by ${name}`}${said === "" ? "" : `: ${said.slice(0, 300)}`}`)
+    const said = tail()
+    end(`it ended ${name === null ? `with code ${code}` : `by ${name}`}${said === "" ? "" : `: ${said}`}`)
   })
   const within = (grace: Duration.Duration) => Effect.timeoutOption(Effect.interruptible(Deferred.await(exited)), grace)
   const stop = Effect.fnUntraced(function* (grace: Duration.Duration) {
-    stdin.end()
-    stdout.resume()
-    if ((yield* within(grace))._tag === "Some") return
-    signal(pid, "SIGTERM")
+    stdin?.end()
+    stdout?.resume()
+    if (stdin !== null && (yield* within(grace))._tag === "Some") return
+    if (yield* Deferred.isDone(exited)) return
+    signal(-pid, "SIGTERM")
     // A stopped process keeps SIGTERM waiting until it goes on.
-    signal(pid, "SIGCONT")
+    signal(-pid, "SIGCONT")
     if ((yield* within(grace))._tag === "Some") return
     kill()
     yield* within(grace)
@@ -148,29 +144,56 @@ const attach = (program: Program, child: ChildProcessWithoutNullStreams, pid: nu
   return {
     pid,
     send: (line) => {
-      if (stdin.writable) stdin.write(`${line}\n`)
+      if (stdin?.writable === true) stdin.write(`${line}\n`)
     },
     hold: (held) => {
-      if (held) stdout.pause()
-      else stdout.resume()
+      if (held) stdout?.pause()
+      else stdout?.resume()
     },
-    memory: () => residentOf(pid),
+    memory: () => memoryOf(pid),
+    tail,
     kill,
     stop
   }
 }
 
+/** How long to wait for the system to clear up after those that were killed. */
+const clearing = { first: 5, longest: 2000 }
+
+let reaped = false
+
+/** Ends the workers of hosts that are gone, and says which; waits until they are gone. */
+export const reap: Effect.Effect<ReadonlyArray<number>> = Effect.gen(function* () {
+  reaped = true
+  const found = orphans()
+  if (found.length === 0) return found
+  for (const pid of found) signal(pid, "SIGKILL")
+  // They are no children of ours: nobody tells us of their end.
+  for (let wait = clearing.first, waited = 0; waited < clearing.longest && anyLives(found); wait *= 2) {
+    yield* Effect.sleep(wait)
+    waited += wait
+  }
+  yield* Effect.logWarning("ended workers of model pools that an earlier run left behind", { pids: found })
+  return found
+})
+
 /** Starts a program. Fails with one sentence when it can't be started. */
-export const start = (program: Program): Effect.Effect<Child, string> =>
-  Effect.callback<Child, string>((resume) => {
+export const start = (program: Program): Effect.Effect<Child, string> => {
+  const started = Effect.callback<Child, string>((resume) => {
     const [file, ...args] = program.argv
     const failed = (cause: unknown) => {
       const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
       resume(Effect.fail(`${file} can't be started: ${code}`))
     }
-    let child: ChildProcessWithoutNullStreams
+    const marker = nextMarker()
+    let child: ChildProcess
     try {
-      child = spawn(file, args, { cwd: program.cwd, env: environment(program.env), detached: true, stdio: "pipe" })
+      child = spawn(file, args, {
+        cwd: program.cwd,
+        env: environment(program.env, marker),
+        detached: true,
+        stdio: [program.lines === undefined ? "ignore" : "pipe", "pipe", "pipe"]
+      })
     } catch (cause) {
       // Some refusals are thrown (a NUL in an argument), the others come as an event.
       return failed(cause)
@@ -179,6 +202,8 @@ export const start = (program: Program): Effect.Effect<Child, string> =>
     child.on("error", failed)
     const { pid } = child
     if (pid === undefined) return
-    const attached = attach(program, child, pid)
+    const attached = attach(program, child, pid, marker)
     child.on("spawn", () => resume(Effect.succeed(attached)))
   })
+  return Effect.suspend(() => (reaped ? started : Effect.andThen(reap, started)))
+}

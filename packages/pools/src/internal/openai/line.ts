@@ -35,7 +35,7 @@ const withoutKey = ({ key }: Line, text: string): string => {
 export const failure = (
   reason: WorkerError["reason"],
   message: string,
-  more: { readonly status?: number; readonly retryAfter?: number } = {}
+  more: { readonly status?: number; readonly retryAfter?: number; readonly stays?: boolean } = {}
 ): WorkerError => new WorkerError({ reason, message, ...more })
 
 /** The innermost words of a failed connection, without the request: that one holds the key. */
@@ -153,6 +153,16 @@ export const ask = (line: Line, path: string, body: Body) =>
 
 export const bytes = (line: Line, response: HttpClientResponse.HttpClientResponse) =>
   Stream.mapError(response.stream, broken(line))
+
+/** The status with which the server answers at a path. What it says there is not read beyond a little. */
+export const statusOf = Effect.fnUntraced(function* (line: Line, path: string) {
+  const request = HttpClientRequest.get(`${line.base}${path}`)
+  const response = yield* line.client
+    .execute(request)
+    .pipe(Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }), Effect.mapError(broken(line)))
+  yield* textUpTo(line, response, refusalLimit)
+  return response.status
+})
 
 const between = Duration.millis(500)
 
