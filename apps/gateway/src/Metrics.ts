@@ -20,38 +20,59 @@ export interface Snapshot {
   readonly residentBytes: number
   readonly version: string
   readonly epoch: number
+  /** Families of other parts, ready to be printed. */
+  readonly more?: string
 }
 
-/** Seconds: what Prometheus counts in. */
-const commits = ({ bounds, counts, sum }: Figures["writer"]["commitMillis"]): string => {
-  const name = "sluice_commit_seconds"
-  let below = 0
-  const buckets = counts.map((count, index) => {
-    below += count
-    const bound = bounds[index]
-    return `${name}_bucket{le="${bound === undefined ? "+Inf" : bound / 1000}"} ${below}`
-  })
-  return [
-    `# HELP ${name} How long commits took since the start.`,
-    `# TYPE ${name} histogram`,
-    ...buckets,
-    `${name}_sum ${sum / 1000}`,
-    `${name}_count ${below}`,
-    ""
-  ].join("\n")
-}
+/** Labels and a value. */
+export type Sample = readonly [labels: { readonly [name: string]: string }, value: number]
 
-type Sample = readonly [labels: { readonly [name: string]: string }, value: number]
+/** Counts of durations in milliseconds by their upper bounds, the last count without one. */
+export interface Histogram {
+  readonly bounds: ReadonlyArray<number>
+  readonly counts: ReadonlyArray<number>
+  readonly sum: number
+}
 
 const label = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")
 
-const family = (name: string, type: "gauge" | "counter", help: string, samples: ReadonlyArray<Sample>): string => {
-  const lines = samples.map(([labels, value]) => {
-    const pairs = Object.entries(labels).map(([key, text]) => `${key}="${label(text)}"`)
-    return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${Number.isFinite(value) ? value : "NaN"}`
-  })
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ""].join("\n")
+const sample = (name: string, labels: Sample[0], value: number): string => {
+  const pairs = Object.entries(labels).map(([key, text]) => `${key}="${label(text)}"`)
+  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${Number.isFinite(value) ? value : "NaN"}`
 }
+
+const headed = (name: string, type: string, help: string, lines: ReadonlyArray<string>): string =>
+  [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ""].join("\n")
+
+/** One family of samples. */
+export const family = (name: string, type: "gauge" | "counter", help: string, samples: ReadonlyArray<Sample>): string =>
+  headed(
+    name,
+    type,
+    help,
+    samples.map(([labels, value]) => sample(name, labels, value))
+  )
+
+/** Durations in seconds, what Prometheus counts in. */
+export const histogram = (
+  name: string,
+  help: string,
+  all: ReadonlyArray<readonly [labels: Sample[0], Histogram]>
+): string =>
+  headed(
+    name,
+    "histogram",
+    help,
+    all.flatMap(([labels, { bounds, counts, sum }]) => {
+      let below = 0
+      const buckets = counts.map((count, index) => {
+        below += count
+        const bound = bounds[index]
+        return sample(`${name}_bucket`, { ...labels, le: bound === undefined ? "+Inf" : String(bound / 1000) }, below)
+      })
+      return [...buckets, sample(`${name}_sum`, labels, sum / 1000), sample(`${name}_count`, labels, below)]
+    })
+  )
 
 const single = (value: number): ReadonlyArray<Sample> => [[{}, value]]
 
@@ -133,7 +154,8 @@ export const text = (snapshot: Snapshot, context: Context.Context<never>): strin
     family("sluice_writer_entries_total", "counter", "Writes in them.", single(writer.entries)),
     family("sluice_writer_retries_total", "counter", "Rounds that were tried again.", single(writer.retries)),
     family("sluice_writer_waiting", "gauge", "Writes that wait for the next round.", single(writer.waiting)),
-    commits(writer.commitMillis),
+    histogram("sluice_commit_seconds", "How long commits took since the start.", [[{}, writer.commitMillis]]),
+    snapshot.more ?? "",
     PrometheusMetrics.formatUnsafe(context)
   ].join("")
 }

@@ -17,6 +17,8 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import type { Problem } from "./configuration/Problem.ts"
 import * as Metrics from "./Metrics.ts"
+import * as PoolReadiness from "./pools/PoolReadiness.ts"
+import type { Pools } from "./pools/Pools.ts"
 import { overview } from "./Usage.ts"
 
 /** The running gateway as the routes need it. */
@@ -26,6 +28,8 @@ export interface Running {
   readonly version: string
   /** Milliseconds since the start. */
   readonly uptime: Effect.Effect<number>
+  /** The pools of models, where there are any. */
+  readonly pools: Pools
   /** What it is made of, for `status`. */
   readonly parts: Effect.Effect<Parts>
   /** Reads the configuration again and applies what can change; the lines say what did. */
@@ -88,8 +92,15 @@ const over = <E extends { readonly message: string }, R>(
       : use(slot.current).pipe(Effect.catch((error) => Effect.succeed(problem(503, "storage", error.message))))
   )
 
-const readiness = ({ gateway }: Running) =>
-  Effect.map(gateway.readiness, (found) => json(found, found.ready ? 200 : 503))
+/** What the gateway says of itself, and how the pools are. */
+const ready = ({ gateway, pools }: Running) => Effect.flatMap(gateway.readiness, PoolReadiness.withPools(pools))
+
+const readiness = (running: Running) => Effect.map(ready(running), (found) => json(found, found.ready ? 200 : 503))
+
+const noPools = { pools: [], memory: { used: 0, limit: 0 } }
+
+const pools = ({ pools }: Running) =>
+  Effect.map(pools.opened?.states ?? Effect.succeed(noPools), (states) => json(states))
 
 const metrics = Effect.fnUntraced(function* (running: Running) {
   const context = yield* Effect.context<never>()
@@ -101,7 +112,8 @@ const metrics = Effect.fnUntraced(function* (running: Running) {
     uptime: yield* running.uptime,
     residentBytes: process.memoryUsage.rss(),
     version: running.version,
-    epoch: running.gateway.boot.epoch
+    epoch: running.gateway.boot.epoch,
+    more: yield* running.pools.opened?.scrape ?? Effect.succeed("")
   }
   return HttpServerResponse.text(Metrics.text(snapshot, context), {
     contentType: "text/plain; version=0.0.4; charset=utf-8",
@@ -110,14 +122,15 @@ const metrics = Effect.fnUntraced(function* (running: Running) {
 })
 
 /** Everything that `sluice status` prints, in one answer. */
-export const status = Effect.fnUntraced(function* ({ gateway, parts, uptime, version }: Running) {
+export const status = Effect.fnUntraced(function* (running: Running) {
+  const { gateway, parts, uptime, version } = running
   return {
     version,
     pid: process.pid,
     epoch: gateway.boot.epoch,
     uptime: yield* uptime,
     lastStop: gateway.boot.postMortem,
-    readiness: yield* gateway.readiness,
+    readiness: yield* ready(running),
     figures: yield* gateway.figures,
     live: yield* gateway.live,
     ...(yield* parts)
@@ -273,6 +286,7 @@ export const routes = (slot: Slot) => {
     HttpRouter.route("DELETE", "/v1/conversations/:conversation", over(slot, forget)),
     get("/v1/conversations/:conversation/transcript", transcript),
     get("/v1/usage", usage),
+    get("/v1/pools", pools),
     get("/v1/audit", ({ gateway }) => Effect.map(gateway.audit, (ledger) => json(ledger))),
     get("/v1/report", ({ journal }) =>
       Effect.map(journal.reads.report, (report) =>

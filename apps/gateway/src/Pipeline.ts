@@ -19,6 +19,7 @@ import process from "node:process"
 import { input } from "./agents/Agents.ts"
 import type { Configuration } from "./configuration/Configuration.ts"
 import * as Operations from "./Operations.ts"
+import * as PoolRoutes from "./pools/PoolRoutes.ts"
 import type { Setup } from "./Setup.ts"
 import * as StateFolder from "./StateFolder.ts"
 import { version } from "./version.ts"
@@ -69,7 +70,8 @@ export const http = (setup: Setup, slot: Operations.Slot) => {
     allowedHosts: hosts(configuration),
     allowedOrigins: configuration.http.allowedOrigins,
     openPaths: ["/healthz", "/readyz", ...hookPaths],
-    routes: Layer.mergeAll(Operations.routes(slot), hooks(setup)),
+    routes: Layer.mergeAll(Operations.routes(slot), hooks(setup), PoolRoutes.routes(setup.pools)),
+    wording: PoolRoutes.wording,
     elsewhere: Operations.elsewhere(slot),
     bodyLimit: limits.body,
     attachmentLimit: limits.attachment,
@@ -132,6 +134,7 @@ export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: Dra
     ...spending(configuration),
     channels: { ...connected.channels, http: channel },
     drain,
+    drains: () => setup.pools.opened?.drains(input(setup.current.loaded.configuration.drain.pools)) ?? [],
     debounce: {
       quiet: input(debounce.quiet),
       maxKeys: debounce.maxKeys,

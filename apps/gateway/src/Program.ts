@@ -19,6 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { performance } from "node:perf_hooks"
 import * as Address from "./configuration/Address.ts"
@@ -32,6 +33,7 @@ import * as Pipeline from "./Pipeline.ts"
 import type { Recorder } from "./process/SignalRecorder.ts"
 import * as Signals from "./process/Signals.ts"
 import * as Notifier from "./process/Notifier.ts"
+import { poolScope } from "./pools/Closing.ts"
 import * as Setup from "./Setup.ts"
 import { fileIn, writeWhole } from "./StateFolder.ts"
 import * as Words from "./tools/Words.ts"
@@ -44,6 +46,8 @@ type Began = Extract<StopNews, { readonly _tag: "Began" }>
 /** What is known of a stop while it runs. */
 interface Stop {
   readonly began: Deferred.Deferred<Began>
+  /** When it has to be over, in milliseconds of the monotonic clock; hurry brings it nearer. */
+  until: number | undefined
   /** The report as it stands. */
   soFar: Began["soFar"] | undefined
 }
@@ -66,6 +70,7 @@ const watching =
   (news: StopNews): void => {
     dog.watch(news)
     if (news._tag === "Phase" && news.name === "drain" && news.open > 0) patience(news.open)
+    if (news._tag === "Began" || news._tag === "Hurried") stop.until = news.deadline
     if (news._tag !== "Began") return
     notifier.stopping(`stopping (${news.reason})`)
     stop.soFar = news.soFar
@@ -102,7 +107,12 @@ const stopping = (gateway: typeof Gateway.Service, stop: Stop) =>
   })
 
 /** Reads the configuration again and applies what can change while it runs. */
-const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel: ReturnType<typeof Pipeline.http>) => {
+const reloading = (
+  gateway: typeof Gateway.Service,
+  setup: Setup.Setup,
+  channel: ReturnType<typeof Pipeline.http>,
+  pools: Scope.Scope
+) => {
   // The same channel as at the start, where its needs were met: the gateway knows it again and leaves it alone.
   const http = channel as unknown as Channel
   const one = Semaphore.makeUnsafe(1)
@@ -111,11 +121,10 @@ const reloading = (gateway: typeof Gateway.Service, setup: Setup.Setup, channel:
       const { decided, lines } = yield* Setup.again(setup)
       const { agents, personas } = decided.made
       const channels = { ...decided.connected.channels, http }
-      const changes = [
-        ...lines,
-        ...(yield* gateway.reload({ agents, personas, channels, ...Pipeline.spending(decided.loaded.configuration) }))
-      ]
+      const spending = Pipeline.spending(decided.loaded.configuration)
+      const exchanged = yield* gateway.reload({ agents, personas, channels, ...spending })
       setup.current = decided
+      const changes = [...lines, ...exchanged, ...(yield* Scope.provide(Setup.openPools(setup), pools))]
       yield* changes.length === 0
         ? Effect.logInfo("Configuration read again: nothing has changed")
         : Effect.logInfo("Configuration reloaded").pipe(Effect.annotateLogs({ changes }))
@@ -218,7 +227,7 @@ const unlessStopped = <A, E, R>(signals: Signals.Signals, build: Effect.Effect<A
 const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.Signals) {
   const { loaded } = setup.current
   const { stateDirectory } = loaded.configuration
-  const stop: Stop = { began: yield* Deferred.make<Began>(), soFar: undefined }
+  const stop: Stop = { began: yield* Deferred.make<Began>(), until: undefined, soFar: undefined }
   const slot: Operations.Slot = { current: undefined }
   const channel = Pipeline.http(setup, slot)
   const choices = Pipeline.drainOptions(setup)
@@ -234,6 +243,8 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
       Effect.catchCause((cause) => Effect.logWarning("The file with this gateway's address can't be removed", cause))
     )
   )
+  const pools = yield* poolScope(setup.pools, () => stop.until)
+  yield* Scope.provide(Setup.openPools(setup), pools)
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
   if (Option.isNone(built)) return undefined
   const context = built.value
@@ -241,7 +252,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const url = yield* channel.address
   const status = `ready at ${url}`
   const reload = Effect.sync(() => notifier.reloading()).pipe(
-    Effect.andThen(reloading(gateway, setup, channel)),
+    Effect.andThen(reloading(gateway, setup, channel, pools)),
     Effect.ensuring(Effect.sync(() => notifier.ready(status)))
   )
   slot.current = {
@@ -249,6 +260,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
     journal: Context.get(context, Journal),
     version,
     uptime: Effect.sync(() => performance.now()),
+    pools: setup.pools,
     parts: Effect.gen(function* () {
       const others = yield* Effect.forEach(Object.entries(setup.current.connected.channels), ([name, one]) =>
         Effect.map(one.describe ?? Effect.succeed(""), (at) => ({ name, delivery: Lines.deliveryOf(one), at }))

@@ -12,6 +12,7 @@ import * as Channels from "./channels/Channels.ts"
 import { settings } from "./configuration/Configuration.ts"
 import * as Sources from "./configuration/Sources.ts"
 import * as Logs from "./Logs.ts"
+import * as Pools from "./pools/Pools.ts"
 import { type ConfigurationError, shown } from "./configuration/Problem.ts"
 import * as Programs from "./agents/Programs.ts"
 import * as Setting from "./configuration/Setting.ts"
@@ -27,6 +28,8 @@ export interface Decided {
   readonly made: Agents.Made
   /** The channels beside HTTP. */
   readonly connected: Channels.Made
+  /** The pools that there shall be. */
+  readonly pooled: Pools.Plan
 }
 
 /** The decisions of a program, and its log. */
@@ -36,6 +39,8 @@ export interface Setup {
   readonly started: Sources.Loaded
   readonly sources: Sources.Sources
   readonly files: Channels.Files
+  /** The pools that there are. */
+  readonly pools: Pools.Pools
   readonly log: Logs.Log
   readonly format: "json" | "pretty"
   readonly warnings: ReadonlyArray<string>
@@ -70,15 +75,22 @@ const decide = Effect.fnUntraced(function* (
     { create: true }
   )
   const made = yield* Agents.make(loaded, before)
-  return { loaded, tokens, made, connected: yield* Channels.make(loaded, files, before) }
+  const pooled = yield* Pools.decide(loaded)
+  return { loaded, tokens, made, pooled, connected: yield* Channels.make(loaded, files, before) }
 })
 
 const formatOf = (wanted: "auto" | "pretty" | "json"): "json" | "pretty" =>
   wanted === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : wanted
 
 /** Every secret that must not reach the log. */
-const secretsOf = ({ connected, made, tokens }: Decided): ReadonlyArray<string> =>
-  [...tokens, ...made.secrets, ...connected.secrets].map(Redacted.value)
+const secretsOf = ({ connected, made, pooled, tokens }: Decided): ReadonlyArray<string> =>
+  [...tokens, ...made.secrets, ...connected.secrets, ...pooled.secrets].map(Redacted.value)
+
+/** Opens and lets go of pools as it is decided now. */
+export const openPools = ({ current, pools, started }: Setup) => {
+  const { poolBody, poolMemory } = started.configuration.limits
+  return Pools.apply(pools, current.pooled, { memory: poolMemory, bodyLimit: poolBody })
+}
 
 /** Decides everything for a start. */
 export const make = Effect.fnUntraced(function* (
@@ -96,6 +108,7 @@ export const make = Effect.fnUntraced(function* (
     started: loaded,
     sources,
     files,
+    pools: Pools.make(),
     format,
     budget,
     warnings: [...loaded.warnings, ...Programs.warnings(loaded), ...(typeof warning === "string" ? [warning] : [])],

@@ -28,7 +28,7 @@ import { command, type Elsewhere, list } from "./internal/http/commands.ts"
 import { guard, hostGuard, loopbackHosts, pathOf, type Tokens, wantsWebSocket } from "./internal/http/guard.ts"
 import { Connections } from "./internal/http/listener.ts"
 import { message, post } from "./internal/http/messages.ts"
-import { answered, problem } from "./internal/http/problems.ts"
+import { answered, type Problem, problem, worded } from "./internal/http/problems.ts"
 import { events, page } from "./internal/http/replies.ts"
 import { restartMillis, Serving, type Settings } from "./internal/http/serving.ts"
 import { download, upload } from "./internal/http/uploads.ts"
@@ -47,6 +47,14 @@ export {
   type NodeServer
 } from "./internal/http/listener.ts"
 
+/** Why a request was refused before its route was looked at. */
+export interface Refusal {
+  readonly status: number
+  /** The last part of the problem's type, such as `unauthorized`. */
+  readonly type: string
+  readonly detail: string
+}
+
 /** How the HTTP channel is made. Everything but `server` and `tokens` has a default. */
 export interface Options<RS = never, RR = never> {
   /** Where it listens: `Http.listener(...)` around the platform's server, or any HttpServer. */
@@ -61,6 +69,8 @@ export interface Options<RS = never, RR = never> {
   readonly openPaths?: ReadonlyArray<string>
   /** Routes of the program beside these: health, metrics, administration. They are behind the same guard. */
   readonly routes?: Layer.Layer<never, never, RR>
+  /** The document of a refusal (host, origin, token, stop) on a path whose clients expect another one than a problem. */
+  readonly wording?: (path: string, problem: Refusal) => object | undefined
   /** Takes commands for conversations of other channels, `undefined` where there is none with that key; without it this channel's own only. */
   readonly elsewhere?: Elsewhere
   /** Largest JSON body in bytes; 1 MiB. */
@@ -131,16 +141,26 @@ type App = Effect.Effect<
   HttpServerRequest.HttpServerRequest | Scope.Scope
 >
 
-const closed = problem({
+const closed: Problem = {
   status: 503,
   type: "stopping",
   detail: "the gateway is stopping; nothing was stored, try again after its restart",
   retryAfter: restartMillis
-})
+}
+
+/** The response of a refusal, in the words of its path where that has some of its own. */
+const refusal = (
+  { url }: HttpServerRequest.HttpServerRequest,
+  refused: Problem,
+  wording: Options["wording"]
+): HttpServerResponse.HttpServerResponse => {
+  const body = wording?.(pathOf(url), refused)
+  return body === undefined ? problem(refused) : worded(refused, body)
+}
 
 /** Host, then the browser's preflight, then origin and token, then the route. Counted from its first line on. */
 const guarded = (serving: Serving, options: Options<never, never>, routed: App): App => {
-  const { tokens } = options
+  const { tokens, wording } = options
   const rules = {
     hosts: options.allowedHosts ?? loopbackHosts,
     origins: options.allowedOrigins ?? [],
@@ -150,7 +170,7 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
   const stranger = guard(rules)
   const known = (request: HttpServerRequest.HttpServerRequest, valid: Tokens): App => {
     const refused = stranger(request, valid)
-    return refused === undefined ? routed : Effect.succeed(refused)
+    return refused === undefined ? routed : Effect.succeed(refusal(request, refused, wording))
   }
   const inner = (request: HttpServerRequest.HttpServerRequest): App =>
     Effect.isEffect(tokens) ? Effect.flatMap(tokens, (valid) => known(request, valid)) : known(request, tokens)
@@ -165,7 +185,7 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
   return Effect.withFiber((fiber) => {
     const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
     const refused = serving.isClosing ? closed : foreignHost(request)
-    if (refused !== undefined) return Effect.succeed(refused)
+    if (refused !== undefined) return Effect.succeed(refusal(request, refused, wording))
     // it lasts, and a stop ends it in its own way
     if (wantsWebSocket(request) && pathOf(request.url) === socketPath) return inner(request)
     return serving.counted(cors === undefined ? inner(request) : cors(Effect.suspend(() => inner(request))))

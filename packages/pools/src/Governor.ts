@@ -21,10 +21,10 @@ export class Governor extends Context.Service<
     readonly books: Books
   }
 >()("@sluice/pools/Governor") {
-  /** `limit` in bytes; 80 % of what the machine or the container has by default. */
-  static readonly layer = (options: { readonly limit?: number } = {}): Layer.Layer<Governor> =>
+  /** `limit` in bytes, or as a `share` of what the machine or the container has; 80 % of that by default. */
+  static readonly layer = (options: { readonly limit?: number; readonly share?: number } = {}): Layer.Layer<Governor> =>
     Layer.sync(Governor, () => {
-      const limit = options.limit ?? Math.floor(totalMemory() * share)
+      const limit = options.limit ?? Math.floor(totalMemory() * (options.share ?? share))
       if (!(limit > 0)) throw new RangeError(`limit ${limit}: is no amount of memory; give bytes above 0`)
       const books = new Books(limit)
       return { limit, used: Effect.sync(() => books.used), books }

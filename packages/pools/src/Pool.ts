@@ -49,6 +49,8 @@ export interface Status {
   readonly capability: string
   /** `degraded`: it answers, but a load failed, memory is short, or a backend is being tried again. `unhealthy`: it answers nothing now. */
   readonly health: "healthy" | "degraded" | "unhealthy"
+  /** Why it is not healthy, for an operator. */
+  readonly why?: string
   readonly draining: boolean
   readonly waiting: number
   readonly running: number
@@ -307,12 +309,20 @@ const statusOf = <Q, A, P>(
     workers[state === "ready" ? (pending > 0 ? "busy" : "idle") : state]++
   }
   const { figures, stopping: draining } = desk
-  const degraded = breaker === "half-open" || crew.failing || crew.starved
-  const health = draining || breaker === "open" ? "unhealthy" : degraded ? "degraded" : "healthy"
+  const { failing, starved } = crew
+  const why = draining
+    ? "it is being stopped"
+    : breaker === "open"
+      ? "its backend failed too often and is left alone for a while"
+      : breaker === "half-open"
+        ? "its backend failed too often and is being tried again"
+        : (failing ?? (starved ? "it waits for memory" : undefined))
+  const health = why === undefined ? "healthy" : draining || breaker === "open" ? "unhealthy" : "degraded"
   return {
     name,
     capability,
     health,
+    ...(why === undefined ? {} : { why }),
     draining,
     waiting: desk.waiting,
     running: desk.running,

@@ -12,8 +12,10 @@ import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Capabilities from "./Capabilities.ts"
 import type { Worker } from "./Capability.ts"
 import { type Child, start } from "./internal/node/child.ts"
+import * as answers from "./internal/program/answers.ts"
 import { WorkerError } from "./PoolError.ts"
 
 export interface Options<A, P> {
@@ -34,6 +36,8 @@ export interface Options<A, P> {
   readonly cancelGrace?: Duration.Input
   /** How long it may take to end after its input, and again after SIGTERM; 2 s by default. */
   readonly stopGrace?: Duration.Input
+  /** Completes when there is no more time for any of this: what is to end is killed then. */
+  readonly hurry?: Effect.Effect<void>
 }
 
 const Message = Schema.Union([
@@ -78,12 +82,14 @@ class Talk {
   readonly gone = Deferred.makeUnsafe<never, WorkerError>()
   readonly #open = new Map<string, Open>()
   readonly #cancelGrace: Duration.Duration
+  readonly #hurry: Effect.Effect<void>
   child: Child | undefined
   #next = 0
   #held = 0
 
-  constructor(cancelGrace: Duration.Duration) {
+  constructor(cancelGrace: Duration.Duration, hurry: Effect.Effect<void>) {
     this.#cancelGrace = cancelGrace
+    this.#hurry = hurry
   }
 
   hear(line: string): void {
@@ -144,8 +150,12 @@ class Talk {
     open.left = true
     if (!this.#open.has(id)) return
     this.child?.send(JSON.stringify({ cancel: id }))
-    const over = yield* Effect.timeoutOption(Effect.interruptible(Deferred.await(open.over)), this.#cancelGrace)
-    if (Option.isSome(over)) return
+    const over = yield* Effect.raceAllFirst([
+      Effect.interruptible(Effect.as(Deferred.await(open.over), true)),
+      Effect.interruptible(Effect.as(Effect.sleep(this.#cancelGrace), false)),
+      Effect.interruptible(Effect.as(this.#hurry, false))
+    ])
+    if (over) return
     this.end("it did not end a request that was cancelled")
     this.child?.kill()
   })
@@ -187,11 +197,12 @@ const decoded = <T>(schema: Schema.Decoder<T>) => {
 export const load = <Q, A, P = never>(
   options: Options<A, P>
 ): ((place: number) => Effect.Effect<Worker<Q, A, P>, WorkerError, Scope.Scope>) => {
+  const { hurry = Effect.never } = options
   const stopGrace = Duration.fromInputUnsafe(options.stopGrace ?? "2 seconds")
   const toAnswer = decoded(options.answer)
   const { part } = options
   return Effect.fnUntraced(function* (place: number) {
-    const talk = new Talk(Duration.fromInputUnsafe(options.cancelGrace ?? "2 seconds"))
+    const talk = new Talk(Duration.fromInputUnsafe(options.cancelGrace ?? "2 seconds"), hurry)
     const program = {
       argv: typeof options.argv === "function" ? options.argv(place) : options.argv,
       cwd: options.cwd,
@@ -199,7 +210,9 @@ export const load = <Q, A, P = never>(
       lines: { max: options.maxLine ?? 64 * 1_048_576, on: (line: string) => talk.hear(line) },
       onEnd: (why: string) => talk.end(why)
     }
-    const child = yield* Effect.acquireRelease(Effect.mapError(start(program), broke), ({ stop }) => stop(stopGrace))
+    const child = yield* Effect.acquireRelease(Effect.mapError(start(program), broke), ({ stop }) =>
+      stop(stopGrace, hurry)
+    )
     talk.child = child
     const { concurrency } = yield* Deferred.await(talk.ready)
     const memory = child.memory()
@@ -220,3 +233,52 @@ export const load = <Q, A, P = never>(
     }
   })
 }
+
+/** What a program of one of the five capabilities is started with. */
+export type Launch = Omit<Options<unknown, unknown>, "answer" | "part">
+
+type Load<Q, A, P = never> = (place: number) => Effect.Effect<Worker<Q, A, P>, WorkerError, Scope.Scope>
+
+const embedding = <Q>(launch: Launch, countOf: (request: Q) => number): Load<Q, Capabilities.Vectors> => {
+  const loading = load<Q, Capabilities.Vectors>({ ...launch, answer: answers.Embedded })
+  return (place) =>
+    Effect.map(loading(place), (worker) => ({
+      ...worker,
+      answer: (request) =>
+        Effect.flatMap(worker.answer(request), (found) => {
+          const wrong = answers.mismatch(found, countOf(request))
+          return wrong === undefined ? Effect.succeed(found) : Effect.fail(broke(wrong))
+        })
+    }))
+}
+
+/** Answers `{"vectors", "tokens"?}`. */
+export const textEmbedding = (launch: Launch): Load<Capabilities.TextEmbeddingRequest, Capabilities.Vectors> =>
+  embedding(launch, ({ texts }) => texts.length)
+
+/** Answers `{"vectors"}`. */
+export const imageEmbedding = (launch: Launch): Load<Capabilities.ImageEmbeddingRequest, Capabilities.Vectors> =>
+  embedding(launch, ({ images }) => images.length)
+
+/** Answers `{"text", "finish"?, "message"?, "tokens"?}`, or parts `{"text"?, "finish"?, "delta"?, "tokens"?}`. */
+export const textGeneration = (
+  launch: Launch
+): Load<Capabilities.TextRequest, Capabilities.ChatAnswer, Capabilities.ChatPart> => {
+  const loading = load<Capabilities.TextRequest, typeof answers.Said.Type, Capabilities.ChatPart>({
+    ...launch,
+    answer: answers.Said,
+    part: answers.Piece
+  })
+  return (place) =>
+    Effect.map(loading(place), (worker) => ({
+      ...worker,
+      answer: (request) => Effect.map(worker.answer(request), answers.whole)
+    }))
+}
+
+/** The same as {@link textGeneration}: images are parts of a chat. */
+export const vision = textGeneration
+
+/** Answers `{"images": [{"base64"}]}`. */
+export const imageGeneration = (launch: Launch): Load<Capabilities.ImageRequest, Capabilities.Images> =>
+  load({ ...launch, answer: answers.Drawn })

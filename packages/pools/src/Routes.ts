@@ -6,14 +6,17 @@
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
+import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Capabilities from "./Capabilities.ts"
 import * as documents from "./internal/serve/documents.ts"
@@ -35,12 +38,21 @@ export type Model =
       readonly pool: Pool.Pool<Capabilities.ImageRequest, Capabilities.Images, never>
     }
 
+/** Models by the name that clients use, which need not be the name at a server. */
+export interface Models {
+  readonly [name: string]: Model
+}
+
 export interface Options {
-  /** By the name that clients use, which need not be the name at a server. */
-  readonly models: { readonly [name: string]: Model }
+  /** As a function they are looked up with each request, for a host that exchanges them. */
+  readonly models: Models | (() => Models)
   /** Bytes of the largest request; 32 MiB by default, for images are part of it. */
   readonly bodyLimit?: number
+  /** Completed when a stop waits for nobody any more: who is still sending a request is cut off. */
+  readonly closing?: Deferred.Deferred<void>
 }
+
+const defaultBody = 32 * 1_048_576
 
 /** A request that is answered with a problem. */
 class Refused extends Data.TaggedError("Refused")<{ readonly problem: problems.Problem }> {}
@@ -56,36 +68,64 @@ const decoded = <S extends Schema.Decoder<unknown>>(schema: S, value: unknown): 
     (error) => new Refused({ problem: problems.invalid(error.message) })
   )
 
-const bodyOf = Effect.gen(function* () {
+const parsed = (text: string): Effect.Effect<unknown, Refused> =>
+  Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: () => new Refused({ problem: problems.invalid("the body is no JSON") })
+  })
+
+/** Of the body's reader: it was larger than is read here, or its sender left. */
+const unread = (limit: number) => (error: HttpServerError.HttpServerError) => {
+  const { reason } = error
+  const over = reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+  return new Refused({ problem: over ? problems.tooLarge(limit) : problems.invalid("the body ended early") })
+}
+
+const bodyOf = Effect.fnUntraced(function* ({ bodyLimit = defaultBody, closing }: Options) {
   const request = yield* HttpServerRequest.HttpServerRequest
-  return yield* Effect.mapError(
-    request.json,
-    () => new Refused({ problem: problems.invalid("the body is no JSON, or larger than is read here") })
-  )
+  if (Number(request.headers["content-length"] ?? 0) > bodyLimit) return yield* refuse(problems.tooLarge(bodyLimit))
+  const read = Effect.mapError(request.text, unread(bodyLimit))
+  if (closing === undefined) return yield* parsed(yield* read)
+  if (Deferred.isDoneUnsafe(closing)) return yield* refuse(problems.stopping)
+  const closed = Effect.andThen(Deferred.await(closing), refuse(problems.stopping))
+  return yield* parsed(yield* Effect.raceFirst(read, closed))
 })
 
-/** Who asks, for the turns in the line; a header says whether somebody waits for the answer. */
-const termsOf = Effect.fnUntraced(function* (user: string | null | undefined) {
+/** What a request says of itself beside its question; every document has these fields. */
+interface About {
+  readonly user?: string | null
+  readonly safety_identifier?: string | null
+  readonly service_tier?: string | null
+}
+
+const longestKey = 256
+
+/** Who asks, for the turns in the line, and whether somebody waits for the answer: headers say it before fields do. */
+const termsOf = Effect.fnUntraced(function* ({ safety_identifier, service_tier, user }: About) {
   const { headers } = yield* HttpServerRequest.HttpServerRequest
-  const priority = headers["x-priority"] ?? "interactive"
+  const priority = headers["x-priority"] ?? (service_tier === "flex" ? "batch" : "interactive")
   if (priority !== "interactive" && priority !== "batch") {
     return yield* refuse(problems.invalid(`x-priority ${JSON.stringify(priority)}: say interactive or batch`))
   }
-  return { key: user ?? "", priority } satisfies Pool.Request
+  const key = headers["x-caller"] ?? user ?? safety_identifier ?? ""
+  return { key: key.slice(0, longestKey), priority } satisfies Pool.Request
 })
 
 const seconds = Effect.map(Clock.currentTimeMillis, (millis) => Math.floor(millis / 1000))
+
+const modelsOf = ({ models }: Options): Models => (typeof models === "function" ? models() : models)
 
 type Named<Name extends Model["capability"]> = Extract<Model, { readonly capability: Name }>
 
 /** The model of that name, when it has one of the capabilities. */
 const find = <Name extends Model["capability"]>(
-  { models }: Options,
+  options: Options,
   name: string,
   ...capabilities: ReadonlyArray<Name>
 ): Effect.Effect<Named<Name>, Refused> => {
   const fits = (model: Model | undefined): model is Named<Name> =>
     model !== undefined && (capabilities as ReadonlyArray<string>).includes(model.capability)
+  const models = modelsOf(options)
   const model = Object.hasOwn(models, name) ? models[name] : undefined
   if (fits(model)) return Effect.succeed(model)
   const others = Object.keys(models).filter((other) => fits(models[other]))
@@ -109,9 +149,9 @@ const vectors = Effect.fnUntraced(function* (
 })
 
 const embeddings = Effect.fnUntraced(function* (options: Options) {
-  const body = yield* decoded(documents.Embeddings, yield* bodyOf)
+  const body = yield* decoded(documents.Embeddings, yield* bodyOf(options))
   const found = yield* find(options, body.model, "text-embedding", "image-embedding")
-  const answer = yield* vectors(found, body, yield* termsOf(body.user))
+  const answer = yield* vectors(found, body, yield* termsOf(body))
   return HttpServerResponse.jsonUnsafe(documents.embeddings(body.model, answer, body.encoding_format ?? "float"))
 })
 
@@ -150,9 +190,9 @@ const streamed = Effect.fnUntraced(function* (
 const known = ["model", "user", "messages", "stream", "stream_options"]
 
 const chat = Effect.fnUntraced(function* (options: Options) {
-  const body = yield* decoded(documents.Chat, yield* bodyOf)
+  const body = yield* decoded(documents.Chat, yield* bodyOf(options))
   const { pool, capability } = yield* find(options, body.model, "text-generation", "vision")
-  const terms = yield* termsOf(body.user)
+  const terms = yield* termsOf(body)
   const schema = capability === "vision" ? Capabilities.VisionRequest : Capabilities.TextRequest
   const request = yield* decoded(schema, { messages: body.messages, settings: documents.settingsOf(body, known) })
   const id = yield* Effect.sync(() => `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`)
@@ -165,9 +205,9 @@ const chat = Effect.fnUntraced(function* (options: Options) {
 })
 
 const drawing = Effect.fnUntraced(function* (options: Options) {
-  const body = yield* decoded(documents.Drawing, yield* bodyOf)
+  const body = yield* decoded(documents.Drawing, yield* bodyOf(options))
   const { pool } = yield* find(options, body.model, "image-generation")
-  const terms = yield* termsOf(body.user)
+  const terms = yield* termsOf(body)
   const request = yield* decoded(Capabilities.ImageRequest, {
     prompt: body.prompt,
     settings: documents.settingsOf(body, ["model", "user", "prompt", "n", "size"]),
@@ -178,23 +218,57 @@ const drawing = Effect.fnUntraced(function* (options: Options) {
   return HttpServerResponse.jsonUnsafe(documents.images(yield* seconds, images))
 })
 
-/** The routes, for any router. */
-export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
-  const limit = ByteSize.bytes(options.bodyLimit ?? 32 * 1_048_576)
+const listed = (options: Options) =>
+  Effect.map(seconds, (now) => HttpServerResponse.jsonUnsafe(documents.models(Object.keys(modelsOf(options)), now)))
+
+const one = Effect.fnUntraced(function* (options: Options) {
+  const { model = "" } = yield* HttpRouter.params
+  const names = Object.keys(modelsOf(options))
+  if (!names.includes(model)) return yield* refuse(problems.unknownModel(model, names))
+  return HttpServerResponse.jsonUnsafe(documents.model(model, yield* seconds))
+})
+
+/** What answers one route. */
+export type Answer = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  never,
+  HttpServerRequest.HttpServerRequest | Scope.Scope | HttpRouter.RouteContext
+>
+
+/** Where the routes are. */
+export const paths = {
+  embeddings: "/v1/embeddings",
+  chat: "/v1/chat/completions",
+  images: "/v1/images/generations",
+  models: "/v1/models",
+  model: "/v1/models/:model"
+} as const
+
+/** What answers each of {@link paths}, for a host with routes of its own. */
+export const answers = (options: Options): { readonly [name in keyof typeof paths]: Answer } => {
+  const limit = ByteSize.bytes(options.bodyLimit ?? defaultBody)
   const served = <R>(route: Effect.Effect<HttpServerResponse.HttpServerResponse, Refused, R>) =>
     route.pipe(
       Effect.catchTag("Refused", ({ problem }) => Effect.succeed(problems.responseOf(problem))),
       Effect.provideService(HttpIncomingMessage.MaxBodySize, limit)
     )
-  const names = Object.keys(options.models)
+  return {
+    embeddings: served(Effect.suspend(() => embeddings(options))),
+    chat: served(Effect.suspend(() => chat(options))),
+    images: served(Effect.suspend(() => drawing(options))),
+    models: listed(options),
+    model: served(Effect.suspend(() => one(options)))
+  }
+}
+
+/** The routes, for any router. */
+export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
+  const { chat, embeddings, images, model, models } = answers(options)
   return HttpRouter.addAll([
-    HttpRouter.route("POST", "/v1/embeddings", served(Effect.suspend(() => embeddings(options)))),
-    HttpRouter.route("POST", "/v1/chat/completions", served(Effect.suspend(() => chat(options)))),
-    HttpRouter.route("POST", "/v1/images/generations", served(Effect.suspend(() => drawing(options)))),
-    HttpRouter.route(
-      "GET",
-      "/v1/models",
-      Effect.map(seconds, (now) => HttpServerResponse.jsonUnsafe(documents.models(names, now)))
-    )
+    HttpRouter.route("POST", paths.embeddings, embeddings),
+    HttpRouter.route("POST", paths.chat, chat),
+    HttpRouter.route("POST", paths.images, images),
+    HttpRouter.route("GET", paths.models, models),
+    HttpRouter.route("GET", paths.model, model)
   ])
 }

@@ -37,6 +37,8 @@ export interface Options {
   readonly startTimeout?: Duration.Input
   /** How long it may take to end after SIGTERM, before SIGKILL; 2 s by default. */
   readonly stopGrace?: Duration.Input
+  /** Completes when there is no more time for that: it is killed then. */
+  readonly hurry?: Effect.Effect<void>
   /** How long it may leave its health check unanswered when a request had to be given up; 10 s by default. */
   readonly hangTimeout?: Duration.Input
 }
@@ -100,7 +102,7 @@ const spawned = Effect.fnUntraced(function* (options: Options, place: number) {
       }),
       broke
     ),
-    ({ stop }) => stop(grace)
+    ({ stop }) => stop(grace, options.hurry ?? Effect.never)
   )
   const base = `http://${host.includes(":") ? `[${host}]` : host}:${port}`
   return { child, line: { client, base, key: undefined, limit: 0 }, name, gone } satisfies Started

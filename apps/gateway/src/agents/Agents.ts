@@ -43,16 +43,17 @@ const limits = (agent: { readonly stallTimeout?: string; readonly turnTimeout?: 
   ...(agent.turnTimeout === undefined ? {} : { turnTimeout: input(agent.turnTimeout) })
 })
 
-const secretsOf = Effect.fnUntraced(function* (
-  name: string,
+/** Reads the secrets of a program, whose configuration is at `place`: `agents.<name>` or `pools.<name>`. */
+export const secretsOf = Effect.fnUntraced(function* (
+  place: readonly [section: "agents" | "pools", name: string],
   files: { readonly [variable: string]: string },
   loaded: Loaded
 ) {
   const entries: Array<readonly [string, Redacted.Redacted]> = []
   const problems: Array<Problem> = []
   for (const [variable, path] of Object.entries(files)) {
-    const field = `agents.${name}.secrets.${variable}`
-    const origin = loaded.origin(["agents", name, "secrets", variable])
+    const field = [...place, "secrets", variable].join(".")
+    const origin = loaded.origin([...place, "secrets", variable])
     const read = yield* Effect.result(readSecret(path, field, origin))
     if (read._tag === "Failure") problems.push(...read.failure.problems)
     else if (read.success.trim() !== "") entries.push([variable, Redacted.make(read.success.trimEnd())])
@@ -79,7 +80,7 @@ const programOf = Effect.fnUntraced(function* (
       problems: [{ field: `agents.${name}.argv`, value: shown(agent.argv), origin, remedy: "name a program" }]
     })
   }
-  const secrets = yield* secretsOf(name, agent.secrets ?? {}, loaded)
+  const secrets = yield* secretsOf(["agents", name], agent.secrets ?? {}, loaded)
   const argv: readonly [string, ...ReadonlyArray<string>] = [program, ...rest]
   const options = {
     argv,
@@ -149,13 +150,17 @@ const claudeCode = Effect.fnUntraced(function* (name: string, agent: ClaudeCodeA
 /** An agent that is a model. */
 export type ModelAgent = Extract<Configuration.Agent, { readonly kind: "model" }>
 
-/** The key of a model: from its file, from its variable, or none. */
-const keyOf = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
-  const place = agent.keyFile === undefined ? "keyVariable" : "keyFile"
-  const from = agent[place]
+/** The key of a server: from its file, from its variable, or none. `at` is where its configuration is. */
+export const keyOf = Effect.fnUntraced(function* (
+  at: readonly [section: "agents" | "pools", name: string],
+  given: { readonly keyFile?: string; readonly keyVariable?: string },
+  loaded: Loaded
+) {
+  const place = given.keyFile === undefined ? "keyVariable" : "keyFile"
+  const from = given[place]
   if (from === undefined) return undefined
-  const field = `agents.${name}.${place}`
-  const origin = loaded.origin(["agents", name, place])
+  const field = [...at, place].join(".")
+  const origin = loaded.origin([...at, place])
   const text = place === "keyFile" ? yield* readSecret(from, field, origin) : (process.env[from] ?? "")
   const key = text.trim()
   if (/^[!-~]+$/.test(key)) return Redacted.make(key)
@@ -179,7 +184,7 @@ export const modelOptions = Effect.fnUntraced(function* (name: string, agent: Mo
     turnTimeout,
     ...options
   } = agent
-  const key = yield* keyOf(name, agent, loaded)
+  const key = yield* keyOf(["agents", name], agent, loaded)
   return {
     ...options,
     api: agent.api ?? "openai",
@@ -196,7 +201,8 @@ const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, load
   return { made: yield* make(options), secrets: options.key === undefined ? [] : [options.key] }
 })
 
-const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
+/** Whether something is made from the same configuration and the same secrets. */
+export const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
   one.text === other?.text &&
   one.secrets.length === other.secrets.length &&
   one.secrets.every(

@@ -27,8 +27,8 @@ const Demo = Schema.Struct({
   ...common
 })
 
-/** What every program of an agent is given. */
-const program = {
+/** What every program that the gateway runs is given. */
+export const program = {
   cwd: Schema.optionalKey(Setting.path({ meaning: "Working folder; the configuration file's unless set." })),
   environment: Schema.optionalKey(
     Setting.list({
@@ -189,7 +189,8 @@ const ClaudeCode = Schema.Struct({
   ...common
 })
 
-const isAddress = (value: string): boolean => {
+/** An address of a server, without a name, a password or a query in it. */
+export const isAddress = (value: string): boolean => {
   if (!URL.canParse(value)) return false
   const { password, protocol, search, username } = new URL(value)
   return /^https?:$/.test(protocol) && username === "" && password === "" && search === ""

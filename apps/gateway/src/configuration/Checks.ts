@@ -81,6 +81,85 @@ const telegram = ({ channels }: Configuration, origin: Origin): ReadonlyArray<Pr
   return [{ field: "channels.telegram", value: "", origin: origin(["channels", "telegram"]), remedy }]
 }
 
+/** What is wrong with one pool, with its remedy. */
+const poolRemedies = (pool: Configuration["pools"][string]): ReadonlyArray<string> => {
+  if (pool.kind === "program") return []
+  const shaped = pool.imageShape !== undefined && pool.capability !== "image-embedding"
+  const remedies = shaped ? ["imageShape is for pools that embed images; leave it out"] : []
+  if (pool.kind === "server") {
+    const ported = [...pool.argv, ...Object.values(pool.variables ?? {})].some((text) => text.includes("{port}"))
+    return ported ? remedies : [...remedies, "argv has no {port}; write it where the server takes its port"]
+  }
+  return [
+    ...remedies,
+    ...((pool.url === undefined) === (pool.urls === undefined)
+      ? ["give it either url, the address of its server, or urls, those of several alike"]
+      : []),
+    ...(pool.keyFile !== undefined && pool.keyVariable !== undefined
+      ? ["has two keys; give it either keyFile or keyVariable"]
+      : [])
+  ]
+}
+
+const poolKinds = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> =>
+  Object.entries(pools).flatMap(([name, pool]) =>
+    poolRemedies(pool).map((remedy) => ({
+      field: `pools.${name}`,
+      value: "",
+      origin: origin(["pools", name]),
+      remedy
+    }))
+  )
+
+const poolBounds = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> =>
+  Object.entries(pools).flatMap(([name, { queue = 256, queuePerCaller, workers: { max = 4, start } = {} }]) => [
+    ...(start !== undefined && start > max && max > 0
+      ? [
+          {
+            field: `pools.${name}.workers.start`,
+            value: shown(start),
+            origin: origin(["pools", name, "workers", "start"]),
+            remedy: `is more than workers.max (${max}); lower it, or raise workers.max`
+          }
+        ]
+      : []),
+    ...(queuePerCaller !== undefined && queuePerCaller > queue
+      ? [
+          {
+            field: `pools.${name}.queuePerCaller`,
+            value: shown(queuePerCaller),
+            origin: origin(["pools", name, "queuePerCaller"]),
+            remedy: `is more than queue (${queue}); lower it, or leave it out for as many`
+          }
+        ]
+      : [])
+  ])
+
+/** Names by which clients ask for a pool. */
+export const modelsOf = (name: string, { models }: Configuration["pools"][string]): ReadonlyArray<string> =>
+  models ?? [name]
+
+const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
+  const owners = new Map<string, string>()
+  return Object.entries(pools).flatMap(([name, pool]) =>
+    modelsOf(name, pool).flatMap((model): ReadonlyArray<Problem> => {
+      const owner = owners.get(model)
+      if (owner === undefined) {
+        owners.set(model, name)
+        return []
+      }
+      const field = pool.models === undefined ? `pools.${name}` : `pools.${name}.models`
+      const remedy =
+        owner === name
+          ? "is listed twice; leave one out"
+          : `is what pool ${owner} is asked for already; give one of the two another name in models`
+      return [{ field, value: shown(model), origin: origin(field.split(".")), remedy }]
+    })
+  )
+}
+
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas, servers, telegram].flatMap((check) => check(configuration, origin))
+  [exposure, cap, personas, servers, telegram, poolKinds, poolBounds, poolModels].flatMap((check) =>
+    check(configuration, origin)
+  )

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Agent } from "./Agents.ts"
 import { Channels } from "./Channels.ts"
+import { Pool } from "./Pools.ts"
 import { Budgets, Prices } from "./Spending.ts"
 import * as Setting from "./Setting.ts"
 
@@ -82,6 +83,17 @@ const Limits = Schema.Struct({
     meaning: "Largest single attachment.",
     needsRestart: true
   }),
+  poolBody: Setting.size(1024, 512 * 1024 ** 2, {
+    default: 32 * 1024 ** 2,
+    meaning: "Largest body of a request to a pool: images are part of it, a third larger than their files.",
+    needsRestart: true
+  }),
+  poolMemory: Setting.number(0.01, 1, {
+    default: 0.8,
+    meaning:
+      "Share of the memory of the machine, or of the container, that the workers of all pools may take together.",
+    needsRestart: true
+  }),
   headerTimeout: Setting.duration("100 millis", "10 minutes", {
     default: "10 seconds",
     meaning: "A client that has not sent its headers by then is disconnected.",
@@ -147,6 +159,11 @@ const Drain = Schema.Struct({
     meaning:
       "How long a stop goes on serving after /readyz says 503, for load balancers that look only sometimes. 5 s in Kubernetes.",
     needsRestart: true
+  }),
+  pools: Setting.duration("0 millis", "24 hours", {
+    default: "5 seconds",
+    meaning:
+      "How long a stop lets requests to pools finish that wait or run, within `drain.timeout`; then they are interrupted."
   })
 })
 
@@ -304,6 +321,7 @@ export const Configuration = Schema.Struct({
   prices: Prices,
   budgets: Budgets,
   channels: Channels,
+  pools: Schema.Record(Name, Pool),
   retention: Retention,
   log: Log
 })
@@ -321,7 +339,8 @@ export const builtIn: Setting.Tree = {
   personas: {},
   prices: {},
   budgets: {},
-  channels: {}
+  channels: {},
+  pools: {}
 }
 
 /** A key that has a new name. The old one works for two minor versions, with a warning. */

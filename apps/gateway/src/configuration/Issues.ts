@@ -88,9 +88,11 @@ const badName = (path: Path, origin: Origin): Problem => ({
       : "use the name of a variable, letters, digits and _, without the gateway's own (SLUICE_...)"
 })
 
-/** An agent whose kind is missing or not known. */
+/** An agent or a pool whose kind is missing or not known. */
 const badKind = (path: Path, tree: unknown, origin: Origin): Problem => {
-  const kinds = settings.filter((one) => one.path.at(-1) === "kind").map((one) => one.expected)
+  const kinds = settings
+    .filter((one) => one.path[0] === path[0] && one.path.at(-1) === "kind")
+    .map((one) => one.expected)
   const kind = Setting.get(tree, [...path, "kind"])
   return {
     field: named([...path, "kind"]),
@@ -145,7 +147,7 @@ const problemOf = (leaf: Leaf, tree: unknown, origin: Origin): Problem => {
   }
   if (isNameOfOwn(path)) {
     const value = Setting.get(tree, path)
-    if (path[0] === "agents" && Setting.isTree(value)) return badKind(path, tree, origin)
+    if ((path[0] === "agents" || path[0] === "pools") && Setting.isTree(value)) return badKind(path, tree, origin)
     if (Setting.isTree(value)) return badName(path, origin)
   }
   return badValue(leaf, tree, origin)

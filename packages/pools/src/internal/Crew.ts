@@ -60,8 +60,8 @@ export class Crew<W extends Loaded> {
   /** Bytes of the next one: the estimate, or more when one turned out to be larger. */
   #memory: number
   #closed = false
-  /** The last one that was to load did not. */
-  #failing = false
+  /** Why the last one that was to load did not. */
+  #failing: string | undefined
   #shrunkAt = -Infinity
   #growAfter = -Infinity
   #cooling: Fiber.Fiber<unknown> | undefined
@@ -113,7 +113,8 @@ export class Crew<W extends Loaded> {
     return sum
   }
 
-  get failing(): boolean {
+  /** Why the last one that was to load did not, until one does. */
+  get failing(): string | undefined {
     return this.#failing
   }
 
@@ -295,7 +296,7 @@ export class Crew<W extends Loaded> {
     if (member.state !== "loading") return
     member.late?.interruptUnsafe()
     member.state = "ready"
-    this.#failing = false
+    this.#failing = undefined
     member.places = Math.max(1, Math.floor(worker.concurrency ?? this.#options.concurrency))
     if (this.#closed) this.retire(member)
     this.#host.freed()
@@ -306,7 +307,7 @@ export class Crew<W extends Loaded> {
     if (member.state !== "loading") return
     member.state = "leaving"
     member.lease.leaving = true
-    this.#failing = true
+    this.#failing = `its last worker did not load: ${error.message}`
     this.#growAfter = this.#host.now() + this.#options.growBackoff
     if (!this.#closed) this.#host.failed(error)
   }

@@ -6,11 +6,10 @@
  * browser has the token; programs send no Origin and pass.
  */
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
-import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Redacted from "effect/Redacted"
 import { equal } from "../equal.ts"
 import { visible } from "../visible.ts"
-import { problem } from "./problems.ts"
+import type { Problem } from "./problems.ts"
 
 /** The tokens that are valid now: one, or two while one is being replaced. */
 export type Tokens = ReadonlyArray<Redacted.Redacted>
@@ -45,29 +44,26 @@ const hostCheck = (allowed: ReadonlyArray<string>) => {
   }
 }
 
-const refusedHost = (host: string | undefined) =>
-  problem({
-    status: 421,
-    type: "unknown-host",
-    detail:
-      `host ${visible(host ?? "(none)")}: not served here; use the address that the gateway printed at its start, ` +
-      "or add the name to the allowed hosts"
-  })
+const refusedHost = (host: string | undefined): Problem => ({
+  status: 421,
+  type: "unknown-host",
+  detail:
+    `host ${visible(host ?? "(none)")}: not served here; use the address that the gateway printed at its start, ` +
+    "or add the name to the allowed hosts"
+})
 
-const refusedOrigin = (origin: string) =>
-  problem({
-    status: 403,
-    type: "foreign-origin",
-    detail: `origin ${visible(origin)}: may not change anything here; add it to the allowed origins if it is yours`
-  })
+const refusedOrigin = (origin: string): Problem => ({
+  status: 403,
+  type: "foreign-origin",
+  detail: `origin ${visible(origin)}: may not change anything here; add it to the allowed origins if it is yours`
+})
 
-const refusedToken = (what: string) =>
-  problem({
-    status: 401,
-    type: "unauthorized",
-    detail: `authorization ${what}: send "Authorization: Bearer <token>" with the gateway's token`,
-    headers: { "www-authenticate": 'Bearer realm="sluice"' }
-  })
+const refusedToken = (what: string): Problem => ({
+  status: 401,
+  type: "unauthorized",
+  detail: `authorization ${what}: send "Authorization: Bearer <token>" with the gateway's token`,
+  headers: { "www-authenticate": 'Bearer realm="sluice"' }
+})
 const missingToken = refusedToken("is missing")
 const noToken = refusedToken("has another form")
 const wrongToken = refusedToken("has a token that is not valid here")
@@ -119,10 +115,7 @@ export const presentedToken = (request: HttpServerRequest.HttpServerRequest): Re
   return presented === undefined ? undefined : Redacted.make(presented)
 }
 
-const tokenCheck = (
-  request: HttpServerRequest.HttpServerRequest,
-  tokens: Tokens
-): HttpServerResponse.HttpServerResponse | undefined => {
+const tokenCheck = (request: HttpServerRequest.HttpServerRequest, tokens: Tokens): Problem | undefined => {
   const presented = presentedBy(request)
   if (presented !== undefined) return isValidText(presented, tokens) ? undefined : wrongToken
   return request.headers["authorization"] === undefined ? missingToken : noToken
@@ -132,7 +125,7 @@ const readOnly = (method: string) => method === "GET" || method === "HEAD" || me
 
 const originCheck = (allowed: ReadonlyArray<string>) => {
   const origins = new Set(allowed)
-  return (request: HttpServerRequest.HttpServerRequest): HttpServerResponse.HttpServerResponse | undefined => {
+  return (request: HttpServerRequest.HttpServerRequest): Problem | undefined => {
     // what a page reads over a WebSocket no browser keeps from it, so opening one counts as a change
     if (readOnly(request.method) && request.headers["upgrade"] === undefined) return undefined
     const origin = request.headers["origin"]
@@ -144,10 +137,10 @@ const originCheck = (allowed: ReadonlyArray<string>) => {
   }
 }
 
-/** Host first and for every request. The response that refuses it, `undefined` when it may go on. */
+/** Host first and for every request. Why it is refused, `undefined` when it may go on. */
 export const hostGuard = (rules: Rules) => {
   const knows = hostCheck(rules.hosts)
-  return (request: HttpServerRequest.HttpServerRequest): HttpServerResponse.HttpServerResponse | undefined => {
+  return (request: HttpServerRequest.HttpServerRequest): Problem | undefined => {
     const host = request.headers["host"]
     return knows(host) ? undefined : refusedHost(host)
   }
@@ -159,14 +152,11 @@ export const pathOf = (url: string): string => {
   return end < 0 ? url : url.slice(0, end)
 }
 
-/** Then origin and token. The response that refuses it, `undefined` when it may go on. */
+/** Then origin and token. Why it is refused, `undefined` when it may go on. */
 export const guard = (rules: Rules) => {
   const foreign = originCheck(rules.origins)
   const open = new Set(rules.open)
-  return (
-    request: HttpServerRequest.HttpServerRequest,
-    tokens: Tokens
-  ): HttpServerResponse.HttpServerResponse | undefined => {
+  return (request: HttpServerRequest.HttpServerRequest, tokens: Tokens): Problem | undefined => {
     const refused = foreign(request)
     if (refused !== undefined) return refused
     const unknown = tokenCheck(request, tokens)

@@ -58,6 +58,13 @@ export class Rejection extends Data.TaggedError("Rejection")<Problem> {
 /** Retry-After counts whole seconds, at least one. */
 export const seconds = (millis: number): string => String(Math.max(1, Math.ceil(millis / 1000)))
 
+const headersOf = ({ headers, retryAfter }: Problem) => ({
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+  ...(retryAfter === undefined ? {} : { "retry-after": seconds(retryAfter) }),
+  ...headers
+})
+
 /** The response of a problem. */
 export const problem = (rejection: Problem) => {
   const response = ProblemDetails.toResponse({
@@ -68,14 +75,12 @@ export const problem = (rejection: Problem) => {
     ...(rejection.retryAfter === undefined ? {} : { retryAfter: rejection.retryAfter }),
     ...rejection.extra
   })
-  const headers = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    ...(rejection.retryAfter === undefined ? {} : { "retry-after": seconds(rejection.retryAfter) }),
-    ...rejection.headers
-  }
-  return HttpServerResponse.setHeaders(response, headers)
+  return HttpServerResponse.setHeaders(response, headersOf(rejection))
 }
+
+/** The response of a problem as another document. */
+export const worded = (rejection: Problem, body: object) =>
+  HttpServerResponse.jsonUnsafe(body, { status: rejection.status, headers: headersOf(rejection) })
 
 /** A refused message or post, as a client hears of it. 5xx always means: nothing was stored, send it again. */
 export const problemOf = (error: AcceptError): Problem => {

@@ -40,8 +40,8 @@ export interface Child {
   readonly tail: () => string
   /** Ends it at once. */
   readonly kill: () => void
-  /** Ends its input and waits; then SIGTERM, then SIGKILL. Each wait is `grace`. */
-  readonly stop: (grace: Duration.Duration) => Effect.Effect<void>
+  /** Ends its input and waits; then SIGTERM, then SIGKILL. Each wait is `grace`, and none when `hurry` has completed. */
+  readonly stop: (grace: Duration.Duration, hurry: Effect.Effect<void>) => Effect.Effect<void>
 }
 
 /** What programs are given of our own environment: nothing that could be a secret. */
@@ -128,18 +128,25 @@ const attach = (program: Program, child: ChildProcess, pid: number, marker: stri
     const said = tail()
     end(`it ended ${name === null ? `with code ${code}` : `by ${name}`}${said === "" ? "" : `: ${said}`}`)
   })
-  const within = (grace: Duration.Duration) => Effect.timeoutOption(Effect.interruptible(Deferred.await(exited)), grace)
-  const stop = Effect.fnUntraced(function* (grace: Duration.Duration) {
+  /** Whether it has ended by then. */
+  const within = (grace: Duration.Duration, hurry: Effect.Effect<void>) =>
+    // Each by itself: what is raced in a finalizer is not interruptible unless it says so, and would be waited for.
+    Effect.raceAllFirst([
+      Effect.interruptible(Effect.as(Deferred.await(exited), true)),
+      Effect.interruptible(Effect.as(Effect.sleep(grace), false)),
+      Effect.interruptible(Effect.as(hurry, false))
+    ])
+  const stop = Effect.fnUntraced(function* (grace: Duration.Duration, hurry: Effect.Effect<void>) {
     stdin?.end()
     stdout?.resume()
-    if (stdin !== null && (yield* within(grace))._tag === "Some") return
+    if (stdin !== null && (yield* within(grace, hurry))) return
     if (yield* Deferred.isDone(exited)) return
     signal(-pid, "SIGTERM")
     // A stopped process keeps SIGTERM waiting until it goes on.
     signal(-pid, "SIGCONT")
-    if ((yield* within(grace))._tag === "Some") return
+    if (yield* within(grace, hurry)) return
     kill()
-    yield* within(grace)
+    yield* within(grace, Effect.never)
   })
   return {
     pid,

@@ -10,8 +10,13 @@ const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Sch
 
 const Rest = Schema.Record(Schema.String, Schema.Json)
 
-/** Every request names its model, and may say for whom it is. */
-const common = { model: Schema.String, user: maybe(Schema.String) }
+/** Every request names its model, and may say for whom it is and how urgent. */
+const common = {
+  model: Schema.String,
+  user: maybe(Schema.String),
+  safety_identifier: maybe(Schema.String),
+  service_tier: maybe(Schema.String)
+}
 
 export const Embeddings = Schema.Struct({
   ...common,
@@ -106,7 +111,9 @@ export const images = (created: number, { images }: Images) => ({
   }))
 })
 
+export const model = (id: string, created: number) => ({ id, object: "model", created, owned_by: "sluice" })
+
 export const models = (names: ReadonlyArray<string>, created: number) => ({
   object: "list",
-  data: names.map((id) => ({ id, object: "model", created, owned_by: "sluice" }))
+  data: names.map((id) => model(id, created))
 })

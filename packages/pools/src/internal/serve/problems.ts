@@ -71,6 +71,22 @@ export const invalid = (message: string, param?: string): Problem => ({
   ...(param === undefined ? {} : { param })
 })
 
+export const tooLarge = (limit: number): Problem => ({
+  status: 413,
+  type: "invalid_request_error",
+  code: "too_large",
+  message: `the body is larger than ${limit} bytes`
+})
+
+/** A stop began while the request was still being sent. */
+export const stopping: Problem = {
+  status: 503,
+  type: "server_error",
+  code: "shutting_down",
+  message: "this server is being stopped; nothing was done, try again",
+  retryAfter: soon
+}
+
 export const unknownModel = (model: string, known: ReadonlyArray<string>): Problem => ({
   status: 404,
   type: "invalid_request_error",

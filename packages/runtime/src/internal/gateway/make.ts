@@ -67,7 +67,10 @@ const parts = Effect.fnUntraced(function* (running: Running, options: GatewayOpt
       stopPollers: running.stopAll("poller"),
       close: () => Effect.andThen(running.stopAll("poller"), running.stopAll("server"))
     },
-    drains: options.drains ?? []
+    get drains() {
+      const { drains = [] } = options
+      return typeof drains === "function" ? drains() : drains
+    }
   } satisfies Shutdown.Parts
 })
 

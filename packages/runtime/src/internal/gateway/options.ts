@@ -35,7 +35,8 @@ export interface GatewayOptions<R = never> extends Registry<R> {
   readonly outbox?: OutboxOptions
   /** Stop: one absolute deadline, how long queued work may start, and the host's own drains. */
   readonly drain?: DrainOptions
-  readonly drains?: ReadonlyArray<Drain>
+  /** As a function they are asked for when a stop begins, for a host that exchanges them. */
+  readonly drains?: ReadonlyArray<Drain> | (() => ReadonlyArray<Drain>)
   /** Quiet period of a burst (300 ms; 0 for pull channels) and its cap (5x). */
   readonly debounce?: { readonly quiet?: Duration.Input; readonly atMost?: Duration.Input; readonly maxKeys?: number }
   /** What happens to messages behind a running turn (collect), how many wait (20), and what falls at the cap (summarize). */

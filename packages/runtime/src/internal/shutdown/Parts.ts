@@ -100,6 +100,6 @@ export interface Parts {
     /** Phase 7: refuses new clients and closes the ones that are there by `until`; pollers too when phase 2 was left out. */
     readonly close: (until: number) => Effect.Effect<void, unknown>
   }
-  /** What the host wants drained; see {@link Drain}. */
+  /** What the host wants drained, read when a stop begins; see {@link Drain}. */
   readonly drains: ReadonlyArray<Drain>
 }

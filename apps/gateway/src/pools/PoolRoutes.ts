@@ -1,0 +1,54 @@
+/**
+ * The routes for OpenAI's clients, behind the guard of the HTTP channel. They are there without any pools, too, because
+ * a reload may bring some; what answers them is looked up with each request.
+ */
+import type { OpenPools } from "./OpenPools.ts"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { Pools } from "./Pools.ts"
+
+/** Where the routes are, and what answers each. The module that serves them has the same; it is loaded with the first pool. */
+const routesOf = [
+  ["POST", "/v1/embeddings", "embeddings"],
+  ["POST", "/v1/chat/completions", "chat"],
+  ["POST", "/v1/images/generations", "images"],
+  ["GET", "/v1/models", "models"],
+  ["GET", "/v1/models/:model", "model"]
+] as const satisfies ReadonlyArray<readonly ["GET" | "POST", `/${string}`, keyof OpenPools["answers"]]>
+
+/** A document as OpenAI's clients read errors. */
+const document = (status: number, code: string, message: string) => ({
+  error: {
+    message,
+    type: status === 401 ? "authentication_error" : status < 500 ? "invalid_request_error" : "server_error",
+    param: null,
+    code
+  }
+})
+
+const none = HttpServerResponse.jsonUnsafe(
+  document(404, "no_pools", "no pools are configured here; docs/pools.md says how"),
+  { status: 404 }
+)
+
+/** The routes as a layer over the router of the HTTP channel. */
+export const routes = (pools: Pools) =>
+  HttpRouter.addAll(
+    routesOf.map(([method, path, name]) =>
+      HttpRouter.route(
+        method,
+        path,
+        Effect.suspend(() => pools.opened?.answers[name] ?? Effect.succeed(none))
+      )
+    )
+  )
+
+/** Refusals of the guard, in the form that clients of these routes read. */
+export const wording = (
+  path: string,
+  problem: { readonly status: number; readonly type: string; readonly detail: string }
+) =>
+  routesOf.some(([, route]) => path === route || (route.includes(":") && path.startsWith("/v1/models/")))
+    ? document(problem.status, problem.type.replaceAll("-", "_"), problem.detail)
+    : undefined
