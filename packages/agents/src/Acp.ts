@@ -29,6 +29,7 @@ import * as Warm from "./internal/warm.ts"
 export { AcpError } from "./internal/acp/failure.ts"
 export { maxImage } from "./internal/prompt.ts"
 export type { Policy } from "./internal/acp/permission.ts"
+import { niceProblem } from "./internal/node/priority.ts"
 
 /** An agent that speaks ACP. */
 export interface Options {
@@ -60,6 +61,8 @@ export interface Options {
   readonly cancelWithin?: Duration.Input
   /** How many bytes of its standard error are kept for the log; 8 KiB by default. */
   readonly stderrTail?: number
+  /** How far its priority is below the gateway's, 0 to 19; 5 by default. */
+  readonly nice?: number
   /** The waits of the stop ladder; `ask` is how long it may take to end after the end of its input, 2 s by default. */
   readonly grace?: Partial<Children.Grace>
 }
@@ -71,10 +74,11 @@ interface Live extends Warm.Live<AcpError> {
   readonly scope: Scope.Closeable
 }
 
-const programOf = ({ argv, cwd, env, stderrTail }: Options): Children.Program => ({
+const programOf = ({ argv, cwd, env, nice, stderrTail }: Options): Children.Program => ({
   argv,
   ...(cwd === undefined ? {} : { cwd }),
   ...(env === undefined ? {} : { env }),
+  ...(nice === undefined ? {} : { nice }),
   ...(stderrTail === undefined ? {} : { stderrTail }),
   ask: (child) => child.endInput
 })
@@ -216,7 +220,7 @@ export const invalid = (options: Options): string | undefined => {
   if (stderrTail !== undefined && (!Number.isSafeInteger(stderrTail) || stderrTail < 1)) {
     return `stderrTail ${stderrTail}: is not a number of bytes; give a whole number above 0`
   }
-  return environmentProblem(options.env ?? {})
+  return niceProblem(options.nice) ?? environmentProblem(options.env ?? {})
 }
 
 /**

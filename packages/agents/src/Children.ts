@@ -32,6 +32,12 @@ export class NotStarted extends Schema.TaggedError<NotStarted>()("NotStarted", {
   }
 }
 
+/**
+ * How far a program's priority is below the gateway's. On an idle machine it costs nothing; on a busy one the gateway
+ * gets three times its share, so that what an agent does after its answer does not hold that answer up.
+ */
+export const defaultNice = 5
+
 /** A program to run. */
 export interface Program {
   /** The program and its arguments, fixed: what a user writes goes to standard input. */
@@ -42,6 +48,8 @@ export interface Program {
   readonly env?: Environment
   /** How many bytes of its standard error are kept; 8 KiB by default. */
   readonly stderrTail?: number
+  /** How far its priority is below the gateway's, 0 to 19; {@link defaultNice} by default. */
+  readonly nice?: number
   /** The turn it works for; absent for a program that serves the whole session. */
   readonly turn?: string
   /** The first step of the ladder, for a program that can be asked to end. */
@@ -142,6 +150,7 @@ export const room = Effect.fnUntraced(function* (
       cwd: program.cwd,
       env,
       tailBytes: program.stderrTail ?? 8192,
+      nice: program.nice ?? defaultNice,
       onStart: (pid) => {
         const start = ProcessTable.startOf(pid)
         kin =

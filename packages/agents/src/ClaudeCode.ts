@@ -26,6 +26,7 @@ import * as Warm from "./internal/warm.ts"
 
 export { ClaudeError } from "./internal/claude/failure.ts"
 export type { Policy } from "./internal/claude/permission.ts"
+import { niceProblem } from "./internal/node/priority.ts"
 
 /** The Claude Code CLI. */
 export interface Options {
@@ -68,6 +69,8 @@ export interface Options {
   readonly interruptWithin?: Duration.Input
   /** How many bytes of its standard error are kept for the log; 8 KiB by default. */
   readonly stderrTail?: number
+  /** How far its priority is below the gateway's, 0 to 19; 5 by default. */
+  readonly nice?: number
   /** The waits of the stop ladder; `ask` is how long it may take to end after the end of its input, 2 s by default. */
   readonly grace?: Partial<Children.Grace>
 }
@@ -159,7 +162,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     const name = yield* conversation.name
     const own = yield* Scope.fork(scope)
     const end = yield* Effect.cached(Effect.uninterruptible(Scope.close(own, Exit.void)))
-    const { stderrTail } = options
+    const { nice, stderrTail } = options
     const connection = yield* Connection.start({
       room,
       readers,
@@ -168,6 +171,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
         argv: argvFor(session, options, name),
         env: environmentFor(options),
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        ...(nice === undefined ? {} : { nice }),
         ...(stderrTail === undefined ? {} : { stderrTail }),
         ask: (child) => child.endInput
       }
@@ -234,7 +238,7 @@ export const invalid = (options: Options): string | undefined => {
   if (retries !== undefined && (!Number.isSafeInteger(retries) || retries < 0)) {
     return `retries ${retries}: is not a number of tries; give a whole number`
   }
-  return environmentProblem(options.env ?? {})
+  return niceProblem(options.nice) ?? environmentProblem(options.env ?? {})
 }
 
 /**

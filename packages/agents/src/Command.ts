@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Children from "./Children.ts"
 import { environmentProblem } from "./internal/environment.ts"
+import { niceProblem } from "./internal/node/priority.ts"
 
 /** A command agent. */
 export interface Options {
@@ -37,6 +38,8 @@ export interface Options {
   readonly cutMark?: string
   /** How many bytes of standard error are kept for the log; 8 KiB by default. */
   readonly stderrTail?: number
+  /** How far its priority is below the gateway's, 0 to 19; 5 by default. */
+  readonly nice?: number
   /** The waits of the stop ladder. */
   readonly grace?: Partial<Children.Grace>
 }
@@ -229,7 +232,7 @@ export const invalid = (options: Options): string | undefined => {
       return `${name} ${value}: is not a number of bytes; give a whole number above 0`
     }
   }
-  return environmentProblem(options.env ?? {})
+  return niceProblem(options.nice) ?? environmentProblem(options.env ?? {})
 }
 
 /**
@@ -239,11 +242,12 @@ export const invalid = (options: Options): string | undefined => {
 export const make = (options: Options): Agent.Agent => {
   const wrong = invalid(options)
   if (wrong !== undefined) throw new Error(wrong)
-  const { argv, cwd, env, stderrTail } = options
+  const { argv, cwd, env, nice, stderrTail } = options
   const program: Children.Program = {
     argv,
     ...(cwd === undefined ? {} : { cwd }),
     ...(env === undefined ? {} : { env }),
+    ...(nice === undefined ? {} : { nice }),
     ...(stderrTail === undefined ? {} : { stderrTail })
   }
   return Agent.make({

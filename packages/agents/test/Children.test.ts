@@ -6,7 +6,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { existsSync, readFileSync } from "node:fs"
+import { getPriority } from "node:os"
 import * as Children from "../src/Children.ts"
 import { fit } from "../src/internal/ladder.ts"
 import { endLater, lives, node, programs, unique } from "./processes.ts"
@@ -49,6 +52,20 @@ const roomOf = Effect.fnUntraced(function* (name: string, grace: Partial<Childre
   const start = (program: Children.Program) => Effect.provideService(room.start(program), Scope.Scope, scope)
   return { instance, killed, start, close: Scope.close(scope, Exit.void) }
 })
+
+/** The priority of a process's session, less this one's; `undefined` where the system knows none. */
+const autogroup = (pid: number | "self"): number | undefined => {
+  if (!existsSync("/proc/self/autogroup")) return undefined
+  const nice = (of: number | "self") => Number(readFileSync(`/proc/${of}/autogroup`, "latin1").split("nice ")[1])
+  return nice(pid) - nice("self")
+}
+
+/** The same once it has been set: without privileges the system takes one change in 100 ms. */
+const settled = (pid: number) =>
+  Effect.sync(() => autogroup(pid)).pipe(
+    Effect.repeat({ until: (nice) => nice !== 0, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeout("10 seconds")
+  )
 
 describe("what a program is given", () => {
   it.live("an environment of the allow-list, the configured names and its marker, and nothing else", () =>
@@ -93,6 +110,28 @@ describe("what a program is given", () => {
     }
     for (const text of ["", "a", "a/b/c/d", "a/1/2", "a/1/2/%", "a/-1/2/t"]) assert.isUndefined(Agent.parseMarker(text))
   })
+
+  it.live("a priority below the gateway's, so that its work after an answer does not hold the answer up", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { close, start } = yield* roomOf("priority")
+        const say = "process.stdin.once('data', () => console.log(require('node:os').getPriority()))"
+        const priorityOf = Effect.fnUntraced(function* (nice?: number) {
+          const child = yield* start({ argv: [node, "-e", say], ...(nice === undefined ? {} : { nice }) })
+          yield* child.send("now\n")
+          const priority = Number(yield* lineOf(child)) - getPriority()
+          return { priority, autogroup: nice === 0 ? undefined : yield* settled(child.pid) }
+        })
+        const [usual, equal, lower] = [yield* priorityOf(), yield* priorityOf(0), yield* priorityOf(9)]
+        // There is nothing below 19.
+        const below = (nice: number) => Math.min(nice, 19 - getPriority())
+        assert.deepStrictEqual([usual.priority, equal.priority, lower.priority], [below(5), 0, below(9)])
+        // Where the system weighs sessions against each other, that is what counts.
+        if (autogroup("self") !== undefined) assert.deepStrictEqual([usual.autogroup, lower.autogroup], [5, 9])
+        yield* close
+      })
+    )
+  )
 
   it.live("a session and process group of its own", () =>
     Effect.scoped(

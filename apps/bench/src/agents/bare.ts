@@ -5,6 +5,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { Agent, request } from "node:http"
+import { defaultNice } from "../../../../packages/agents/src/Children.ts"
+import { lower } from "../../../../packages/agents/src/internal/node/priority.ts"
 import type { Launch } from "../processes.ts"
 import { eventsIn, now } from "./gateway.ts"
 import type { Heard } from "./turns.ts"
@@ -20,8 +22,10 @@ export interface Asker {
 // oxlint-disable-next-line typescript/no-explicit-any -- lines of two protocols, of which two or three members are read
 type Message = Readonly<Record<string, any>>
 
+/** In a session of its own and behind who asks it, as a gateway starts it: Linux weighs both. */
 const launched = ({ argv: [program = "", ...args], cwd, env }: Launch): ChildProcessWithoutNullStreams => {
-  const child = spawn(program, args, { cwd, env, stdio: ["pipe", "pipe", "pipe"] })
+  const child = spawn(program, args, { cwd, env, detached: true, stdio: ["pipe", "pipe", "pipe"] })
+  if (child.pid !== undefined) lower(child, child.pid, defaultNice)
   const kill = () => void child.kill("SIGKILL")
   process.on("exit", kill)
   child.on("exit", () => process.off("exit", kill))

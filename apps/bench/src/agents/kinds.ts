@@ -173,7 +173,8 @@ export const placed = async <A>({ api, name }: Kind, folder: string, use: (place
   mkdirSync(own)
   const stamps = join(own, "stamps")
   if (api === undefined) return use({ folder: own, stamps, model: "" })
-  const child = spawn(node, ["--no-warnings", program("models.ts"), api, stamps], {
+  // What it reads is large: collecting that on one thread leaves the machine to who is measured.
+  const child = spawn(node, ["--no-warnings", "--single-threaded-gc", program("models.ts"), api, stamps], {
     stdio: ["pipe", "pipe", "inherit"]
   })
   const exited = new Promise((resolve) => child.on("exit", resolve))

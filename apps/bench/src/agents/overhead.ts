@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs"
 import { type Figure, median, ms } from "../figure.ts"
-import { childrenOf, cpuOf, launchOf } from "../processes.ts"
+import { childrenOf, cpuOf, launchOf, tree } from "../processes.ts"
 import { inFolder } from "../store.ts"
 import type { Asker } from "./bare.ts"
 import { build, client, now, type Running, start } from "./gateway.ts"
@@ -15,7 +15,7 @@ import { type Heard, overheadOf, type Parts, partsOf, type Spread, spread, stamp
 /** Turns of each side that count, and those before them. */
 const share = ({ name, real }: Kind): { readonly turns: number; readonly warmUps: number } => {
   if (quick) return { turns: 10, warmUps: 2 }
-  if (real) return { turns: 20, warmUps: 5 }
+  if (real) return { turns: 200, warmUps: 10 }
   return name === "command" ? { turns: 200, warmUps: 20 } : { turns: 500, warmUps: 100 }
 }
 
@@ -71,8 +71,26 @@ interface Sides<out A> {
   readonly streaming: A
 }
 
-/** What a real agent does after its answer (titles, transcripts) would be the next turn's. */
-const rest = ({ real }: Kind): Promise<void> => new Promise((resolve) => setTimeout(resolve, real ? 500 : 0))
+/** Milliseconds of a core that everything which was started here has used, this process aside. */
+const used = (): number =>
+  tree(process.pid)
+    .slice(1)
+    .reduce((sum, pid) => sum + cpuOf(pid), 0)
+
+/**
+ * What a real agent does after its answer (titles, transcripts, collections) would be the next turn's, and that of
+ * another side: until nothing that was started here uses more than a twentieth of a core, 10 s at most.
+ */
+const rest = async ({ real }: Kind): Promise<void> => {
+  if (!real) return
+  let before = used()
+  for (let tries = 0; tries < 50; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const after = used()
+    if (after - before <= 10) return
+    before = after
+  }
+}
 
 const names = ["bare", "waiting", "streaming"] as const
 

@@ -90,6 +90,7 @@ const programOf = Effect.fnUntraced(function* (
       set: { ...agent.variables, SLUICE_STATE_DIR: loaded.configuration.stateDirectory, ...secrets }
     },
     ...(agent.resume === undefined ? {} : { resume: agent.resume }),
+    ...(agent.nice === undefined ? {} : { nice: agent.nice }),
     ...limits(agent)
   }
   return { options, secrets: Object.values(secrets) }

@@ -49,6 +49,12 @@ export const program = {
           "A variable whose value is the content of this file, which others must not be able to read. Read again on a reload."
       })
     )
+  ),
+  nice: Schema.optionalKey(
+    Setting.integer(0, 19, {
+      meaning:
+        "How far its priority is below the gateway's, 5 unless set: what it does after an answer does not hold that answer up. 0 is the same."
+    })
   )
 }
 

@@ -259,9 +259,12 @@ const readBody = (request: http.IncomingMessage, done: (text: string) => void) =
   request.on("end", () => done(Buffer.concat(chunks).toString()))
 }
 
-/** Starts the stand-in, for as long as the scope is open. `answer` decides before the user's text does. */
+/**
+ * Starts the stand-in, for as long as the scope is open. `answer` decides before the user's text does. One that
+ * `forgets` keeps no request: for hours of them.
+ */
 export const standIn = (
-  options: { readonly answer?: (asked: Asked) => Plan | undefined } = {}
+  options: { readonly answer?: (asked: Asked) => Plan | undefined; readonly forgets?: boolean } = {}
 ): Effect.Effect<StandIn, never, Scope.Scope> =>
   Effect.gen(function* () {
     const asked: Array<Asked> = []
@@ -276,7 +279,7 @@ export const standIn = (
       const { delta, finish } = answer
       const one = { ...lastOf(body), headers: request.headers, body, delta, finish, over: Deferred.await(over) }
       const before = asked.filter(({ text }) => text === one.text).length
-      asked.push(one)
+      if (options.forgets !== true) asked.push(one)
       follow(options.answer?.(one) ?? planOf(one, before), one, response, answer)
       waiting = waiting.filter(({ done, fits }) => {
         const found = fits()
@@ -285,7 +288,7 @@ export const standIn = (
     }
     const server = http.createServer((request, response) => {
       const path = (request.url ?? "").split("?", 1)[0] ?? ""
-      calls.push(`${request.method} ${path}`)
+      if (options.forgets !== true) calls.push(`${request.method} ${path}`)
       readBody(request, (text) => {
         if (path === "/v1/messages") return messages(request, response, JSON.parse(text) as Body)
         if (path === "/v1/messages/count_tokens")

@@ -21,7 +21,7 @@ const stamping = openai({
 process.stdin.on("end", () => process.exit(0)).resume()
 const serving = Effect.scoped(
   Effect.gen(function* () {
-    const { url } = yield* api === "openai" ? stamping : anthropic()
+    const { url } = yield* api === "openai" ? stamping : anthropic({ forgets: true })
     process.stdout.write(`${url}\n`)
     return yield* Effect.never
   })

@@ -8,6 +8,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { type ChildProcessWithoutNullStreams, spawn as start } from "node:child_process"
+import * as Priority from "./priority.ts"
 
 /** How a program ended: with a code, or by a signal. */
 export interface Status {
@@ -152,12 +153,13 @@ const attach = (child: ChildProcessWithoutNullStreams, pid: number, tailBytes: n
   }
 }
 
-/** Starts a program. `env` is its whole environment; `onExit` runs in the very step in which its end is seen. */
+/** Starts a program. `env` is its whole environment, `nice` how far it stands behind this process; `onExit` runs in the very step in which its end is seen. */
 export const spawn = (options: {
   readonly argv: readonly [string, ...ReadonlyArray<string>]
   readonly cwd: string | undefined
   readonly env: Readonly<Record<string, string>>
   readonly tailBytes: number
+  readonly nice: number
   readonly onStart: (pid: number) => void
   readonly onExit: () => void
 }): Effect.Effect<Spawned, SpawnFailure> =>
@@ -180,6 +182,7 @@ export const spawn = (options: {
     // Stays for the process's life: without a listener a late error would end the gateway.
     child.on("error", (cause) => resume(Effect.fail(failure(cause))))
     if (pid === undefined) return
+    Priority.lower(child, pid, options.nice)
     options.onStart(pid)
     child.on("exit", options.onExit)
     const spawned = attach(child, pid, options.tailBytes)
