@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { standIn as slackStandIn } from "../../../packages/channels/test/standIn/slack.ts"
 import { standIn } from "../../../packages/channels/test/standIn/telegram.ts"
 import * as Sources from "../src/configuration/Sources.ts"
 import * as ChannelFindings from "../src/tools/ChannelFindings.ts"
@@ -17,6 +18,50 @@ const looked = Effect.fnUntraced(function* (token: string, keys: string) {
   const findings = yield* ChannelFindings.channels(yield* Sources.load({ environment: {}, folder }))
   assert.strictEqual(findings[0]?.name, "channel http")
   return findings.slice(1).map(({ detail, state }) => `${state}: ${detail}`)
+})
+
+const lookedAtSlack = Effect.fnUntraced(function* (token: string, keys: string, more = "") {
+  const folder = yield* temporaryFolder
+  writeFileSync(join(folder, "token"), token, { mode: 0o600 })
+  writeFileSync(join(folder, "signing"), "8f742231b10e8888abcd99yyyzzz85a5", { mode: 0o600 })
+  const slack = `channels:\n  slack: { tokenFile: token, signingSecretFile: signing, ${keys} }\n${more}`
+  writeFileSync(join(folder, "sluice.yaml"), slack)
+  const findings = yield* ChannelFindings.channels(yield* Sources.load({ environment: {}, folder }))
+  return findings.slice(1).map(({ detail, state }) => `${state}: ${detail}`)
+})
+
+describe("the doctor's look at Slack", () => {
+  it.live(
+    "W6: tells who the app is and its class, what it may not do, and a request URL that would never be let in",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* slackStandIn()
+        const keys = `allow: [UKIM], apiRoot: "${server.url}"`
+        const allowed = "http: { allowedHosts: [gateway.example.org] }\n"
+        assert.deepStrictEqual(yield* lookedAtSlack(server.token, keys, allowed), ["ok: edit, @sluice in Acme"])
+        server.world.scopes = "chat:write,im:history,app_mentions:read,reactions:write"
+        assert.deepStrictEqual(yield* lookedAtSlack(server.token, keys), [
+          "fail: the app lacks files:read, files:write; add them to its bot token scopes and install it again",
+          "warn: no host is allowed but this machine's own: Slack's requests are refused"
+        ])
+      }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "W4, W5: tells a refused token, an app that nobody may speak to, and a token that is none without showing it",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* slackStandIn()
+        const allowed = "http: { allowedHosts: [gateway.example.org] }\n"
+        assert.deepStrictEqual(yield* lookedAtSlack("xoxb-another-token", `apiRoot: "${server.url}"`, allowed), [
+          "fail: the token was refused (invalid_auth); correct it, or install the app again",
+          "warn: nobody may speak"
+        ])
+        const [none] = yield* lookedAtSlack("hunter2", "allow: [UKIM]", allowed)
+        assert.match(none ?? "", /^fail: channels\.slack\.tokenFile .*it holds no token of a bot/)
+        assert.notInclude(none ?? "", "hunter2")
+      }).pipe(Effect.scoped)
+  )
 })
 
 describe("the doctor's look at channels", () => {

@@ -127,7 +127,27 @@ describe("bad values", () => {
       "a channel that there is not",
       yaml("channels:\n  telegramm: { tokenFile: x }\n"),
       [
-        'channels.telegramm (sluice.yaml:2): there is no such channel; did you mean "telegram"?; known here: telegram; HTTP is configured under http, the terminal is `sluice chat`'
+        'channels.telegramm (sluice.yaml:2): there is no such channel; did you mean "telegram"?; known here: telegram, slack; HTTP is configured under http, the terminal is `sluice chat`'
+      ]
+    ],
+    [
+      "an id of a person that is none of Slack's",
+      yaml("channels:\n  slack: { tokenFile: t, signingSecretFile: s, allow: [kim] }\n"),
+      ['channels.slack.allow = ["kim"] (sluice.yaml:2): use a list of ids, such as ["U012AB3CD", "C024BE91L"]']
+    ],
+    [
+      "an app without secrets",
+      yaml("channels:\n  slack: {}\n"),
+      [
+        "channels.slack (sluice.yaml:2): has no bot token; give it tokenFile, a file with the bot token (xoxb-...) of OAuth & Permissions",
+        "channels.slack (sluice.yaml:2): has no signing secret; give it signingSecretFile, a file with the signing secret of Basic Information, without which nobody is heard"
+      ]
+    ],
+    [
+      "an app with two of a secret",
+      yaml("channels:\n  slack: { tokenFile: t, signingSecretFile: s, signingSecretVariable: S }\n"),
+      [
+        "channels.slack (sluice.yaml:2): has two of a signing secret; give it either signingSecretFile or signingSecretVariable"
       ]
     ],
     [

@@ -95,13 +95,75 @@ export const telegramOptions = Effect.fnUntraced(function* (given: Configuration
   }
 })
 
-/** Its module, with the HTTP client, is loaded only by who has a bot. */
+const botToken = {
+  test: /^xox[a-z]-[A-Za-z0-9-]{8,256}$/,
+  remedy:
+    "it holds no token of a bot; put there the Bot User OAuth Token of OAuth & Permissions, such as xoxb-12-34-AbC"
+}
+
+const signingSecret = {
+  test: /^[A-Za-z0-9]{16,128}$/,
+  remedy: "it holds no signing secret; put there that of Basic Information, App Credentials: 32 letters and digits"
+}
+
+/** What an app is made with, its secrets read. */
+export const slackOptions = Effect.fnUntraced(function* (given: Configuration.Slack, loaded: Loaded) {
+  const secret = (key: "token" | "signingSecret", shape: Parameters<typeof secretOf>[3]) => {
+    const [file, variable] = [`${key}File`, `${key}Variable`] as const
+    const path = ["channels", "slack"]
+    const keys = { file: [...path, file], variable: [...path, variable] }
+    return secretOf({ file: given[file], variable: given[variable] }, keys, loaded, shape)
+  }
+  const { limits, stateDirectory } = loaded.configuration
+  const { allow = [], apiRoot, delivery, nudgeAfter, pairing, reactions } = given
+  return {
+    token: yield* secret("token", botToken),
+    signingSecret: yield* secret("signingSecret", signingSecret),
+    fileLimit: Math.min(limits.attachment, 20 * 1024 ** 2),
+    allow,
+    ...(pairing === true ? { pairing: Pairing.make(stateDirectory, Pairing.slack) } : {}),
+    ...(apiRoot === undefined ? {} : { apiRoot }),
+    ...(delivery === undefined ? {} : { delivery }),
+    ...(reactions === undefined ? {} : { reactions }),
+    ...(nudgeAfter === undefined ? {} : { nudgeAfter: input(nudgeAfter) })
+  }
+})
+
+/** A channel that was made, what answers its webhook, and what it was told in confidence. */
+interface Connected {
+  readonly channel: Channel
+  readonly webhook: Hook | undefined
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+}
+
+type Connect = Effect.Effect<Connected, ConfigurationError>
+
+// Their modules, with the HTTP client, are loaded only by who has configured them.
+
 const telegram = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded, files: Files) {
   const options = yield* telegramOptions(given, loaded)
   const { make } = yield* Effect.promise(() => import("./TelegramChannel.ts"))
   const made = yield* make(options, files)
   return { ...made, secrets: [options.token, ...(options.webhook === undefined ? [] : [options.webhook.secret])] }
 })
+
+const slack = Effect.fnUntraced(function* (given: Configuration.Slack, loaded: Loaded, files: Files) {
+  const options = yield* slackOptions(given, loaded)
+  const { make } = yield* Effect.promise(() => import("./SlackChannel.ts"))
+  const made = yield* make(options, files)
+  return { ...made, secrets: [options.token, options.signingSecret] }
+})
+
+/** What the configuration names, with how each is made. */
+const wanted = (loaded: Loaded, files: Files): ReadonlyArray<readonly [name: string, given: unknown, Connect]> => {
+  const { channels } = loaded.configuration
+  return [
+    ...(channels.telegram === undefined
+      ? []
+      : [["telegram", channels.telegram, telegram(channels.telegram, loaded, files)] as const]),
+    ...(channels.slack === undefined ? [] : [["slack", channels.slack, slack(channels.slack, loaded, files)] as const])
+  ]
+}
 
 const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
   one.text === other?.text &&
@@ -121,20 +183,20 @@ export const make = Effect.fnUntraced(function* (
   const recipes: Record<string, Recipe> = {}
   const secrets: Array<Redacted.Redacted> = []
   const problems: Array<Problem> = []
-  const given = loaded.configuration.channels.telegram
-  if (given !== undefined) {
-    const result = yield* Effect.result(telegram(given, loaded, files))
-    if (result._tag === "Failure") problems.push(...result.failure.problems)
-    else {
-      const { channel, secrets: own, webhook } = result.success
-      const recipe = { text: JSON.stringify([given, loaded.folder]), secrets: own }
-      const old = isSame(recipe, before?.connected.recipes["telegram"]) ? before?.connected : undefined
-      channels["telegram"] = old?.channels["telegram"] ?? channel
-      const hook = old === undefined ? webhook : old.webhooks["telegram"]
-      if (hook !== undefined) webhooks["telegram"] = hook
-      recipes["telegram"] = recipe
-      secrets.push(...own)
+  for (const [name, given, connect] of wanted(loaded, files)) {
+    const result = yield* Effect.result(connect)
+    if (result._tag === "Failure") {
+      problems.push(...result.failure.problems)
+      continue
     }
+    const { channel, secrets: own, webhook } = result.success
+    const recipe = { text: JSON.stringify([given, loaded.folder]), secrets: own }
+    const old = isSame(recipe, before?.connected.recipes[name]) ? before?.connected : undefined
+    channels[name] = old?.channels[name] ?? channel
+    const hook = old === undefined ? webhook : old.webhooks[name]
+    if (hook !== undefined) webhooks[name] = hook
+    recipes[name] = recipe
+    secrets.push(...own)
   }
   if (problems.length > 0) return yield* new ConfigurationError({ problems })
   return { channels, webhooks, recipes, secrets }

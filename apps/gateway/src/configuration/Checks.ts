@@ -71,15 +71,25 @@ const servers = ({ agents }: Configuration, origin: Origin): ReadonlyArray<Probl
       }))
   )
 
-const telegram = ({ channels }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
-  const given = channels.telegram
-  if (given === undefined || (given.tokenFile === undefined) !== (given.tokenVariable === undefined)) return []
-  const remedy =
-    given.tokenFile === undefined
-      ? "has no token; give it tokenFile, a file with the token that @BotFather gave you"
-      : "has two tokens; give it either tokenFile or tokenVariable"
-  return [{ field: "channels.telegram", value: "", origin: origin(["channels", "telegram"]), remedy }]
-}
+/** A secret of a channel is in a file or in a variable: in one of them, and not in both. */
+const secretOf =
+  (channel: "telegram" | "slack", key: "token" | "signingSecret", what: string, from: string) =>
+  ({ channels }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
+    const given: { readonly [key: string]: unknown } | undefined = channels[channel]
+    const [file, variable] = [`${key}File`, `${key}Variable`]
+    if (given === undefined || (given[file] === undefined) !== (given[variable] === undefined)) return []
+    const remedy =
+      given[file] === undefined
+        ? `has no ${what}; give it ${file}, a file with the ${what} ${from}`
+        : `has two of a ${what}; give it either ${file} or ${variable}`
+    return [{ field: `channels.${channel}`, value: "", origin: origin(["channels", channel]), remedy }]
+  }
+
+const secrets = [
+  secretOf("telegram", "token", "token", "that @BotFather gave you"),
+  secretOf("slack", "token", "bot token", "(xoxb-...) of OAuth & Permissions"),
+  secretOf("slack", "signingSecret", "signing secret", "of Basic Information, without which nobody is heard")
+]
 
 /** What is wrong with one pool, with its remedy. */
 const poolRemedies = (pool: Configuration["pools"][string]): ReadonlyArray<string> => {
@@ -160,6 +170,6 @@ const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Pro
 
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas, servers, telegram, poolKinds, poolBounds, poolModels].flatMap((check) =>
+  [exposure, cap, personas, servers, ...secrets, poolKinds, poolBounds, poolModels].flatMap((check) =>
     check(configuration, origin)
   )

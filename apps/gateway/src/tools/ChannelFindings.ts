@@ -5,11 +5,9 @@
 import * as Channel from "@sluice/runtime/Channel"
 import * as Effect from "effect/Effect"
 import * as Channels from "../channels/Channels.ts"
-import { problemText } from "../configuration/Problem.ts"
+import { type ConfigurationError, problemText } from "../configuration/Problem.ts"
 import type { Loaded } from "../configuration/Sources.ts"
 import type { Finding } from "./Findings.ts"
-
-type Telegram = NonNullable<Loaded["configuration"]["channels"]["telegram"]>
 
 const classes = {
   edit: "edit",
@@ -17,48 +15,82 @@ const classes = {
   "plain-hold": Channel.deliveryName(Channel.ambiguous("hold", () => Effect.succeed({})))
 }
 
-/** Whether anybody may speak, and whether Telegram's calls would be let in. */
-const settings = (given: Telegram, { http }: Loaded["configuration"]): ReadonlyArray<Finding> => {
-  const name = "channel telegram"
-  const findings: Array<Finding> = []
-  if ((given.allow ?? []).length === 0 && given.pairing !== true) {
-    const remedy = "list ids in channels.telegram.allow, or set channels.telegram.pairing: true"
-    findings.push({ name, state: "warn", detail: "nobody may speak", remedy })
-  }
-  const host = given.webhook === undefined ? undefined : new URL(given.webhook.url).hostname
-  if (host !== undefined && !http.allowedHosts.includes(host)) {
-    const detail = `${host} is not an allowed host: calls that carry this name are refused`
-    findings.push({
-      name,
-      state: "warn",
-      detail,
-      remedy: "add it to http.allowedHosts, unless the proxy sends another"
-    })
-  }
-  return findings
+type Channels = Loaded["configuration"]["channels"]
+
+/** Whether anybody may speak. */
+const nobody = (
+  channel: keyof Channels,
+  given: { readonly allow?: ReadonlyArray<unknown>; readonly pairing?: boolean }
+): ReadonlyArray<Finding> => {
+  if ((given.allow ?? []).length > 0 || given.pairing === true) return []
+  const remedy = `list ids in channels.${channel}.allow, or set channels.${channel}.pairing: true`
+  return [{ name: `channel ${channel}`, state: "warn", detail: "nobody may speak", remedy }]
 }
 
-const telegram = Effect.fnUntraced(function* (given: Telegram, loaded: Loaded) {
-  const name = "channel telegram"
-  const made = yield* Effect.result(Channels.telegramOptions(given, loaded))
-  if (made._tag === "Failure") {
-    return made.failure.problems.map((problem): Finding => ({ name, state: "fail", detail: problemText(problem) }))
+/** Whether a platform's calls would be let in. */
+const calls = (name: string, host: string, { http }: Loaded["configuration"]): ReadonlyArray<Finding> => {
+  if (http.allowedHosts.includes(host)) return []
+  const detail = `${host} is not an allowed host: calls that carry this name are refused`
+  const remedy = "add it to http.allowedHosts, unless the proxy sends another"
+  return [{ name, state: "warn", detail, remedy }]
+}
+
+/** What was read of a channel's secrets, then what its platform says. */
+const reached = Effect.fnUntraced(function* <Options>(
+  name: string,
+  given: { readonly delivery?: keyof typeof classes },
+  made: Effect.Effect<Options, ConfigurationError>,
+  reach: (options: Options) => Effect.Effect<string, string>,
+  remedy: string
+): Effect.fn.Return<ReadonlyArray<Finding>> {
+  const options = yield* Effect.result(made)
+  if (options._tag === "Failure") {
+    return options.failure.problems.map((problem): Finding => ({ name, state: "fail", detail: problemText(problem) }))
   }
-  const { reach } = yield* Effect.promise(() => import("../channels/TelegramChannel.ts"))
-  const found = yield* Effect.result(reach(made.success))
-  const remedy = "messages stay with Telegram for a day; correct it, then run: sluice reload"
-  const reached: Finding =
+  const found = yield* Effect.result(reach(options.success))
+  return [
     found._tag === "Success"
       ? { name, state: "ok", detail: `${classes[given.delivery ?? "edit"]}, ${found.success}` }
       : { name, state: "fail", detail: found.failure, remedy }
-  return [reached, ...settings(given, loaded.configuration)]
+  ]
+})
+
+const telegram = Effect.fnUntraced(function* (given: NonNullable<Channels["telegram"]>, loaded: Loaded) {
+  const name = "channel telegram"
+  const { reach } = yield* Effect.promise(() => import("../channels/TelegramChannel.ts"))
+  const remedy = "messages stay with Telegram for a day; correct it, then run: sluice reload"
+  const { webhook } = given
+  return [
+    ...(yield* reached(name, given, Channels.telegramOptions(given, loaded), reach, remedy)),
+    ...nobody("telegram", given),
+    ...(webhook === undefined ? [] : calls(name, new URL(webhook.url).hostname, loaded.configuration))
+  ]
+})
+
+const slack = Effect.fnUntraced(function* (given: NonNullable<Channels["slack"]>, loaded: Loaded) {
+  const name = "channel slack"
+  const { reach } = yield* Effect.promise(() => import("../channels/SlackChannel.ts"))
+  const remedy = "correct it, then run: sluice reload"
+  const isAlone = loaded.configuration.http.allowedHosts.length === 0
+  const host: Finding = {
+    name,
+    state: "warn",
+    detail: "no host is allowed but this machine's own: Slack's requests are refused",
+    remedy: "add the name in the app's request URL to http.allowedHosts, unless the proxy sends another"
+  }
+  return [
+    ...(yield* reached(name, given, Channels.slackOptions(given, loaded), reach, remedy)),
+    ...nobody("slack", given),
+    ...(isAlone ? [host] : [])
+  ]
 })
 
 /** A line or more for each channel. */
 export const channels = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
-  const given = loaded.configuration.channels.telegram
+  const given = loaded.configuration.channels
   return [
     { name: "channel http", state: "ok", detail: Channel.deliveryName(Channel.pull) },
-    ...(given === undefined ? [] : yield* telegram(given, loaded))
+    ...(given.telegram === undefined ? [] : yield* telegram(given.telegram, loaded)),
+    ...(given.slack === undefined ? [] : yield* slack(given.slack, loaded))
   ]
 })
