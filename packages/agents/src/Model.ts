@@ -13,36 +13,41 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Redacted from "effect/Redacted"
 import type * as Stream from "effect/Stream"
 import { anthropic } from "./internal/model/anthropic.ts"
-import type { Line } from "./internal/model/call.ts"
+import type { Complete, Completions } from "./Completions.ts"
+import { call, type Line } from "./internal/model/call.ts"
 import { converse, type Person, type Words } from "./internal/model/converse.ts"
 import { openai } from "./internal/model/openai.ts"
 import * as reaching from "./internal/model/reach.ts"
 
-/** A model and how it is spoken with. */
-export interface Options {
+/** A model and how it is spoken with over HTTP. */
+export interface Options extends Manner {
   /** `openai` = chat completions, as Ollama, llama.cpp, vLLM and most others speak them; `anthropic` = messages. */
   readonly api: "openai" | "anthropic"
   /** Address of the server, for example `http://localhost:11434` or `https://api.openai.com/v1`. */
   readonly url: string
   /** Sent as a bearer token or as `x-api-key`. Servers on one's own machine mostly want none. */
   readonly key?: Redacted.Redacted
-  /** Name of the model at the server; `/model` replaces it for a session. */
+  /** A server that says nothing for this long has failed; 60 s by default. */
+  readonly stallTimeout?: Duration.Input
+  /** A call that takes longer has failed; 15 min by default. */
+  readonly requestTimeout?: Duration.Input
+}
+
+/** A model, and what is said to it and to people, wherever its answers come from. */
+export interface Manner {
+  /** Name of the model where it is; `/model` replaces it for a session. */
   readonly model: string
   /** The longest answer in tokens, reasoning included; 4096 by default. */
   readonly maxTokens?: number
   readonly temperature?: number
   /** What the model is told about itself when the persona says nothing. */
   readonly systemPrompt?: string
-  /** How many tokens a prompt and its answer may have together; 16384 by default for `openai`, 100000 for `anthropic`. */
+  /** How many tokens a prompt and its answer may have together; 16384 by default, 100000 for the API `anthropic`. */
   readonly contextTokens?: number
   /** What is done with the oldest turns when they no longer fit: left out (default), or summed up by the same model. */
   readonly overflow?: "cut" | "summarize"
   /** Whether images are sent; they are by default, until the model refuses one. */
   readonly images?: boolean
-  /** A server that says nothing for this long has failed; 60 s by default. */
-  readonly stallTimeout?: Duration.Input
-  /** A call that takes longer has failed; 15 min by default. */
-  readonly requestTimeout?: Duration.Input
   /** How often a call is repeated at once that failed before its first word; 2 by default. */
   readonly retries?: number
   readonly turnTimeout?: Duration.Input
@@ -69,20 +74,25 @@ const isPositive = (value: number | undefined): boolean =>
 
 /** What is wrong with the options, with its remedy; `undefined` when nothing is. Asks nobody. */
 export const invalid = (options: Options): string | undefined => {
+  const { key } = options
   if (!URL.canParse(options.url) || !/^https?:$/.test(new URL(options.url).protocol)) {
     return `url "${options.url}": is no address; use one such as http://localhost:11434 or https://api.openai.com/v1`
   }
   const { password, search, username } = new URL(options.url)
   if (username !== "" || password !== "") return "url: holds a name or a password; put the key where it is not logged"
   if (search !== "") return "url: holds a query; leave out what follows the question mark"
+  // Not shown: it is a secret, also a bad one.
+  if (key !== undefined && !/^[!-~]+$/.test(Redacted.value(key))) return `key: ${badKey}`
+  return invalidManner(options)
+}
+
+const invalidManner = (options: Manner): string | undefined => {
   if (options.model.trim() === "") return "model: is empty; name a model of the server"
   for (const name of ["maxTokens", "contextTokens"] as const) {
     if (!isPositive(options[name]))
       return `${name} ${options[name]}: is no number of tokens; give a whole number above 0`
   }
-  const { key, retries, temperature } = options
-  // Not shown: it is a secret, also a bad one.
-  if (key !== undefined && !/^[!-~]+$/.test(Redacted.value(key))) return `key: ${badKey}`
+  const { retries, temperature } = options
   if (retries !== undefined && (!Number.isSafeInteger(retries) || retries < 0)) {
     return `retries ${retries}: is no count; give a whole number from 0`
   }
@@ -101,12 +111,12 @@ const line = (options: Options, client: HttpClient.HttpClient): Line => ({
   request: Duration.fromInputUnsafe(options.requestTimeout ?? "15 minutes")
 })
 
-const person = (options: Options, session: Agent.AgentSession): Person => ({
+const person = (options: Manner, context: number, session: Agent.AgentSession): Person => ({
   model: session.model ?? options.model,
   system: session.systemPrompt ?? options.systemPrompt,
   maxTokens: options.maxTokens ?? 4096,
   temperature: options.temperature,
-  contextTokens: options.contextTokens ?? contextTokens[options.api],
+  contextTokens: options.contextTokens ?? context,
   overflow: options.overflow ?? "cut",
   images: options.images ?? true,
   retries: options.retries ?? 2,
@@ -122,14 +132,36 @@ export const make = (options: Options): Agent.Agent<HttpClient.HttpClient> => {
   if (wrong !== undefined) throw new Error(wrong)
   return Agent.make({
     models: "any",
-    ...(options.turnTimeout === undefined ? {} : { turnTimeout: options.turnTimeout }),
+    ...timeoutOf(options),
     open: Effect.fnUntraced(function* (session) {
-      const client = yield* HttpClient.HttpClient
-      const answer = yield* converse(line(options, client), session, person(options, session))
-      return { answer: (turn: Turn): Stream.Stream<Agent.AgentEvent, Agent.AgentError> => answer(turn) }
+      const spoken = line(options, yield* HttpClient.HttpClient)
+      const complete: Complete = (request, manners) => call(spoken, request, manners)
+      return yield* opened(complete, session, person(options, contextTokens[options.api], session))
     })
   })
 }
+
+/**
+ * A model agent over completions of one's own, for example those of a pool in the same process. Throws when the options
+ * are wrong.
+ */
+export const over = (completions: Completions, options: Manner): Agent.Agent => {
+  const wrong = invalidManner(options)
+  if (wrong !== undefined) throw new Error(wrong)
+  const { models } = completions
+  return Agent.make({
+    ...(models === undefined ? {} : { models }),
+    ...timeoutOf(options),
+    open: (session) => opened(completions.open(session), session, person(options, contextTokens.openai, session))
+  })
+}
+
+const timeoutOf = ({ turnTimeout }: Manner) => (turnTimeout === undefined ? {} : { turnTimeout })
+
+const opened = (complete: Complete, session: Agent.AgentSession, speaker: Person) =>
+  Effect.map(converse(complete, session, speaker), (answer) => ({
+    answer: (turn: Turn): Stream.Stream<Agent.AgentEvent, Agent.AgentError> => answer(turn)
+  }))
 
 /** Whether the server is there and knows the model: a sentence for the operator. Fails with what is wrong. */
 export const reach = (

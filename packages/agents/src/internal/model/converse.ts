@@ -4,12 +4,12 @@
  * server on the way (its limit, what it refuses to be given, how it counts).
  * Nothing is repeated once a word was said: the pipeline runs the turn again.
  */
-import type * as Agent from "@sluice/runtime/Agent"
+import * as Agent from "@sluice/runtime/Agent"
 import type { Turn } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
-import { call, type Line } from "./call.ts"
+import type { Complete } from "../../Completions.ts"
 import { agentError, type Failure } from "./failures.ts"
 import * as Memory from "./memory.ts"
 import * as Prompt from "./prompt.ts"
@@ -66,6 +66,7 @@ const alive: Agent.AgentEvent = { _tag: "Alive" }
 
 /** A wait that the server asks for and that is longer than this is the pipeline's to make. */
 const longestWait = 20_000
+const shortestWait = 500
 const maxShrinks = 4
 
 /** What of the limit is used: a guess may be wrong by some percent in either direction. */
@@ -83,13 +84,13 @@ const without = (manners: Manners, parameter: NonNullable<Failure["parameter"]>)
 }
 
 class Conversation {
-  readonly line: Line
+  readonly complete: Complete
   readonly session: Agent.AgentSession
   readonly person: Person
   readonly learned: Learned
 
-  constructor(line: Line, session: Agent.AgentSession, person: Person, kept: Memory.Kept) {
-    this.line = line
+  constructor(complete: Complete, session: Agent.AgentSession, person: Person, kept: Memory.Kept) {
+    this.complete = complete
     this.session = session
     this.person = person
     this.learned = {
@@ -123,7 +124,7 @@ class Conversation {
   }
 
   speak(request: ChatRequest) {
-    return speak(call(this.line, request, this.learned.manners), request.model, this.person.words)
+    return speak(this.complete(request, this.learned.manners), request.model, this.person.words)
   }
 
   /** Keeps with the session what was learned; a failure is the journal's, which says so itself. */
@@ -209,6 +210,9 @@ const putAway = (conversation: Conversation, away: ReadonlyArray<Agent.PastTurn>
 const smaller = (failure: Failure, asked: number): number =>
   Math.floor(Math.min(failure.limit ?? Number.POSITIVE_INFINITY, asked) * 0.7)
 
+/** Not all sessions at the same moment. */
+const scattered = (wait: number) => Effect.flatMap(Random.next, (random) => Effect.sleep(wait * (1 + random / 5)))
+
 /** Whether the same turn can be asked in another way, and what has to be done for it; `undefined` when it can't. */
 const again = (
   conversation: Conversation,
@@ -219,15 +223,17 @@ const again = (
   const { learned, person } = conversation
   const say = (what: string) => Effect.logInfo(`the model's server is asked again ${what}: ${failure.message}`)
   switch (failure.kind) {
+    case "Full": {
+      // A place in the line is waited for as long as the turn may take: that somebody else has it is no failure.
+      const wait = Math.min(failure.retryAfter ?? shortestWait, longestWait)
+      return Effect.andThen(say(`in ${Math.round(wait)} ms`), scattered(wait))
+    }
+    case "Stopping":
     case "Transient": {
-      const wait = failure.retryAfter ?? 500 * 2 ** tries.repeats
+      const wait = failure.retryAfter ?? shortestWait * 2 ** tries.repeats
       if (tries.repeats >= person.retries || wait > longestWait) return undefined
       tries.repeats++
-      // Not all sessions at the same moment.
-      return Effect.andThen(
-        say(`in ${Math.round(wait)} ms`),
-        Effect.flatMap(Random.next, (random) => Effect.sleep(wait * (1 + random / 5)))
-      )
+      return Effect.andThen(say(`in ${Math.round(wait)} ms`), scattered(wait))
     }
     case "TooLong":
       if (past === 0 || tries.shrinks >= maxShrinks) return undefined
@@ -266,6 +272,14 @@ const ask = (conversation: Conversation, turn: Turn, tries: Tries): Events<Agent
     })
   )
 
+/**
+ * What stops together with the gateway is no failure of the turn: that is cut in the same moment, and resumed by the
+ * next boot. Whoever stops alone, for example because it was configured anew, is asked again.
+ */
+const unlessCut: Events<never> = Stream.fromEffectDrain(
+  Effect.flatMap(Effect.flatten(Agent.StopBudget), (left) => (left === Infinity ? Effect.void : Effect.never))
+)
+
 /** The call itself, after everything that had to be done for its prompt. */
 const asked = (
   conversation: Conversation,
@@ -292,18 +306,20 @@ const asked = (
         Stream.catch((failure: Broken): Events<Agent.AgentError> => {
           if (failure._tag === "AgentError") return Stream.fail(failure)
           const repeat = heard.said ? undefined : again(conversation, failure, tries, past.length)
-          return repeat === undefined
-            ? Stream.fail(agentError(failure))
-            : Stream.concat(Stream.fromEffect(Effect.as(repeat, alive)), ask(conversation, turn, tries))
+          const onwards = (): Events<Agent.AgentError> =>
+            repeat === undefined
+              ? Stream.fail(agentError(failure))
+              : Stream.concat(Stream.fromEffect(Effect.as(repeat, alive)), ask(conversation, turn, tries))
+          return failure.kind === "Stopping" ? Stream.concat(unlessCut, Stream.suspend(onwards)) : onwards()
         })
       )
     })
   )
 
 /** Opens the conversation: the answers to its turns. */
-export const converse = Effect.fnUntraced(function* (line: Line, session: Agent.AgentSession, person: Person) {
+export const converse = Effect.fnUntraced(function* (complete: Complete, session: Agent.AgentSession, person: Person) {
   const kept = yield* Memory.load(session)
-  const conversation = new Conversation(line, session, person, kept)
+  const conversation = new Conversation(complete, session, person, kept)
   return (turn: Turn): Events<Agent.AgentError> =>
     ask(conversation, turn, { repeats: 0, shrinks: 0, images: conversation.learned.images })
 })

@@ -9,9 +9,19 @@ import * as Agent from "@sluice/runtime/Agent"
 /**
  * `Transient` may work in a moment; `Operator` needs somebody (key, model, quota);
  * `Input` can never be answered; `TooLong`, `Images` and `Parameter` can be asked
- * in another way; `Later` may work in a while, but hardly at once.
+ * in another way; `Later` may work in a while, but hardly at once. `Full` has no place in its line yet, and
+ * `Stopping` is being stopped: neither is the turn's fault.
  */
-export type Kind = "Transient" | "Operator" | "Input" | "TooLong" | "Images" | "Parameter" | "Later"
+export type Kind =
+  | "Transient"
+  | "Operator"
+  | "Input"
+  | "TooLong"
+  | "Images"
+  | "Parameter"
+  | "Later"
+  | "Full"
+  | "Stopping"
 
 /** A call that failed. `message` is for the log. */
 export interface Failure {

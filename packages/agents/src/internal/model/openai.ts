@@ -75,6 +75,9 @@ const finishes: Readonly<Record<string, Finish>> = {
   tool_use: "tools"
 }
 
+/** Why an answer ended, from the word that a server has for it. */
+export const finishOf = (reason: string): Finish => finishes[reason] ?? "stop"
+
 const contentText = (content: typeof Content.Type): string =>
   typeof content === "string"
     ? content
@@ -114,7 +117,7 @@ const read = (text: string): ReadonlyArray<Piece> => {
     const reason = choice.finish_reason
     if (reason === "error")
       pieces.push({ _tag: "Error", failure: fromEvent({ message: "the answer ended in an error" }) })
-    else if (given(reason) && reason !== "") pieces.push({ _tag: "Finish", finish: finishes[reason] ?? "stop" })
+    else if (given(reason) && reason !== "") pieces.push({ _tag: "Finish", finish: finishOf(reason) })
   }
   const used = decodeUsage(usage)
   if (Option.isSome(used)) pieces.push({ _tag: "Usage", tokens: tokensOf(used.value) })
@@ -132,17 +135,28 @@ const messageOf = ({ parts, role }: ChatMessage) => ({
   content: parts.every((part) => part._tag === "Text") ? parts.map((part) => part.text).join("\n") : parts.map(partOf)
 })
 
-const body = (request: ChatRequest, manners: Manners) => ({
-  model: request.model,
+/** A request as a chat in OpenAI's words, without the name of the model. */
+export const chat = (request: ChatRequest, manners: Manners) => ({
   messages: [
     ...(request.system === undefined ? [] : [{ role: "system", content: request.system }]),
     ...request.messages.map(messageOf)
   ],
-  stream: true,
-  ...(manners.streamOptions ? { stream_options: { include_usage: true } } : {}),
-  ...(manners.completionTokens ? { max_completion_tokens: request.maxTokens } : { max_tokens: request.maxTokens }),
-  ...(request.temperature === undefined || !manners.temperature ? {} : { temperature: request.temperature })
+  settings: {
+    ...(manners.completionTokens ? { max_completion_tokens: request.maxTokens } : { max_tokens: request.maxTokens }),
+    ...(request.temperature === undefined || !manners.temperature ? {} : { temperature: request.temperature })
+  }
 })
+
+const body = (request: ChatRequest, manners: Manners) => {
+  const { messages, settings } = chat(request, manners)
+  return {
+    model: request.model,
+    messages,
+    stream: true,
+    ...(manners.streamOptions ? { stream_options: { include_usage: true } } : {}),
+    ...settings
+  }
+}
 
 /** `http://localhost:11434`, `https://api.openai.com/v1` and the whole address of the endpoint all mean the same. */
 const base = (url: string): string => {
