@@ -214,7 +214,10 @@ export class Desk<Q, A, P> {
     ticket.startedAt = this.#now()
     this.#running.add(ticket)
     this.#crew.take(member)
-    const fiber = this.#forkWith(ticket.terms.context)(Effect.suspend(() => ticket.run(worker)))
+    const run = Effect.suspend(() => ticket.run(worker))
+    // In a stop whoever leaves may be one of many that are told to: what moves up behind him is not asked for just to be cut.
+    const begun = this.#stop === "no" ? run : Effect.andThen(Effect.yieldNow, run)
+    const fiber = this.#forkWith(ticket.terms.context)(begun)
     ticket.fiber = fiber
     fiber.addObserver((exit) => this.#ended(ticket, member, exit))
   }
