@@ -53,14 +53,13 @@ const load = async (url: string): Promise<number> => {
   return perSecond(count, took)
 }
 
-/** One of the servers as a process of its own, for as long as it is used. */
-export const serve = async <A>(
+/** A server from a file that prints its address, as a process of its own, for as long as it is used. */
+export const serveFrom = async <A>(
+  file: string,
   args: ReadonlyArray<string>,
   use: (url: string, pid: number) => Promise<A>
 ): Promise<A> => {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "servers.ts"), ...args], {
-    stdio: ["pipe", "pipe", "inherit"]
-  })
+  const child = spawn(process.execPath, [file, ...args], { stdio: ["pipe", "pipe", "inherit"] })
   const exited = new Promise<void>((resolve) => child.on("exit", () => resolve()))
   try {
     const url = await new Promise<string>((resolve, reject) => {
@@ -78,6 +77,10 @@ export const serve = async <A>(
     await exited
   }
 }
+
+/** One of the servers of the channels. */
+export const serve = <A>(args: ReadonlyArray<string>, use: (url: string, pid: number) => Promise<A>): Promise<A> =>
+  serveFrom(join(import.meta.dirname, "servers.ts"), args, use)
 
 export const T12 = (): Promise<Figure> =>
   inFolder((folder) =>

@@ -1,6 +1,6 @@
 /**
  * Benchmarks, each in a process of its own: `npm run bench` runs all, `npm run
- * bench -- T1 T3 curves` some, `agents` and `channels` those of a block, `--full` the long ones too, `--write` puts tables and
+ * bench -- T1 T3 curves` some, `agents`, `channels` and `pools` those of a block, `--full` the long ones too, `--write` puts tables and
  * plots into docs/performance.md. They assert nothing: a machine that others use decides no test.
  */
 import { spawn } from "node:child_process"
@@ -25,15 +25,19 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = {
   T15: async () => (await import("./agents/overhead.ts")).T15(),
   T16: async () => (await import("./agents/suspension.ts")).T16(),
   T17: async () => (await import("./agents/memory.ts")).T17(),
+  PL1: async () => (await import("./pools/overhead.ts")).PL1(),
+  PL2: async () => (await import("./pools/queued.ts")).PL2(),
+  PL3: async () => (await import("./pools/stop.ts")).PL3(),
   WS1: async () => (await import("./sockets.ts")).WS1(),
   WS2: async () => (await import("./sockets.ts")).WS2()
 }
 
-/** Figures that have a block of their own on the page: beside other projects, with agents, and of channels. */
+/** Figures that have a block of their own on the page: beside other projects, with agents, of channels, and of model pools. */
 const apart: Readonly<Record<string, ReadonlyArray<string>>> = {
   others: ["T4", "T14"],
   agents: ["T15", "T16", "T17"],
-  channels: ["WS1", "WS2"]
+  channels: ["WS1", "WS2"],
+  pools: ["PL1", "PL2", "PL3"]
 }
 
 /** Runs one figure in a fresh process, so that none runs in what another has warmed up or filled. */

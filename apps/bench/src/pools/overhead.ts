@@ -1,0 +1,142 @@
+/**
+ * PL1: what a pool adds to a request, in process and over HTTP, beside asking the backend directly. The backend is a
+ * process of its own that takes 100 ms for each request, and 64 clients ask one request after the other, each at moments
+ * of its own: that leaves the cores time to spare, and what is measured is the way of a request, not the queue for a core.
+ */
+import { join } from "node:path"
+import { type Figure, ms, now, quantile } from "../figure.ts"
+import { serveFrom } from "../http.ts"
+import { cpuOf } from "../processes.ts"
+import { type Cost, type Kind, kinds, service } from "./kinds.ts"
+import { clients, http, inProcess, type Side } from "./sides.ts"
+
+const rounds = 5
+const warmUps = 3
+/** Requests of a client in a round. */
+const each = 5
+
+const wait = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
+
+const serve = <A>(args: ReadonlyArray<string>, use: (url: string, pid: number) => Promise<A>): Promise<A> =>
+  serveFrom(join(import.meta.dirname, "servers.ts"), args, use)
+
+/** So often each client asks. A little longer than a request takes: clients that were held up together do not stay together. */
+const period = service * 1.05
+
+/** All clients, each with its share. */
+const round = async (side: Side, kind: Kind): Promise<ReadonlyArray<Cost>> => {
+  const begun = now()
+  const all = Array.from({ length: clients }, async (_, client) => {
+    const costs: Array<Cost> = []
+    for (let i = 0; i < each; i++) {
+      const due = begun + period * (client / clients + i)
+      if (due > now()) await wait(due - now())
+      costs.push(await side.ask(kind))
+    }
+    return costs
+  })
+  return (await Promise.all(all)).flat()
+}
+
+/** What a side's requests cost, and the time of a core that somebody used for each. */
+interface Played {
+  readonly costs: Array<Cost>
+  cpu: number
+}
+
+interface Contestant {
+  readonly name: string
+  readonly side: Side
+  /** Milliseconds of a core, of the process that the pool is in. */
+  readonly cpu: () => number
+}
+
+const play = async (contestants: ReadonlyArray<Contestant>, kind: Kind): Promise<ReadonlyArray<Played>> => {
+  const played = contestants.map((): Played => ({ costs: [], cpu: 0 }))
+  for (let at = 0; at < warmUps + rounds; at++) {
+    for (const [index, { cpu, side }] of contestants.entries()) {
+      const before = cpu()
+      const costs = await round(side, kind)
+      const one = played[index]
+      if (at < warmUps || one === undefined) continue
+      one.costs.push(...costs)
+      one.cpu += cpu() - before
+    }
+  }
+  return played
+}
+
+const p50 = (costs: ReadonlyArray<Cost>, part: "whole" | "first" = "whole"): number =>
+  quantile(
+    costs.map((cost) => cost[part] ?? Number.NaN),
+    0.5
+  )
+
+const p99 = (costs: ReadonlyArray<Cost>): number =>
+  quantile(
+    costs.map(({ whole }) => whole),
+    0.99
+  )
+
+const rowsOf = (kind: Kind, contestants: ReadonlyArray<Contestant>, played: ReadonlyArray<Played>) => {
+  const [direct = []] = played.map(({ costs }) => costs)
+  return played.map(({ costs, cpu }, index) => {
+    const over = p50(costs) - p50(direct)
+    const first = kind === "streamed chat" ? p50(costs, "first") - p50(direct, "first") : undefined
+    const own =
+      index === 0 ? ["", "", ""] : [ms(over), ms(p99(costs) - p99(direct)), first === undefined ? "" : ms(first)]
+    const cells = [
+      kind,
+      contestants[index]?.name ?? "",
+      `${ms(p50(costs))}, ${ms(p99(costs))}`,
+      ...own,
+      ms(cpu / costs.length)
+    ]
+    return { over, text: `| ${cells.join(" | ")} |` }
+  })
+}
+
+/** Milliseconds that a pool may add. */
+const most = 1
+
+const here = () => {
+  const { system, user } = process.cpuUsage()
+  return (system + user) / 1000
+}
+
+/** See the header. */
+export const PL1 = (): Promise<Figure> =>
+  serve(["backend"], (backend) =>
+    serve(["routes", backend], async (routes, pid) => {
+      const contestants: ReadonlyArray<Contestant> = [
+        { name: "the backend directly", side: http(backend), cpu: here },
+        { name: "a pool in process", side: inProcess(backend), cpu: here },
+        { name: "over HTTP", side: http(routes), cpu: () => cpuOf(pid) }
+      ]
+      const lines: Array<string> = []
+      const over = new Map<string, Array<number>>()
+      for (const kind of kinds) {
+        const rows = rowsOf(kind, contestants, await play(contestants, kind))
+        lines.push(...rows.map(({ text }) => text))
+        for (const [index, { name }] of contestants.entries()) {
+          if (index > 0) over.set(name, [...(over.get(name) ?? []), rows[index]?.over ?? Number.NaN])
+        }
+      }
+      for (const { side } of contestants) await side.close()
+      const measured = [...over].map(
+        ([name, values]) => `${name}: ${values.map((value, index) => `${kinds[index]} ${ms(value)}`).join(", ")}`
+      )
+      return {
+        id: "PL1",
+        what: `what a pool adds to a request at ${clients} concurrent, p50, backend of ${service} ms`,
+        target: `<= ${most} ms`,
+        measured: measured.join("; "),
+        met: [...over.values()].flat().every((value) => value <= most),
+        details: [
+          "| | | beyond the backend's own time, p50, p99 | more than directly, p50 | p99 | to the first part, p50 | CPU of the process a request |",
+          "|---|---|---|---|---|---|---|",
+          ...lines
+        ].join("\n")
+      }
+    })
+  )
