@@ -105,13 +105,16 @@ const agentsOf = (
   return Object.fromEntries(kinds.map((kind) => [kind, agents[kind]]))
 }
 
-/** A folder and models, for as long as the scope is open. */
-export const world = (more: object = {}): Effect.Effect<World, never, Scope.Scope> =>
+/** A folder and models, the real agents' as it is said, for as long as the scope is open. */
+export const world = (
+  more: object = {},
+  model: Parameters<typeof Anthropic.standIn>[0] = {}
+): Effect.Effect<World, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     for (const name of ["conversations", "work", "home"]) mkdirSync(join(folder, name))
     writeFileSync(join(folder, "agent.mjs"), command)
-    const anthropic = yield* Anthropic.standIn()
+    const anthropic = yield* Anthropic.standIn(model)
     const openai = yield* OpenAi.standIn()
     const personas = Object.fromEntries(kinds.map((kind) => [kind, { agent: kind }]))
     const boot: World["boot"] = ({ permissions, ...options } = {}) =>

@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import { existsSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { missing } from "../../../../packages/agents/test/installed.ts"
+import { type Asked, type Plan, planOf } from "../../../../packages/agents/test/standIn/anthropic.ts"
 import { launch, type Process, program, reportIn, type Running, running, until } from "../harness.ts"
 import { begun, each, type Kind, kinds, showing, type Talk, type World, world } from "../kinds.ts"
 
@@ -14,6 +15,14 @@ import { begun, each, type Kind, kinds, showing, type Talk, type World, world } 
 const longest = 120_000
 
 const bash = (command: string) => `tool Bash ${JSON.stringify({ command })}`
+
+const restart = bash(`${process.execPath} ${program} restart`)
+
+/** A model that, told that a restart cut it off, asks for that restart once more, and then says what it heard. */
+const insists = ({ results, said }: Pick<Asked, "results" | "said">): Plan | undefined => {
+  if (!said.some((text) => text.includes("cut off (restart)"))) return undefined
+  return results.length > 0 ? { _tag: "Say", text: `it said ${results.join()}` } : planOf({ text: restart, results }, 0)
+}
 
 /** The n-th request of a conversation in which this was said last. */
 const request = ({ anthropic, openai }: World, kind: Kind, text: string, nth: number) =>
@@ -74,7 +83,7 @@ describe(`turns that are cut off ${kinds.length < 6 ? `but the real ones ${missi
     "D3, D13, D17, D18, Q16, S3, S10: by a death, a stop and a restart, each is carried on once as its kind can, and what waits follows in order",
     () =>
       Effect.gen(function* () {
-        const all = yield* world()
+        const all = yield* world({}, { answer: insists })
         const drain = { environment: { SLUICE_DRAIN_TIMEOUT: "2s", SLUICE_DRAIN_START_WITHIN: "0ms" } }
         let gateway = yield* all.boot({ ...drain, permissions: "allow" })
         const talks = new Map<Kind, Talk>()
@@ -138,11 +147,12 @@ describe(`turns that are cut off ${kinds.length < 6 ? `but the real ones ${missi
           1
         )
 
-        // The restart, from a turn of the CLI's.
-        const restart = bash(`${process.execPath} ${program} restart`)
+        // The restart, from a turn of the CLI's; carried on, it asks again, and hears what came of it instead of a loop.
+        const { epoch } = gateway.facts
         yield* to("claude-code").say(restart)
         gateway = yield* running(gateway, gateway.facts.epoch)
-        yield* to("claude-code").hears(/cut off\. Carry on/)
+        const heard = yield* to("claude-code").hears(/^it said/)
+        assert.match(heard.join(), /^it said .*restart/)
         const said = all.anthropic.asked.at(-1)?.said ?? []
         assert.match(
           said.join("\n"),
@@ -158,6 +168,7 @@ describe(`turns that are cut off ${kinds.length < 6 ? `but the real ones ${missi
           ["http/claude-code#w asked"]
         )
         const { body } = yield* gateway.client.call("/v1/audit")
+        assert.strictEqual(gateway.facts.epoch, epoch + 1)
         assert.deepInclude(body, { open: 0, balanced: true })
       }).pipe(Effect.scoped),
     longest
