@@ -117,7 +117,7 @@ const once = ({ handle, logged }: Ears, key: string, words: string, about: Reado
 const keyOf = ({ chat, message }: Case<"Said">["place"]): string => `${chat}/${message}`
 
 /** In a thread where the bot has spoken it is spoken to without its name. */
-const isHeard = ({ handle }: Ears, { addressed, place }: Case<"Said">): Effect.Effect<boolean, Transient> =>
+const isHeard = ({ handle }: Ears, { addressed, place }: Case<"Said" | "Deleted">): Effect.Effect<boolean, Transient> =>
   addressed ? Effect.succeed(true) : Effect.map(handle.page(place, { after: 0, limit: 1 }), ({ latest }) => latest > 0)
 
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
@@ -135,6 +135,11 @@ const said = Effect.fnUntraced(function* (ears: Ears, meaning: Case<"Said">) {
   )
   if (accepted !== undefined && !accepted.duplicate) yield* signs.received(handle, place, accepted.seq)
 }, Effect.scoped)
+
+/** What was deleted while it waited is not answered. */
+const withdrawn = Effect.fnUntraced(function* (ears: Ears, meaning: Case<"Deleted">) {
+  if (yield* isHeard(ears, meaning)) yield* Channel.skipPermanent(ears.handle.accept(meaning.inbound))
+})
 
 const isActions = (block: unknown): boolean =>
   typeof block === "object" && block !== null && "type" in block && block.type === "actions"
@@ -200,6 +205,8 @@ const taking = (ears: Ears) => (delivered: Delivered) =>
     switch (found?._tag) {
       case "Said":
         return ears.codes.has(keyOf(found.place)) ? undefined : yield* said(ears, found)
+      case "Deleted":
+        return yield* withdrawn(ears, found)
       case "Pressed":
         return yield* pressed(ears, found)
       case "Stranger":

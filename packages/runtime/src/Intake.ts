@@ -147,7 +147,7 @@ const routing = (
   return { push, lastSeq: () => (lastSeq === 0 ? to.journal.opening.lastSeq : lastSeq) }
 }
 
-/** Newer versions of messages that are being stored. */
+/** Newer versions of messages, and words of deletions, that are being stored. */
 class Edits {
   count = 0
 
@@ -204,8 +204,10 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
   ): Effect.Effect<Accepted, AcceptError> => {
     if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
     const command =
-      inbound.replaces === undefined &&
-      (isCommand(inbound.text) || (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined))
+      inbound.withdraws !== undefined ||
+      (inbound.replaces === undefined &&
+        (isCommand(inbound.text) ||
+          (session !== undefined && sessions.answerUnsafe(session, inbound.text) !== undefined)))
     // A poller would come to a halt for all its chats: there it is stored, falls, and its sender is told.
     const hears = registered.entries.channels.get(channel)?.kind === "server"
     const room = command || !hears || session === undefined ? Infinity : sessions.roomUnsafe(session)
@@ -235,9 +237,11 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       command,
       ...debounce(channel),
       asking: inbound.asking,
-      replaces: inbound.replaces
+      replaces: inbound.replaces,
+      withdraws: inbound.withdraws
     })
-    const admitted = inbound.replaces === undefined ? stored : edits.during(stored)
+    const isEdit = inbound.replaces !== undefined || inbound.withdraws !== undefined
+    const admitted = isEdit ? edits.during(stored) : stored
     // Looked at after the commit: a stop may have begun meanwhile.
     return Effect.map(admitted, (accepted) => (held ? heldBack(accepted) : accepted))
   }

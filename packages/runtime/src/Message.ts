@@ -109,6 +109,11 @@ export interface Inbound {
    * begin with it and a slash, what still waits is not said any more. A newer version is never a command.
    */
   readonly replaces?: string
+  /**
+   * Id of a message that was deleted where it was written, by the same sender: of its versions what still waits is
+   * cancelled. That is all of it: it has no text, begins no turn, and ends as a command with its commit.
+   */
+  readonly withdraws?: string
   /** Marker of the agent's process that sent this, so that a turn which asks for a restart is known. */
   readonly asking?: string
 }

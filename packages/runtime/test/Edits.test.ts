@@ -1,6 +1,7 @@
 /**
- * Newer versions of messages: an edit of what waits takes its place, an edit of what
- * runs follows, and none ever runs a command. The ledger balances, also over a crash
+ * Newer versions of messages, and deletions: an edit of what waits takes its place, an
+ * edit of what runs follows, none ever runs a command, and what was deleted while it
+ * waited is not answered. The ledger balances, also over a crash
  * between the two versions.
  *
  * Scenarios: Q25, D21
@@ -29,6 +30,75 @@ const withAgent = <A, E>(use: (gateway: Gateway["Service"], agent: TestAgent.Tes
     Effect.provide(TestGateway.make({ agents: { main: agent.agent } }))
   )
 }
+
+const deleted = (id: string) => ({ conversation: kim, sender: "k", id: `${id}/deleted`, text: "", withdraws: id })
+
+describe("a deletion", () => {
+  it.effect("Q25: cancels what waits of the message and its edits, once, and begins no turn", () =>
+    withAgent((gateway, agent) =>
+      Effect.gen(function* () {
+        yield* gateway.accept(said("1", "first"))
+        yield* debounced
+        const first = yield* agent.run(1)
+        yield* gateway.accept(said("2", "second"))
+        yield* gateway.accept(said("2/e1", "sec0nd", "2"))
+        yield* gateway.accept(said("3", "third"))
+        yield* gateway.accept(deleted("2"))
+        assert.isTrue((yield* gateway.accept(deleted("2"))).duplicate)
+        yield* debounced
+        yield* first.finish("one")
+        const second = yield* agent.run(2)
+        assert.strictEqual(second.turn.text, "third")
+        yield* second.finish("two")
+        yield* gateway.settled(kim)
+        const { balanced, ends } = yield* gateway.audit
+        assert.deepInclude(ends, { replied: 2, superseded: 1, cancelled: 1, command: 1 })
+        assert.isTrue(balanced)
+      })
+    )
+  )
+
+  it.effect("Q25: of what is being debounced leaves nothing to be answered, and of what runs changes nothing", () =>
+    withAgent((gateway, agent) =>
+      Effect.gen(function* () {
+        yield* gateway.accept(said("1", "never mind"))
+        yield* gateway.accept(deleted("1"))
+        yield* debounced
+        yield* gateway.settled(kim)
+        assert.strictEqual(agent.runs.length, 0)
+        yield* gateway.accept(said("2", "hello"))
+        yield* debounced
+        const run = yield* agent.run(1)
+        yield* gateway.accept(deleted("2"))
+        yield* run.finish("hi")
+        yield* gateway.settled(kim)
+        const { balanced, ends } = yield* gateway.audit
+        assert.deepInclude(ends, { replied: 1, cancelled: 1, command: 2 })
+        assert.isTrue(balanced)
+      })
+    )
+  )
+
+  it.effect("Q25: of somebody else's message, or of none, cancels nothing", () =>
+    withAgent((gateway, agent) =>
+      Effect.gen(function* () {
+        yield* gateway.accept(said("1", "first"))
+        yield* debounced
+        const first = yield* agent.run(1)
+        yield* gateway.accept(said("2", "second"))
+        yield* gateway.accept({ ...deleted("2"), sender: "somebody else" })
+        yield* gateway.accept(deleted("7"))
+        yield* debounced
+        yield* first.finish("one")
+        const second = yield* agent.run(2)
+        assert.strictEqual(second.turn.text, "second")
+        yield* second.finish("two")
+        yield* gateway.settled(kim)
+        assert.isTrue((yield* gateway.audit).balanced)
+      })
+    )
+  )
+})
 
 describe("a newer version", () => {
   it.effect("Q25: of a message that waits replaces it, and a newer one that", () =>

@@ -33,6 +33,12 @@ export type Meaning =
       /** It names the bot, or is written to it alone; else it is heard where the bot has spoken before. */
       readonly addressed: boolean
     }
+  | {
+      readonly _tag: "Deleted"
+      readonly place: Place
+      readonly inbound: Inbound
+      readonly addressed: boolean
+    }
   | { readonly _tag: "Pressed"; readonly place: Place; readonly inbound: Inbound; readonly pressed: Pressed }
   | { readonly _tag: "Stranger"; readonly place: Place; readonly user: string; readonly text: string }
   | { readonly _tag: "Nothing"; readonly why: string }
@@ -128,10 +134,34 @@ const heard = (event: Event, by: Message, edited: string | undefined, self: Self
   return saying({ place, user, message: by, edited }, self)
 }
 
+/** A message is gone. What it was says whether it was for the bot at all. */
+const deleted = (event: Event, before: Message | undefined, self: Self, allows: Allows): Meaning => {
+  const user = before?.user
+  if (before === undefined || user === undefined || !(allows(user) || allows(event.channel)))
+    return nothing("of nobody")
+  const place = placeOf(event.channel, isPrivate(event), before.ts, before.thread_ts)
+  return {
+    _tag: "Deleted",
+    place,
+    addressed: place.private || withoutName(before.text ?? "", self).named,
+    inbound: {
+      conversation: place.conversation,
+      ...(place.thread === undefined ? {} : { thread: place.thread }),
+      id: `${place.message}/deleted`,
+      withdraws: place.message,
+      sender: user,
+      text: ""
+    }
+  }
+}
+
 /** What an event means. */
 export const meaningOf = (event: Event, self: Self, allows: Allows): Meaning => {
+  if (event.subtype === "message_deleted") return deleted(event, event.previous_message, self, allows)
   if (event.subtype === "message_changed") {
     const { message, previous_message: before } = event
+    // A message that others have answered to leaves a stone with its thread.
+    if (message?.subtype === "tombstone") return deleted(event, before, self, allows)
     if (message?.edited === undefined) return nothing("not edited by anybody")
     if (before !== undefined && before.text === message.text) return nothing("an edit of nothing that is said")
     return heard(event, message, message.edited.ts, self, allows)

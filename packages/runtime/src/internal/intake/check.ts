@@ -44,7 +44,7 @@ export const checkInbound = (inbound: Inbound): Invalid | TooLarge | undefined =
   if (attachments > maxAttachments) {
     return new TooLarge({ field: "attachments", size: attachments, limit: maxAttachments, unit: "files" })
   }
-  if (inbound.text.trim() === "" && attachments === 0) {
+  if (inbound.text.trim() === "" && attachments === 0 && inbound.withdraws === undefined) {
     return new Invalid({ field: "text", value: "is empty", remedy: "send a text or an attachment" })
   }
   return (
@@ -53,6 +53,7 @@ export const checkInbound = (inbound: Inbound): Invalid | TooLarge | undefined =
     name("thread", inbound.thread ?? "", true) ??
     (inbound.id === undefined ? undefined : name("id", inbound.id, false)) ??
     (inbound.replaces === undefined ? undefined : name("replaces", inbound.replaces, false)) ??
+    (inbound.withdraws === undefined ? undefined : name("withdraws", inbound.withdraws, false)) ??
     name("sender", inbound.sender, false) ??
     text("text", inbound.text)
   )

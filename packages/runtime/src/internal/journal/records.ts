@@ -168,6 +168,8 @@ export interface Admit {
   readonly asking: string | undefined
   /** Id of the message of which it is a newer version: what waits of the older ones is superseded. */
   readonly replaces?: string | undefined
+  /** Id of the message that was deleted: what waits of its versions is cancelled, and this has its end with that. */
+  readonly withdraws?: string | undefined
 }
 
 /** A reply to be stored. `parts` are the texts of its rows, already cut by the channel. */

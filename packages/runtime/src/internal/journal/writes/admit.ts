@@ -225,10 +225,12 @@ const insertNew = Effect.fnUntraced(function* (
   plan.rows.forEach((row, index) => {
     const entry = named[index]?.[0]
     if (entry !== undefined) succeed(entry, receipt(row.seq, row.id, false))
-    const replaces = entry?.input.admit.replaces
-    if (replaces !== undefined) newer.push({ ...row, replaces })
+    const { replaces, withdraws } = entry?.input.admit ?? {}
+    if (replaces !== undefined) newer.push({ ...row, of: replaces, deleted: false })
+    if (withdraws !== undefined) newer.push({ ...row, of: withdraws, deleted: true })
     for (const file of row.attachments) files.push(row.seq, file.hash, file.size)
-    round.rows.push(row)
+    // The word of a deletion has its end with its commit: nobody has anything to do with it.
+    if (withdraws === undefined) round.rows.push(row)
   })
   round.counters.accepted += plan.rows.length
   yield* insertAll(round.query, insertAttachments, files)
