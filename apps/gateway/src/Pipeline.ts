@@ -120,7 +120,7 @@ export const spending = ({ budgets, prices, timeZone }: Configuration) => ({
 export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: DrainOptions) => {
   const { connected, loaded, made } = setup.current
   const { configuration } = loaded
-  const { debounce, limits, questions, queue, session, stateDirectory, turns } = configuration
+  const { debounce, limits, notices, questions, queue, session, stateDirectory, turns } = configuration
   const attachments = Attachments.layer({
     folder: StateFolder.fileIn(stateDirectory, "attachments"),
     limit: limits.attachment
@@ -143,6 +143,7 @@ export const layer = (setup: Setup, channel: ReturnType<typeof http>, drain: Dra
     queue,
     session: { idleTimeout: input(session.idleTimeout), maxLive: session.maxLive },
     questions: { expireAfter: input(questions.expireAfter), onStop: questions.onStop },
+    notices,
     turns: { limit: turns.limit, backoff: turns.backoff.map(input) }
   }).pipe(Layer.provideMerge(journal(configuration)), Layer.provideMerge(attachments))
 }

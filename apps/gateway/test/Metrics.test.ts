@@ -33,7 +33,7 @@ const snapshot: Snapshot = {
       commitMillis: { bounds: [1, 5], counts: [3, 2, 1], sum: 30 }
     }
   },
-  readiness: { ready: false, problems: ["x"] },
+  readiness: { ready: false, problems: ["x"], channels: [] },
   live: [
     { id: 1, key: "http/kim", state: { name: "processing" }, waiting: 2, turn: undefined, waitsFor: "its agent" },
     { id: 2, key: "http/ann", state: { name: "processing" }, waiting: 5, turn: undefined, waitsFor: "its agent" }

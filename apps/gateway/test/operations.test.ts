@@ -64,7 +64,7 @@ const metrics = Metrics.text(
       walBytes: 0,
       writer: { rounds: 0, entries: 0, waiting: 0, retries: 0, commitMillis: { bounds: [], counts: [], sum: 0 } }
     },
-    readiness: { ready: true, problems: [] },
+    readiness: { ready: true, problems: [], channels: [] },
     live: [],
     now: 0,
     uptime: 0,

@@ -99,6 +99,17 @@ export interface Options<RS = never, RR = never> {
 export interface HttpChannel<out R> extends Channel.Channel<R> {
   /** The address, as soon as it listens: `http://127.0.0.1:4747`. */
   readonly address: Effect.Effect<string>
+  /** Clients that are there now. Never waits. */
+  readonly clients: Effect.Effect<Clients>
+}
+
+/** Clients that stay, as they are now. */
+export interface Clients {
+  readonly webSockets: number
+  /** Streams of server-sent events. */
+  readonly streams: number
+  /** Conversations that are waited for: by long polls, `?wait`, streams and WebSockets. */
+  readonly readers: number
 }
 
 /** What routes of a program need besides the router: what their layer needs, and what each request does. */
@@ -245,6 +256,7 @@ export const make = <RS = never, RR = never>(
   options: Options<RS, RR>
 ): HttpChannel<Attachments | RS | RoutesNeed<RR>> => {
   let listening = Deferred.makeUnsafe<string>()
+  let present: (() => Clients) | undefined
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
     const attachments = yield* Attachments
     const built = yield* Layer.build(options.server).pipe(
@@ -281,7 +293,13 @@ export const make = <RS = never, RR = never>(
     })
     const address = HttpServer.formatAddress(server.address)
     yield* Deferred.succeed(listening, address)
-    yield* Effect.addFinalizer(() => Effect.sync(() => (listening = Deferred.makeUnsafe())))
+    present = () => ({ ...serving.present, webSockets: sockets?.size ?? 0 })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        listening = Deferred.makeUnsafe()
+        present = undefined
+      })
+    )
     yield* handle.ready
     return yield* Effect.never
   })
@@ -295,5 +313,6 @@ export const make = <RS = never, RR = never>(
     receive,
     describe: Effect.suspend(() => (Deferred.isDoneUnsafe(listening) ? address : Effect.succeed("not listening")))
   })
-  return { ...channel, address }
+  const clients = Effect.sync(() => present?.() ?? { webSockets: 0, streams: 0, readers: 0 })
+  return { ...channel, address, clients }
 }

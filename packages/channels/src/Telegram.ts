@@ -22,6 +22,7 @@ import { actsOf, courtesy } from "./internal/telegram/acts.ts"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
 import { commands } from "./internal/telegram/commands.ts"
 import { edits, maxLength, plain } from "./internal/telegram/delivery.ts"
+import { watchHook } from "./internal/telegram/hookHealth.ts"
 import { opening } from "./internal/telegram/media.ts"
 import { poll, troubleOf } from "./internal/telegram/polling.ts"
 import { reach as reachApi } from "./internal/telegram/reach.ts"
@@ -264,7 +265,9 @@ export const make = (options: Options): TelegramChannel => {
     }
     yield* persist(handle.name, setUp(api, options.webhook), troubleOf)
     yield* handle.ready
-    return yield* options.webhook === undefined ? poll(handle.name, api, take) : Effect.never
+    return yield* options.webhook === undefined
+      ? poll(handle.name, api, take)
+      : watchHook(handle, api, options.webhook.url)
   })
   const channel = Channel.make({
     delivery: deliveryOf(api, signs, mode, words),

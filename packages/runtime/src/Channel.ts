@@ -33,6 +33,8 @@ export type DeliveryError = NotSent | Unknown | Refused | Throttled | Unauthoriz
 export class ChannelError extends Schema.TaggedError<ChannelError>()("ChannelError", {
   channel: Schema.String,
   reason: Schema.String,
+  /** The other side refuses: it is tried again after longer waits, for somebody has to correct something. */
+  refused: Schema.optionalKey(Schema.Boolean),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message() {
@@ -145,6 +147,8 @@ export interface Handle {
   readonly receiving: (conversation: Peer) => Effect.Effect<void, never, Scope.Scope>
   /** The channel can receive now. Until it says so the gateway is not ready. */
   readonly ready: Effect.Effect<void>
+  /** What is wrong although it receives, as its platform says, in a sentence; `undefined` when it is right again. Shown to operators. */
+  readonly trouble: (reason: string | undefined) => Effect.Effect<void>
   /** Completes once the gateway takes no new work; a channel that answers waiting clients races against it. */
   readonly stopping: Effect.Effect<void>
 }
@@ -173,6 +177,8 @@ export interface Channel<out R = never> {
   readonly quiet?: number
   /** It sends or shows the files of replies (`Reply.attachments`); without it their names are written into the text. */
   readonly files?: boolean
+  /** Whether people hear of a stop that makes their answer late, and of the return; they do. Never on a pull channel. */
+  readonly restartNotices?: boolean
   /** What `receive` and `deliver` say of themselves in the start lines, for example an address. */
   readonly describe?: Effect.Effect<string>
 }
@@ -192,6 +198,7 @@ export const make = <R1 = never, R2 = never>(options: {
   readonly replyMaxAge?: number
   readonly quiet?: number
   readonly files?: boolean
+  readonly restartNotices?: boolean
   readonly describe?: Effect.Effect<string>
 }): Channel<R1 | Exclude<R2, Scope.Scope>> => {
   type Made = Channel<R1 | Exclude<R2, Scope.Scope>>
@@ -203,6 +210,7 @@ export const make = <R1 = never, R2 = never>(options: {
     replyMaxAge: options.replyMaxAge ?? 3_600_000,
     ...(options.quiet === undefined ? {} : { quiet: options.quiet }),
     ...(options.files === undefined ? {} : { files: options.files }),
+    ...(options.restartNotices === undefined ? {} : { restartNotices: options.restartNotices }),
     ...(options.describe === undefined ? {} : { describe: options.describe })
   }
 }

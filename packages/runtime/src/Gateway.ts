@@ -13,6 +13,7 @@ import type * as Channel from "./Channel.ts"
 import { Commands } from "./Commands.ts"
 import { Intake } from "./Intake.ts"
 import { burstsLayer } from "./internal/bursts.ts"
+import type { ChannelState } from "./internal/channels/states.ts"
 import { forgettingLayer, type ForgetReport } from "./internal/forgetting.ts"
 import { provideRegistry } from "./internal/gateway/registry.ts"
 import { makeGateway } from "./internal/gateway/make.ts"
@@ -38,6 +39,7 @@ import type { SessionValues } from "./SessionData.ts"
 import { type LiveSession, Sessions } from "./Sessions.ts"
 import { drainBefore, type Report, type StopRequest } from "./Shutdown.ts"
 
+export type { ChannelState } from "./internal/channels/states.ts"
 export type { ForgetReport } from "./internal/forgetting.ts"
 export type { Transcript } from "./internal/transcript.ts"
 export type { Persona } from "./internal/registry.ts"
@@ -104,6 +106,17 @@ export class Gateway extends Context.Service<
     /** What was spent today and this month, the budgets, and whether turns are held because one is used up. Never waits. */
     readonly spending: Effect.Effect<SpendingState>
     readonly readiness: Effect.Effect<Readiness>
+    readonly channels: {
+      /** How each of them is. */
+      readonly list: Effect.Effect<ReadonlyArray<ChannelState>>
+      /**
+       * Ends a channel's receiving and holds its replies, until it is started, a reload exchanges it, or the gateway starts
+       * again. Nothing is lost: what its platform keeps stays there, what is stored stays stored.
+       */
+      readonly stop: (name: string) => Effect.Effect<ChannelState, GatewayError>
+      /** Starts one that was stopped; waits at most 10 s until it receives. */
+      readonly start: (name: string) => Effect.Effect<ChannelState, GatewayError>
+    }
     readonly deadLetters: {
       readonly list: Effect.Effect<ReadonlyArray<DeadLetter>, JournalError>
       /** `false` when there is no such dead letter. */
@@ -149,7 +162,7 @@ export class Gateway extends Context.Service<
       Layer.provideMerge(forgettingLayer),
       Layer.provideMerge(burstsLayer(choices.bursts)),
       Layer.provideMerge(Sessions.layer(choices.sessions)),
-      Layer.provideMerge(Outbox.layer(options.outbox)),
+      Layer.provideMerge(Outbox.layer(choices.outbox)),
       Layer.provideMerge(Layer.effect(Registered, provideRegistry(options)))
     )
     return Layer.effect(Gateway, makeGateway(options)).pipe(Layer.provide(pipeline)) as Layer.Layer<

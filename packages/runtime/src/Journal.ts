@@ -38,12 +38,14 @@ import type {
   Spent,
   ValuePlace
 } from "./internal/journal/records.ts"
+import type { Farewell, Return, Told } from "./internal/journal/writes/restarts.ts"
 import type { JournalOptions, JournalReads, Opening, Page } from "./internal/journal/reads/reports.ts"
 import type { Accepted, AcceptError, Ended, Reply } from "./Message.ts"
 
 export type { Answered } from "./internal/journal/reads/history.ts"
 export type { Outline, Said } from "./internal/journal/reads/transcript.ts"
 export * from "./internal/journal/records.ts"
+export type { Farewell, Return, Spoken, Told } from "./internal/journal/writes/restarts.ts"
 export * from "./internal/journal/reads/reports.ts"
 
 /** The journal of one gateway: one owner, one writer. */
@@ -164,6 +166,15 @@ export class Journal extends Context.Service<
       wait: number
     ) => Effect.Effect<void, JournalError>
     readonly notice: (entry: Notice) => Effect.Effect<ReplyRow | undefined, JournalError>
+    /** Stores the word of a stop for each conversation that may hear it now; returns how many do. */
+    readonly farewell: (entry: Farewell) => Effect.Effect<number, JournalError>
+    /** Those whom a stop of an earlier boot told, and whom nobody has told of the return. */
+    readonly told: Effect.Effect<ReadonlyArray<Told>, JournalError>
+    /**
+     * Ends the wait of {@link Told}, all in one transaction: a word of the stop that was not sent is dropped, for it is
+     * wrong now, and the word of the return is stored for those who may have seen the other. Returns how many hear it.
+     */
+    readonly return: (entries: ReadonlyArray<Return>) => Effect.Effect<number, JournalError>
     /** A new reply row with the payload of a dead one, or its removal. */
     readonly replay: (reply: number) => Effect.Effect<ReplyRow | undefined, JournalError>
     readonly discard: (reply: number) => Effect.Effect<boolean, JournalError>

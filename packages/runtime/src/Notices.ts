@@ -64,10 +64,11 @@ const sentence = <const F extends Schema.Struct.Fields>(
 export const sentences = {
   /** A message waits behind a running turn; said at most once per busy period. */
   waiting: sentence({}, { expiresAfter: 10 * minute }),
-  /** The gateway stops. */
-  goingDown: sentence({}, { audience: "chat", expiresAfter: 5 * minute, cap: { count: 1, within: 10 * minute } }),
-  /** A message came in during the stop. */
-  afterRestart: sentence({}, { expiresAfter: 5 * minute, cap: { count: 1, within: 10 * minute } }),
+  /** The gateway stops, to be started again at once or not. */
+  goingDown: sentence(
+    { restarts: Schema.Boolean },
+    { audience: "chat", expiresAfter: 5 * minute, cap: { count: 1, within: 10 * minute } }
+  ),
   /** The gateway is up again; `words` of the message whose turn goes on, empty when none does. */
   back: sentence(
     { words: Words },

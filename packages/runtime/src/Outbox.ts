@@ -13,7 +13,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { makeOutbox } from "./internal/outbox/make.ts"
 import type { Registered } from "./internal/registry.ts"
-import type { Draft, Journal, JournalError, Page, ReplyRow, Route } from "./Journal.ts"
+import type { Draft, Journal, JournalError, Page, ReplyRow, Route, Told } from "./Journal.ts"
 import type { Attachment, Conversation, Reply } from "./Message.ts"
 import type { NoticeId, ValuesOf } from "./Notices.ts"
 
@@ -29,14 +29,23 @@ export interface OutboxOptions {
   readonly deadAfter?: Duration.Input
   /** Least time between two edits that show a running turn's text (1 s). */
   readonly progressEvery?: Duration.Input
+  /** Whether people hear of a stop that makes their answer late, and of the return (true). */
+  readonly restartNotices?: boolean
 }
 
 /** A channel to which nothing is delivered, and why. Its replies stay stored. */
 export interface HeldChannel {
   readonly channel: string
-  /** `unauthorized`: its credentials were refused. `unconfigured`: replies are owed to a name that has no channel. */
-  readonly why: "unauthorized" | "unconfigured"
+  /**
+   * `unauthorized`: its credentials were refused. `unconfigured`: replies are owed to a name that has no channel.
+   * `stopped`: by hand.
+   */
+  readonly why: "unauthorized" | "unconfigured" | "stopped"
   readonly reason: string
+  /** Since when, epoch milliseconds; 0 where nobody noticed. */
+  readonly since: number
+  /** Until the credentials are tried again with one reply, milliseconds. */
+  readonly retryIn?: number
   /** Conversations that wait for it. */
   readonly conversations: number
 }
@@ -122,6 +131,16 @@ export class Outbox extends Context.Service<
       since?: number
     ) => Effect.Effect<void, JournalError>
 
+    /**
+     * A stop begins its end: tells the people of these sessions, the first ones first, that their answers will be late.
+     * Not again within ten minutes, and nobody whom a return could not be told. Returns how many are told.
+     */
+    readonly farewell: (sessions: ReadonlyArray<number>, reason: string) => Effect.Effect<number, JournalError>
+    /** A boot: tells of the return whoever may have heard of the stop; the word of a stop that was not sent is dropped. Before `recover`. */
+    readonly comeBack: (
+      told: ReadonlyArray<{ readonly who: Told; readonly words: string }>
+    ) => Effect.Effect<number, JournalError>
+
     /** One page of a conversation's replies with numbers above `after`. */
     readonly page: (conversationKey: string, after: number, limit: number) => Effect.Effect<Page, JournalError>
     /**
@@ -138,6 +157,8 @@ export class Outbox extends Context.Service<
     readonly reconnect: (channel: string) => Effect.Effect<void>
     /** Ends the hold of a channel whose credentials were refused: its replies are tried again. `false` if it was not held. */
     readonly release: (channel: string) => Effect.Effect<boolean>
+    /** Sends nothing more to a channel until `reconnect`: its replies stay stored. What is under way ends. */
+    readonly pause: (channel: string) => Effect.Effect<void>
     /** Channels to which nothing is delivered, for readiness. */
     readonly held: Effect.Effect<ReadonlyArray<HeldChannel>>
 

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import { type Agent, type Orphan, StopBudget } from "./Agent.ts"
 import { Intake } from "./Intake.ts"
 import { cross } from "./internal/boundary.ts"
+import { comeBack } from "./internal/recovery/comeBack.ts"
 import { verdict } from "./internal/recovery/verdict.ts"
 import { Registered, resolveAgent } from "./internal/registry.ts"
 import { Journal, type JournalError, type TurnRow } from "./Journal.ts"
@@ -146,10 +147,13 @@ const make = Effect.gen(function* () {
     const letting = yield* letGoAll(orphans, open)
     const left = new Map<number, Left>()
     for (const [session, turn] of open) left.set(session, { session, turn })
+    const waits = new Map<number, number>()
     for (const { firstSeq, session, waiting } of yield* journal.backlog) {
       left.set(session, { ...left.get(session), session, waiting: { count: waiting, firstSeq } })
+      waits.set(session, firstSeq)
       counts.waiting += waiting
     }
+    yield* comeBack({ journal, outbox }, { open, waiting: waits, paused: paused !== undefined })
     for (const [session, { awaited, gone }] of letting) {
       const orphan = Effect.forEach(gone, Deferred.await, { discard: true })
       left.set(session, { ...left.get(session), session, orphan, awaited })

@@ -77,6 +77,8 @@ export class Sessions extends Context.Service<
     readonly drained: Effect.Effect<void>
     readonly interrupt: (cut: { readonly reason: string; readonly until: number }) => Effect.Effect<void>
     readonly turnOf: (marker: string) => Effect.Effect<number | undefined>
+    /** After `interrupt`: sessions of people who are written to and whose answers are late because of the stop, those with a cut turn first. */
+    readonly late: Effect.Effect<ReadonlyArray<number>>
 
     /** Completes with the cause when a session ended as none should: the gateway stops. */
     readonly failed: Effect.Effect<unknown>

@@ -135,7 +135,12 @@ const program = Effect.fnUntraced(function* (stopping: Stopping, parts: Parts, o
     ...each(drains, (drain) => drain.interrupt)
   })
 
-  yield* phase("outbox", { outbox: Effect.suspend(() => outbox.drain(course.limitOf("outbox"))) })
+  yield* phase("outbox", {
+    outbox: Effect.suspend(() => {
+      const until = course.limitOf("outbox")
+      return Effect.andThen(farewell(stopping, parts, (until - course.now()) / 2), outbox.drain(until))
+    })
+  })
 
   yield* phase("channels", {
     intake: intake.refuse,
@@ -146,6 +151,19 @@ const program = Effect.fnUntraced(function* (stopping: Stopping, parts: Parts, o
 
   return stopping.report()
 })
+
+/**
+ * Now, and not sooner, it is known whose answers are late. It is courtesy within courtesy: what fails or takes too long is
+ * logged and changes nothing. A store that failed could not pair it with its return.
+ */
+const farewell = (stopping: Stopping, { outbox }: Parts, patience: number): Effect.Effect<void> =>
+  stopping.reason === "failure"
+    ? Effect.void
+    : Effect.flatMap(within(outbox.farewell(stopping.reason), patience), (exit) =>
+        Exit.isSuccess(exit)
+          ? Effect.void
+          : Effect.logWarning("People whose answers are late could not be told of the stop", exit.cause)
+      )
 
 /** The drains as pieces of a phase; two of the same name are two pieces. */
 const each = (

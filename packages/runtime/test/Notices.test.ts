@@ -11,6 +11,7 @@ const ids = Object.keys(Notices.sentences) as ReadonlyArray<Notices.NoticeId>
 /** Values for any sentence, by the name of the value. */
 const samples: Readonly<Record<string, unknown>> = {
   words: "water the plants",
+  restarts: false,
   tool: "sending the mail",
   doing: "running tests",
   name: "work",
@@ -61,7 +62,7 @@ describe("the sentences", () => {
   it("each has the words that the contract gives it", () => {
     assert.strictEqual(speaker.say("waiting", {}).text, "Got it. I'll get to this right after what I'm doing now.")
     assert.strictEqual(
-      speaker.say("goingDown", {}).text,
+      speaker.say("goingDown", { restarts: true }).text,
       "I'm restarting. Your messages are safe, no need to send anything again."
     )
     assert.strictEqual(
@@ -112,7 +113,10 @@ describe("the sentences", () => {
   })
 
   it("what expires and what is capped says so, and answers about work never expire", () => {
-    assert.deepInclude(speaker.say("goingDown", {}), { audience: "chat", cap: { count: 1, within: 600_000 } })
+    assert.deepInclude(speaker.say("goingDown", { restarts: true }), {
+      audience: "chat",
+      cap: { count: 1, within: 600_000 }
+    })
     for (const id of ["setAside", "letGo", "cutOff", "late", "maybeTwice", "rejected"] as const) {
       assert.isUndefined(say(id, valuesOf(id)).expiresAfter, id)
     }

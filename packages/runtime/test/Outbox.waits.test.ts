@@ -227,7 +227,7 @@ describe("age", () => {
       const chat = TestChannel.make({ class: "keyed" })
       const made = yield* started({ chat })
       const { conversation } = yield* made.turn("chat", "kim")
-      const down = made.outbox.notify({ conversation, address: kim }, "goingDown", {})
+      const down = made.outbox.notify({ conversation, address: kim }, "goingDown", { restarts: true })
       yield* down
       yield* down
       yield* TestClock.adjust("9 minutes")

@@ -25,6 +25,7 @@ describe("the phases", () => {
         "0 flush",
         "0 lastCall 100",
         "0 interrupt stop",
+        "0 farewell stop",
         "0 outbox",
         "0 refuse",
         "0 channels",
@@ -213,7 +214,7 @@ describe("one deadline", () => {
           drained: never,
           interrupt: () => never
         },
-        outbox: { drain: () => never, figures: never },
+        outbox: { farewell: () => never, drain: () => never, figures: never },
         channels: { stopPollers: never, close: () => never },
         drains: [{ name: "pool", refuse: never, drain: () => never, interrupt: never }]
       }))

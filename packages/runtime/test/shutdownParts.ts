@@ -197,6 +197,7 @@ export const makeParts = Effect.fnUntraced(function* (
       interrupt: (cut) => Effect.andThen(note(`interrupt ${cut.reason}`), sessions.part.interrupt(cut))
     },
     outbox: {
+      farewell: (reason) => note(`farewell ${reason}`),
       drain: () => note("outbox"),
       figures: Effect.succeed({ sent: 0, pending: 0, unknown: 0 })
     },

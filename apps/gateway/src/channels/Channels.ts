@@ -154,8 +154,14 @@ const slack = Effect.fnUntraced(function* (given: Configuration.Slack, loaded: L
   return { ...made, secrets: [options.token, options.signingSecret] }
 })
 
+type Given = Configuration.Telegram | Configuration.Slack
+
+/** With what holds for a channel of any platform. */
+const asWanted = (channel: Channel, { restartNotices }: Given): Channel =>
+  restartNotices === undefined ? channel : { ...channel, restartNotices }
+
 /** What the configuration names, with how each is made. */
-const wanted = (loaded: Loaded, files: Files): ReadonlyArray<readonly [name: string, given: unknown, Connect]> => {
+const wanted = (loaded: Loaded, files: Files): ReadonlyArray<readonly [name: string, given: Given, Connect]> => {
   const { channels } = loaded.configuration
   return [
     ...(channels.telegram === undefined
@@ -192,7 +198,7 @@ export const make = Effect.fnUntraced(function* (
     const { channel, secrets: own, webhook } = result.success
     const recipe = { text: JSON.stringify([given, loaded.folder]), secrets: own }
     const old = isSame(recipe, before?.connected.recipes[name]) ? before?.connected : undefined
-    channels[name] = old?.channels[name] ?? channel
+    channels[name] = old?.channels[name] ?? asWanted(channel, given)
     const hook = old === undefined ? webhook : old.webhooks[name]
     if (hook !== undefined) webhooks[name] = hook
     recipes[name] = recipe

@@ -42,6 +42,13 @@ const delivery = Schema.optionalKey(
   })
 )
 
+const restartNotices = Schema.optionalKey(
+  Setting.flag({
+    meaning:
+      "Whether its chats hear of a stop that makes their answer late, and of the return: as `notices.restart` unless set to false."
+  })
+)
+
 const reactions = Schema.optionalKey(
   Setting.flag({
     meaning: "Whether a message gets 👀 when it is on disk, until it has its end: it does unless set to false."
@@ -86,6 +93,7 @@ const Telegram = Schema.Struct({
   ),
   delivery,
   webhook: Schema.optionalKey(Webhook),
+  restartNotices,
   reactions,
   nudgeAfter
 })
@@ -125,6 +133,7 @@ const Slack = Schema.Struct({
     })
   ),
   delivery,
+  restartNotices,
   reactions,
   nudgeAfter
 })

@@ -245,6 +245,15 @@ const Questions = Schema.Struct({
   })
 })
 
+const Notices = Schema.Struct({
+  restart: Setting.flag({
+    default: true,
+    meaning:
+      "Whether people in chats whose answer will be late because of a stop hear of it, and hear when it goes on: once each in ten minutes.",
+    needsRestart: true
+  })
+})
+
 const Persona = Schema.Struct({
   agent: Setting.text({ meaning: "Name of the agent that speaks." }),
   systemPrompt: Schema.optionalKey(Setting.text({ meaning: "What the agent is told about itself.", most: 65_536 }))
@@ -316,6 +325,7 @@ export const Configuration = Schema.Struct({
   session: Session,
   turns: Turns,
   questions: Questions,
+  notices: Notices,
   agents: Schema.Record(Name, Agent),
   personas: Schema.Record(Name, Persona),
   prices: Prices,

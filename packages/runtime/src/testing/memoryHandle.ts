@@ -67,6 +67,8 @@ export interface MemoryHandle {
   readonly stop: Effect.Effect<void>
   /** Completes when the channel said that it is ready. */
   readonly ready: Effect.Effect<void>
+  /** What the channel says is wrong now. */
+  readonly trouble: Effect.Effect<string | undefined>
   /** Completes when so many readers of replies are open. Zero proves that nothing was left behind. */
   readonly readers: (count: number) => Effect.Effect<void>
   /** Completes when so many watchers of progress are open. */
@@ -174,6 +176,7 @@ const post = (run: Run) =>
 
 const makeHandle = (run: Run): Handle => ({
   name: run.name,
+  trouble: (reason) => Effect.sync(() => void (run.store.trouble = reason)),
   accept: accept(run),
   post: post(run),
   page: (peer, { after, limit }) =>
@@ -257,6 +260,7 @@ const control = (run: Run): MemoryHandle => {
     acknowledge: run.acknowledge,
     stop: Effect.asVoid(Deferred.succeed(run.stopping, undefined)),
     ready: Deferred.await(run.ready),
+    trouble: Effect.sync(() => store.trouble),
     readers: run.readers.reaches,
     watchers: run.watchers.reaches,
     restarted: Effect.map(makeRun(store, run.name), control)

@@ -76,6 +76,7 @@ export class Store {
   readonly committed = Effect.runSync(SubscriptionRef.make(0))
   seq = 0
   generated = 0
+  trouble: string | undefined = undefined
 }
 
 /** The row with this place in commit order. */

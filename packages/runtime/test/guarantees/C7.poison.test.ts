@@ -56,7 +56,7 @@ describe("C7: poison", () => {
           const run = yield* four.agent.run(1)
           assert.strictEqual(run.turn.text, "innocent")
           assert.deepStrictEqual(yield* crashesOf(four), { "chat/innocent": 2 })
-          assert.deepStrictEqual(yield* four.gateway.readiness, { ready: true, problems: [] })
+          assert.deepInclude(yield* four.gateway.readiness, { ready: true, problems: [] })
           yield* run.finish("done")
           yield* rest(four, "chat/innocent", "chat/poison")
           const seen = place.far.chat?.seen("innocent").filter((text) => !text.startsWith("Still on it"))
@@ -156,7 +156,7 @@ describe("C7: the pause of automatic resume", () => {
         // Five healthy minutes end it for everybody.
         yield* TestClock.adjust("4 minutes")
         assert.strictEqual((yield* agent.run(3)).turn.text, "cut off too")
-        assert.deepStrictEqual(yield* current.gateway.readiness, { ready: true, problems: [] })
+        assert.deepInclude(yield* current.gateway.readiness, { ready: true, problems: [] })
       })
   )
 
@@ -173,7 +173,7 @@ describe("C7: the pause of automatic resume", () => {
       }
       const agent = TestAgent.make()
       const current = yield* boot(place, { agent })
-      assert.deepStrictEqual(yield* current.gateway.readiness, { ready: true, problems: [] })
+      assert.deepInclude(yield* current.gateway.readiness, { ready: true, problems: [] })
       yield* current.say("kim", "b")
       yield* finishing(agent, 1, "done")
       yield* rest(current, "chat/kim")
@@ -197,7 +197,7 @@ describe("C7: the pause of automatic resume", () => {
       assert.strictEqual(agent.runs.length, 1)
       yield* current.gateway.resume
       assert.strictEqual((yield* agent.run(2)).turn.text, "cut off too")
-      assert.deepStrictEqual(yield* current.gateway.readiness, { ready: true, problems: [] })
+      assert.deepInclude(yield* current.gateway.readiness, { ready: true, problems: [] })
       // Whoever resumed by hand has looked: the next crash is the first of a new chain.
       yield* current.crash
       assert.isTrue((yield* (yield* manual(place)).gateway.readiness).ready)

@@ -168,7 +168,14 @@ const build = Effect.fnUntraced(function* (world: World, options: BootOptions, l
     ...channels
   }
   const layer = TestGateway.make(
-    { debounce: { quiet: 0 }, ...bounds, agents: { main: agent.agent, ...agents }, channels: current },
+    // Who tests what people are told of a restart says so.
+    {
+      debounce: { quiet: 0 },
+      notices: { restart: false },
+      ...bounds,
+      agents: { main: agent.agent, ...agents },
+      channels: current
+    },
     // The lock belongs to the process; here the boots of one process follow each other.
     { filename: world.file, journal: { lock: Layer.empty, ...journal } }
   ).pipe(Layer.provide(Layer.succeed(Boundary, life.cross)))

@@ -9,8 +9,10 @@ import * as Effect from "effect/Effect"
 /** What a failure means for the whole channel. */
 export interface Trouble {
   readonly reason: string
-  /** It can't get better by itself. */
+  /** Asking on at once changes nothing: the channel ends, and begins anew later. */
   readonly fatal: boolean
+  /** It may be over soon, by itself; else somebody has to correct something, and the waits are longer. */
+  readonly passes?: boolean
   /** Milliseconds that the platform asks to wait. */
   readonly wait?: number | undefined
 }
@@ -28,9 +30,9 @@ export const persist = <A, E, R>(
     for (let failures = 1; ;) {
       const result = yield* Effect.result(asked)
       if (result._tag === "Success") return result.success
-      const { fatal, reason, wait } = troubleOf(result.failure)
+      const { fatal, passes = !fatal, reason, wait } = troubleOf(result.failure)
       if (fatal || (wait === undefined && failures >= patience.tries)) {
-        return yield* new ChannelError({ channel, reason })
+        return yield* new ChannelError({ channel, reason, refused: !passes })
       }
       // Somebody who asks for patience is there.
       failures = wait === undefined ? failures + 1 : 1

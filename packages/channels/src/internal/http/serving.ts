@@ -66,6 +66,11 @@ export class Serving {
     return Deferred.isDoneUnsafe(this.closing)
   }
 
+  /** Clients that stay. */
+  get present(): { readonly readers: number; readonly streams: number } {
+    return { readers: this.readers, streams: this.streams }
+  }
+
   /** Counts a request until its response is decided; it is written in the same step. A stream is not waited for. */
   counted<E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) {
     this.active++

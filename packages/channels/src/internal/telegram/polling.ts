@@ -80,7 +80,8 @@ export const troubleOf = (failure: Failure): Trouble => {
   const reason = fatal(failure)
   return reason === undefined
     ? { fatal: false, reason: failure.reason, wait: failure._tag === "Denied" ? failure.retryAfter : undefined }
-    : { fatal: true, reason }
+    : // A poller that was ours until a moment ago still holds its question.
+      { fatal: true, reason, passes: failure._tag === "Denied" && failure.code === 409 }
 }
 
 /** Receives for ever. */

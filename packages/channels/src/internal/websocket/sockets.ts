@@ -77,6 +77,11 @@ export class Sockets {
     this.underWay = limits.underWay ?? 64
   }
 
+  /** Sockets that are open. */
+  get size(): number {
+    return this.#open.size
+  }
+
   /** A place for the length of the scope; `false` when there is none. */
   readonly place: Effect.Effect<boolean, never, Scope.Scope> = Effect.suspend(() => {
     if (this.#places >= this.most) return Effect.succeed(false)

@@ -35,7 +35,7 @@ const address = (channel: string, peer: Peer): Conversation => ({
 export const makeHandle = (
   name: string,
   { intake, outbox, sessions, stopping }: Pipeline,
-  ready: Effect.Effect<void>
+  { ready, trouble }: Pick<Handle, "ready" | "trouble">
 ): Handle => {
   const key = (peer: Peer) => conversationKey(address(name, peer))
   return {
@@ -48,6 +48,7 @@ export const makeHandle = (
     progress: (peer) => sessions.watch(key(peer)),
     receiving: (peer) => intake.receiving(key(peer)),
     ready,
+    trouble,
     stopping
   }
 }

@@ -3,6 +3,7 @@
  * channels, lets turns start, and hands the parts to the shutdown program. Made
  * last and released first, the program ends everything else in its order.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -32,12 +33,14 @@ import * as Shutdown from "../../Shutdown.ts"
 import { cross } from "../boundary.ts"
 import { transient } from "../channels/handle.ts"
 import { Running } from "../channels/Running.ts"
+import { problemsOf } from "../channels/states.ts"
 import { Forgetting } from "../forgetting.ts"
 import { type Entries, Registered } from "../registry.ts"
 import { holdText } from "../session/Spending.ts"
 import { sessionValues } from "../session/values.ts"
 import { transcriptOf } from "../transcript.ts"
 import { within } from "../shutdown/Course.ts"
+import { channelControl, channelStates } from "./control.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { entriesOf, hostChannel } from "./registry.ts"
 import { reload } from "./reload.ts"
@@ -62,7 +65,11 @@ const parts = Effect.fnUntraced(function* (running: Running, options: GatewayOpt
     intake,
     debouncer: { flush: intake.flush },
     sessions,
-    outbox: { drain: outbox.drain, figures: outbox.deliveries },
+    outbox: {
+      farewell: (reason: string) => Effect.flatMap(sessions.late, (late) => outbox.farewell(late, reason)),
+      drain: outbox.drain,
+      figures: outbox.deliveries
+    },
     channels: {
       stopPollers: running.stopAll("poller"),
       close: () => Effect.andThen(running.stopAll("poller"), running.stopAll("server"))
@@ -166,8 +173,12 @@ const keeping = (before: Entries, next: Entries, same: (name: string) => boolean
 })
 
 /** Takes over a new registry, one after the other; what stays as it was is not touched. */
-const exchanger = (first: Registry<unknown>, surroundings: Parameters<typeof reload>[0], isStopping: () => boolean) => {
-  const one = Semaphore.makeUnsafe(1)
+const exchanger = (
+  first: Registry<unknown>,
+  surroundings: Parameters<typeof reload>[0],
+  one: Semaphore.Semaphore,
+  isStopping: () => boolean
+) => {
   let registry = first
   const exchange = Effect.fnUntraced(function* (next: Registry) {
     if (isStopping()) {
@@ -222,15 +233,23 @@ const readinessOf = Effect.gen(function* () {
   const sessions = yield* Sessions
   return (state: { readonly ready: boolean; readonly stopping: boolean }, running: Running) =>
     Effect.gen(function* () {
-      const problems = [...running.problems()]
+      const held = yield* outbox.held
+      const channels = yield* channelStates(running, outbox)
+      const problems = [...problemsOf(channels)]
       if (state.stopping) problems.unshift("the gateway is stopping")
-      for (const held of yield* outbox.held) problems.push(`channel "${held.channel}" is ${held.why}: ${held.reason}`)
+      for (const { channel, reason, why } of held) {
+        if (why === "unconfigured") problems.push(`channel "${channel}" is ${why}: ${reason}`)
+      }
       const paused = yield* recovery.paused
       if (paused !== undefined) problems.push(paused)
       // Messages are taken and kept all the same: whoever looks at readiness must not turn them away.
       const { hold } = yield* sessions.spending
-      const notes = hold === undefined ? {} : { notes: [`turns wait for ${holdText(hold)}`] }
-      return { ready: state.ready && problems.length === 0, problems, ...notes } satisfies Readiness
+      const notes = [
+        ...(hold === undefined ? [] : [`turns wait for ${holdText(hold)}`]),
+        ...channels.flatMap(({ name, state }) => (state === "stopped" ? [`channel "${name}" was stopped by hand`] : []))
+      ]
+      const ready = state.ready && problems.length === 0
+      return { ready, problems, ...(notes.length === 0 ? {} : { notes }), channels } satisfies Readiness
     })
 })
 
@@ -271,6 +290,36 @@ const conversations = Effect.fnUntraced(function* (of: (text: string) => Convers
   } satisfies Partial<Gateway["Service"]>
 })
 
+/**
+ * Whatever can't go on ends everything, in order, with its reason. A store that was closed is none: the stop did that, and
+ * what it waited for no longer may still come to write.
+ */
+const ending = (failed: Effect.Effect<unknown>, { stop }: Shutdown.Shutdown): Effect.Effect<unknown> =>
+  Effect.flatMap(failed, (cause) =>
+    cause instanceof JournalError && cause.reason === "Closed"
+      ? Effect.void
+      : stop({ reason: "failure", by: "the gateway itself", cause })
+  )
+
+/**
+ * What people at the controls may change while everything runs, one thing after the other. Each in a fiber of its own: it
+ * may end the very server whose request asked for it.
+ */
+const changing = (
+  first: Registry<unknown>,
+  surroundings: Parameters<typeof reload>[0],
+  isStopping: () => boolean,
+  apart: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+) => {
+  const one = Semaphore.makeUnsafe(1)
+  const exchange = exchanger(first, surroundings, one, isStopping)
+  const { list, start, stop } = channelControl(surroundings, one, isStopping)
+  return {
+    reload: (next: Registry) => apart(exchange(next)),
+    channels: { list, start: (name: string) => apart(start(name)), stop: (name: string) => apart(stop(name)) }
+  }
+}
+
 /** The gateway of these options. */
 export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<unknown>) {
   const journal = yield* Journal
@@ -284,6 +333,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   const settled = yield* settledOf
   const view = yield* viewOf
   const fork = yield* forking
+  const clock = yield* Clock.Clock
   const state = { ready: false, stopping: false }
 
   const running = new Running(
@@ -293,7 +343,8 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
       sessions,
       stopping: Effect.suspend(() => shutdown.began).pipe(Effect.asVoid)
     },
-    fork
+    fork,
+    () => clock.currentTimeMillisUnsafe()
   )
   const shutdown = yield* Shutdown.make(yield* parts(running, options), options.drain)
   fork(
@@ -302,21 +353,7 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     })
   )
 
-  /**
-   * Whatever can't go on ends everything, in order, with its reason. A store that was closed is none: the stop did that,
-   * and what it waited for no longer may still come to write.
-   */
-  const failure = (failed: Effect.Effect<unknown>) =>
-    fork(
-      Effect.flatMap(failed, (cause) =>
-        cause instanceof JournalError && cause.reason === "Closed"
-          ? Effect.void
-          : shutdown.stop({ reason: "failure", by: "the gateway itself", cause })
-      )
-    )
-  failure(journal.failed)
-  failure(sessions.failed)
-  failure(outbox.failed)
+  for (const failed of [journal.failed, sessions.failed, outbox.failed]) fork(ending(failed, shutdown))
 
   yield* recovery.load
   const stored = yield* journal.channels
@@ -333,7 +370,12 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
   const keyOf = (text: string) => conversationKey(addressOf(text, isChannel))
   const inConversations = yield* conversations((text) => addressOf(text, isChannel))
 
-  const exchange = exchanger(options, { registered, running, outbox, sessions }, () => state.stopping)
+  const changes = changing(
+    options,
+    { registered, running, outbox, sessions },
+    () => state.stopping,
+    (effect) => Effect.suspend(() => Fiber.join(fork(effect)))
+  )
 
   return {
     accept: (inbound) => intake.accept(hostChannel, inbound),
@@ -341,8 +383,8 @@ export const makeGateway = Effect.fnUntraced(function* (options: GatewayOptions<
     ...view,
     sessionsOf: (conversation) => view.sessionsOf(keyOf(conversation)),
     readiness: readiness(state, running),
-    // In a fiber of its own: it may end the very server whose request asked for it.
-    reload: (next) => Effect.suspend(() => Fiber.join(fork(Effect.ensuring(exchange(next), Effect.sync(remember))))),
+    reload: (next) => Effect.ensuring(changes.reload(next), Effect.sync(remember)),
+    channels: changes.channels,
     resume: recovery.resume,
     stop: shutdown.stop,
     stopped: shutdown.stopped,

@@ -8,6 +8,7 @@ import type * as Agent from "../../Agent.ts"
 import type * as Channel from "../../Channel.ts"
 import type { OutboxOptions } from "../../Outbox.ts"
 import type { Drain, DrainOptions } from "../../Shutdown.ts"
+import type { ChannelState } from "../channels/states.ts"
 import type { Persona } from "../registry.ts"
 import type { SpendingOptions } from "../spending.ts"
 
@@ -57,6 +58,10 @@ export interface GatewayOptions<R = never> extends Registry<R> {
     /** What a stop does with open ones: `keep` (default) lets people answer them over a restart, `cancel` ends them. */
     readonly onStop?: "keep" | "cancel"
   }
+  readonly notices?: {
+    /** Whether people hear of a stop that makes their answer late, and of the return (true). A channel can say no for itself. */
+    readonly restart?: boolean
+  }
   readonly turns?: {
     /** Most turns at one time over all sessions (32), given out fairly. */
     readonly limit?: number
@@ -71,4 +76,6 @@ export interface Readiness {
   readonly problems: ReadonlyArray<string>
   /** What people should know although everything does: a budget that is used up. Absent without any. */
   readonly notes?: ReadonlyArray<string>
+  /** How each channel is. */
+  readonly channels: ReadonlyArray<ChannelState>
 }

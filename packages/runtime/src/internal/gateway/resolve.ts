@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import type { GatewayOptions } from "./options.ts"
 import type { IntakeOptions } from "../../Intake.ts"
+import type { OutboxOptions } from "../../Outbox.ts"
 import type { SessionOptions } from "../session/Environment.ts"
 
 const millis = (input: Duration.Input | undefined, otherwise: number): number =>
@@ -15,12 +16,15 @@ const millis = (input: Duration.Input | undefined, otherwise: number): number =>
 export const resolve = (
   options: GatewayOptions<unknown>
 ): {
+  readonly outbox: OutboxOptions
   readonly intake: IntakeOptions
   readonly bursts: { readonly quiet: number; readonly maxKeys: number }
   readonly sessions: SessionOptions
 } => {
   const quiet = millis(options.debounce?.quiet, 300)
+  const { restart } = options.notices ?? {}
   return {
+    outbox: { ...options.outbox, ...(restart === undefined ? {} : { restartNotices: restart }) },
     intake: { quiet, atMost: options.debounce?.atMost === undefined ? undefined : millis(options.debounce.atMost, 0) },
     bursts: { quiet, maxKeys: options.debounce?.maxKeys ?? 100_000 },
     sessions: {

@@ -19,6 +19,7 @@ import { JournalError, type SessionRow } from "./records.ts"
 import type { JournalReads, Opening } from "./reads/reports.ts"
 import { firstPlace, type Place } from "./writes/retention.ts"
 import { type PermissionRecord, permissionOf } from "./store/rows.ts"
+import { told } from "./writes/restarts.ts"
 import { outline, said, sessionNamed } from "./reads/transcript.ts"
 import { usage } from "./writes/usage.ts"
 import { valueAt } from "./writes/values.ts"
@@ -95,6 +96,7 @@ type Questions =
   | "seqOf"
   | "owed"
   | "throttles"
+  | "told"
   | "page"
   | "standing"
   | "attachments"
@@ -132,6 +134,7 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     channels: ask(channels(query)),
     seqOf: (key, id) => ask(Reads.seqOf(query, key, id)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
+    told: ask(told(query)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),
     page: (key, after, limit, bytes) => ask(Pages.page(query, opening, key, after, limit, bytes)),
     standing: (seq) => ask(Reads.standing(query, opening, seq)),
@@ -181,6 +184,8 @@ type OtherWrites =
   | "step"
   | "throttle"
   | "notice"
+  | "farewell"
+  | "return"
   | "replay"
   | "discard"
   | "preMark"
@@ -201,6 +206,8 @@ const otherWrites = ({ database, files, writer }: Parts): Pick<JournalShape, Oth
   step: (step) => writer.submit("step", step),
   throttle: ({ channel, conversation }, wait) => writer.submit("throttle", { channel, conversation, wait }),
   notice: (entry) => writer.submit("notice", entry),
+  farewell: (entry) => writer.submit("farewell", entry),
+  return: (entries) => (entries.length === 0 ? Effect.succeed(0) : writer.submit("return", entries)),
   replay: (reply) => writer.submit("replay", { reply }),
   discard: (reply) => writer.submit("discard", { reply }),
   preMark: (reason) => writer.submit("premark", { reason }),

@@ -10,8 +10,10 @@ const aside = "Everything else works; /retry tries again."
 /** English. */
 export const english: Catalogue = {
   waiting: () => "Got it. I'll get to this right after what I'm doing now.",
-  goingDown: () => "I'm restarting. Your messages are safe, no need to send anything again.",
-  afterRestart: () => "Got it. I'm restarting and will get to this right after.",
+  goingDown: ({ restarts }) =>
+    restarts
+      ? "I'm restarting. Your messages are safe, no need to send anything again."
+      : "I'm stopping for now. Your messages are safe, and I'll get to them when I'm back.",
   back: ({ words }) => (words === "" ? "I'm back." : `I'm back and carrying on with "${words}".`),
   cutOff: ({ tool }) => ({
     text: `I was cut off while ${tool === "" ? "working" : tool} and can't tell whether it went through.`,

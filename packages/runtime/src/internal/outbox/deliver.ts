@@ -39,6 +39,13 @@ const rowsPerRun = 16
 /** An edit that only shows progress is given up after this. */
 const showTimeout = 10_000
 
+/** The reply by which a hold was tried: who was let in, however the reply itself fared, holds no longer. */
+const tried = (desk: Desk, { port }: ConversationLane, { _tag }: Outcome): void => {
+  if (port.held?.probe === undefined || _tag === "Unauthorized") return
+  if (_tag === "NotSent" || _tag === "NoAnswer") desk.dispatch().hold(port, port.held.reason)
+  else desk.dispatch().release(port)
+}
+
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 const described = (lane: ConversationLane, row: ReplyRow) =>
@@ -59,6 +66,7 @@ const ask = <A>(
       Effect.tap(() => cross("send:after"))
     )
     const { outcome, fiber } = yield* request(crossed, timeout, restore, lane.port.requests)
+    tried(desk, lane, outcome)
     const result = yield* conclude(outcome)
     // Two requests of one conversation never overlap: a late edit would overwrite a newer one.
     if (fiber.pollUnsafe() === undefined) yield* restore(Fiber.await(fiber))
@@ -122,7 +130,7 @@ const settle = (
       })
     }
     case "Hold":
-      return Effect.andThen(held(lane, verdict.error), later(0, row.marked))
+      return Effect.andThen(held(desk, lane, verdict.error), later(0, row.marked))
   }
 }
 
@@ -132,13 +140,16 @@ const throttled = (desk: Desk, lane: ConversationLane, scope: "conversation" | "
     wait
   )
 
-const held = (lane: ConversationLane, error: string) =>
+const held = (desk: Desk, { port }: ConversationLane, reason: string) =>
   Effect.suspend(() => {
-    if (lane.port.held !== undefined) return Effect.void
-    lane.port.held = error
-    return Effect.logError("Channel is held: its credentials were refused", error).pipe(
-      Effect.annotateLogs({ channel: lane.port.name })
-    )
+    const first = port.held === undefined
+    // Requests that were under way beside each other hear the same: that is one hold.
+    if (first || port.held?.probe !== undefined) desk.dispatch().hold(port, reason)
+    return first
+      ? Effect.logError("Nothing is sent to a channel: its credentials were refused").pipe(
+          Effect.annotateLogs({ channel: port.name, reason })
+        )
+      : Effect.void
   })
 
 const facts = (desk: Desk, lane: ConversationLane, row: ReplyRow) => ({
@@ -231,7 +242,7 @@ const show = (desk: Desk, lane: ConversationLane, task: Extract<Task, { _tag: "S
   const effect = Effect.as(delivery.progress(task.remoteId, lane.address, task.text), {})
   return Effect.uninterruptibleMask((restore) =>
     ask(desk, lane, restore, effect, Math.min(desk.timeout, showTimeout), (outcome) => {
-      if (outcome._tag === "Unauthorized") return held(lane, outcome.error)
+      if (outcome._tag === "Unauthorized") return held(desk, lane, outcome.error)
       if (outcome._tag !== "Throttled") return Effect.void
       const wait = Math.min(Math.max(1, outcome.wait), longestWait)
       if (outcome.scope === "channel") desk.dispatch().delayPort(lane.port, wait)

@@ -13,6 +13,7 @@ import type { Channel } from "../../Channel.ts"
 import { type Conversation, conversationKey } from "../../Message.ts"
 import * as Deadlines from "../Deadlines.ts"
 import * as Doorbell from "../Doorbell.ts"
+import { makeHolds } from "./holds.ts"
 import { type Alarm, ConversationLane, type Driver } from "./lane.ts"
 import { factory, type Port } from "./port.ts"
 
@@ -32,6 +33,10 @@ export interface Dispatch {
   /** Nothing is sent to the conversation, or the channel, for so many milliseconds. */
   readonly delay: (lane: ConversationLane, wait: number) => void
   readonly delayPort: (port: Port, wait: number) => void
+  /** Credentials were refused: nothing is sent but one reply from time to time, to see whether they are accepted again. */
+  readonly hold: (port: Port, reason: string) => void
+  /** They are accepted again, or the channel is another one. `false` when nothing held it. */
+  readonly release: (port: Port) => boolean
   /** A wait of a conversation that has no lane yet. */
   readonly remember: (conversation: number, wait: number) => void
   readonly open: () => void
@@ -76,10 +81,51 @@ const makeActivity = Effect.gen(function* () {
   }
 })
 
+/** Waits that backoff and the other side ask for; those of a conversation without a lane until it has one. */
+const makeDelays = (deadlines: Deadlines.Deadlines<Alarm>) => {
+  const waits = new Map<number, number>()
+  return {
+    delay: (lane: ConversationLane, wait: number) => {
+      lane.notBefore = Math.max(lane.notBefore, deadlines.now() + wait)
+    },
+    delayPort: (port: Port, wait: number) => {
+      port.notBefore = Math.max(port.notBefore, deadlines.now() + wait)
+      deadlines.arm(port.alarm, port.notBefore)
+    },
+    remember: (conversation: number, wait: number) => {
+      waits.set(conversation, deadlines.now() + wait)
+    },
+    /** When the conversation's wait is over; it is its lane's from now on. */
+    taken: (conversation: number): number => {
+      const until = waits.get(conversation) ?? -Infinity
+      waits.delete(conversation)
+      return until
+    }
+  }
+}
+
+/** What a lane calls. */
+const driverOf = (
+  isDue: (lane: ConversationLane) => boolean,
+  schedule: (lane: ConversationLane) => void,
+  run: (lane: ConversationLane) => Effect.Effect<void>
+): Driver => ({
+  granted: (lane) => {
+    const runs = isDue(lane)
+    if (!runs) schedule(lane)
+    return runs
+  },
+  begin: run,
+  ended: schedule,
+  due: schedule
+})
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly concurrency: number
   readonly showEvery: number
   readonly find: (name: string) => Channel | undefined
+  /** Epoch milliseconds. */
+  readonly wallNow: () => number
   /** What a lane does while it runs. */
   readonly run: (lane: ConversationLane) => Effect.Effect<void>
 }): Effect.fn.Return<Dispatch, never, Scope.Scope> {
@@ -87,7 +133,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const newPort = yield* factory(options.concurrency, options.find)
   const ports = new Map<string, Port>()
   const lanes = new Map<string, ConversationLane>()
-  const waits = new Map<number, number>()
+  const { taken, ...delays } = makeDelays(deadlines)
   const active = yield* makeActivity
   let open = false
 
@@ -101,14 +147,14 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const may = (lane: ConversationLane) => {
     const now = deadlines.now()
-    return open && lane.notBefore <= now && !lane.port.blocked(now)
+    return open && lane.notBefore <= now && !lane.port.blocked(now, lane)
   }
 
   const schedule = (lane: ConversationLane) => {
     if (lane.state !== "resting") return
     const now = deadlines.now()
     const due = lane.due(options.showEvery)
-    if (due <= now && open && !lane.port.blocked(now)) {
+    if (due <= now && open && !lane.port.blocked(now, lane)) {
       active.lanes.add(lane)
       lane.port.lanes.wake(lane)
       return
@@ -123,25 +169,20 @@ export const make = Effect.fnUntraced(function* (options: {
     if (due > now && due < Infinity) deadlines.arm(alarm, due)
   }
 
-  const driver: Driver = {
-    granted: (lane) => {
-      const runs = may(lane) && lane.due(options.showEvery) <= deadlines.now()
-      if (!runs) schedule(lane)
-      return runs
-    },
-    begin: options.run,
-    ended: schedule,
-    due: schedule
-  }
+  const isDue = (lane: ConversationLane) => may(lane) && lane.due(options.showEvery) <= deadlines.now()
+  const driver = driverOf(isDue, schedule, options.run)
 
   const scheduleAll = (port: Port) => {
     for (const lane of port.members.values()) schedule(lane)
   }
 
+  const { wallNow } = options
+  const { hold, probe, release } = makeHolds({ deadlines, wallNow, isOpen: () => open, schedule, scheduleAll })
+
   const portOf = (name: string) => {
     const known = ports.get(name)
     if (known !== undefined) return known
-    const port = newPort(name, scheduleAll)
+    const port = newPort(name, { due: scheduleAll, probe })
     ports.set(name, port)
     return port
   }
@@ -161,8 +202,7 @@ export const make = Effect.fnUntraced(function* (options: {
       const known = lanes.get(key)
       if (known !== undefined) return known
       const lane = new ConversationLane(key, conversation, address, portOf(address.channel), driver)
-      lane.notBefore = waits.get(conversation) ?? -Infinity
-      waits.delete(conversation)
+      lane.notBefore = taken(conversation)
       lanes.set(key, lane)
       lane.port.members.set(key, lane)
       return lane
@@ -171,16 +211,9 @@ export const make = Effect.fnUntraced(function* (options: {
     schedule,
     scheduleAll,
     may,
-    delay: (lane, wait) => {
-      lane.notBefore = Math.max(lane.notBefore, deadlines.now() + wait)
-    },
-    delayPort: (port, wait) => {
-      port.notBefore = Math.max(port.notBefore, deadlines.now() + wait)
-      deadlines.arm(port.alarm, port.notBefore)
-    },
-    remember: (conversation, wait) => {
-      waits.set(conversation, deadlines.now() + wait)
-    },
+    ...delays,
+    hold,
+    release,
     open: () => {
       open = true
       for (const lane of lanes.values()) schedule(lane)

@@ -22,6 +22,7 @@ import { classify, type Desk, run } from "./deliver.ts"
 import * as Dispatch from "./dispatch.ts"
 import type { ConversationLane, Placeholder } from "./lane.ts"
 import * as Readers from "./readers.ts"
+import { restarts } from "./restarts.ts"
 
 /** Replies that a boot looks at at a time. */
 const window = 256
@@ -29,7 +30,7 @@ const window = 256
 const letGoWithin = 2_000
 
 const heldOf = (dispatch: Dispatch.Dispatch): ReadonlyArray<HeldChannel> =>
-  [...dispatch.ports()].flatMap((port) => port.hold ?? [])
+  [...dispatch.ports()].flatMap((port) => port.hold(dispatch.now()) ?? [])
 
 /** Takes over what an earlier boot owes: waits, then replies in windows; what was in flight is classed at once. */
 const recovery = (desk: Desk, offer: (row: ReplyRow) => ConversationLane) =>
@@ -112,10 +113,35 @@ const placeholders = (
 const answering = (
   speaker: Speaker,
   channelOf: (name: string) => Channel<unknown> | undefined
-): Pick<OutboxShape, "answer" | "carriesFiles"> => ({
+): Pick<OutboxShape, "answer" | "carriesFiles" | "noReply"> => ({
+  noReply: speaker.say("noReply", {}).text,
   carriesFiles: (address) => channelOf(address.channel)?.files === true,
   answer: (address, text, attachments = []) => answerOf(speaker, channelOf(address.channel), text, attachments)
 })
+
+/** Stores a sentence for a conversation. */
+const notifying =
+  (
+    { journal, speaker, wallNow }: Desk,
+    channelOf: (name: string) => Channel<unknown> | undefined
+  ): OutboxShape["notify"] =>
+  (to, id, values, since) =>
+    Effect.suspend(() => {
+      const said = speaker.say(id, values)
+      if (said.audience === "operator") return Effect.logWarning(textOf(said))
+      const channel = channelOf(to.address.channel)
+      return Effect.asVoid(
+        journal.notice({
+          conversation: to.conversation,
+          notice: id,
+          parts: parts(channel, textOf(said)),
+          route: routeOf(channel),
+          expiresAt: said.expiresAfter === undefined ? undefined : wallNow() + said.expiresAfter,
+          cap: said.cap,
+          ...(since === undefined ? {} : { since })
+        })
+      )
+    })
 
 export const makeOutbox = Effect.fnUntraced(function* (
   options: OutboxOptions
@@ -149,6 +175,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
   const dispatch: Dispatch.Dispatch = yield* Dispatch.make({
     concurrency: options.concurrency ?? 16,
     showEvery,
+    wallNow: desk.wallNow,
     find: channelOf,
     run: (lane) =>
       run(desk, lane).pipe(
@@ -202,25 +229,8 @@ export const makeOutbox = Effect.fnUntraced(function* (
     ...answering(speaker, channelOf),
     sentence: (address, id, values) =>
       draftOf(channelOf(address.channel), speaker.say(id, values), clock.currentTimeMillisUnsafe()),
-    noReply: speaker.say("noReply", {}).text,
-    notify: (to, id, values, since) =>
-      Effect.suspend(() => {
-        const said = speaker.say(id, values)
-        if (said.audience === "operator") return Effect.logWarning(textOf(said))
-        const channel = channelOf(to.address.channel)
-        return Effect.asVoid(
-          journal.notice({
-            conversation: to.conversation,
-            notice: id,
-            parts: parts(channel, textOf(said)),
-            route: routeOf(channel),
-            expiresAt:
-              said.expiresAfter === undefined ? undefined : clock.currentTimeMillisUnsafe() + said.expiresAfter,
-            cap: said.cap,
-            ...(since === undefined ? {} : { since })
-          })
-        )
-      }),
+    notify: notifying(desk, channelOf),
+    ...restarts({ journal, registered, speaker, wallNow: desk.wallNow, wanted: options.restartNotices !== false }),
     page: journal.page,
     replies: readers.replies,
     ...standing(desk, journal),
@@ -240,25 +250,20 @@ const owes = (row: ReplyRow): boolean =>
 /** What is asked of the outbox by people, tools and the reload. */
 const standing = (desk: Desk, journal: Journal["Service"]) => {
   const held = Effect.sync(() => heldOf(desk.dispatch()))
-  const again = (name: string) => {
-    const port = desk.dispatch().port(name)
-    port.held = undefined
-    desk.dispatch().scheduleAll(port)
-    return port
-  }
   return {
     held,
     reconnect: (channel: string) =>
       Effect.suspend(() => {
-        const requests = [...desk.dispatch().port(channel).requests]
-        again(channel)
+        const port = desk.dispatch().port(channel)
+        const requests = [...port.requests]
+        port.pausedAt = undefined
+        desk.dispatch().release(port)
         return Effect.asVoid(Fiber.awaitAll(requests))
       }),
-    release: (channel: string) =>
+    release: (channel: string) => Effect.sync(() => desk.dispatch().release(desk.dispatch().port(channel))),
+    pause: (channel: string) =>
       Effect.sync(() => {
-        if (desk.dispatch().port(channel).held === undefined) return false
-        again(channel)
-        return true
+        desk.dispatch().port(channel).pausedAt ??= desk.wallNow()
       }),
     deliveries: Effect.gen(function* () {
       const { replies } = yield* journal.reads.figures

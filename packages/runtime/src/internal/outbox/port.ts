@@ -12,27 +12,48 @@ import * as Lanes from "../Lanes.ts"
 import type { HeldChannel } from "../../Outbox.ts"
 import { Alarm, type ConversationLane } from "./lane.ts"
 
+/** Credentials that were refused, in epoch milliseconds and monotonic ones. */
+export interface Hold {
+  readonly reason: string
+  readonly since: number
+  /** How often one reply was sent to see whether they are accepted again. */
+  readonly probes: number
+  readonly probeAt: number
+  /** The lane that may send one, when it is time. */
+  probe: ConversationLane | undefined
+}
+
 export class Port {
   readonly name: string
   readonly lanes: Lanes.Lanes<never>
   readonly alarm: Alarm
+  /** Rings when a hold is to be tried. */
+  readonly probing: Alarm
   /** By conversation key. */
   readonly members = new Map<string, ConversationLane>()
   /** Requests that have not let go yet. */
   readonly requests = new Set<Fiber.Fiber<unknown, unknown>>()
-  /** Why credentials were refused. */
-  held: string | undefined = undefined
+  /** That credentials were refused. */
+  held: Hold | undefined = undefined
+  /** Nothing is sent: somebody stopped the channel, at this time. */
+  pausedAt: number | undefined = undefined
   /** Nothing is sent before this, in monotonic milliseconds. */
   notBefore = -Infinity
   /** It was said already that there is no such channel. */
   told = false
   readonly #find: () => Channel | undefined
 
-  constructor(name: string, find: () => Channel | undefined, lanes: Lanes.Lanes<never>, due: () => void) {
+  constructor(
+    name: string,
+    find: () => Channel | undefined,
+    lanes: Lanes.Lanes<never>,
+    rings: { readonly due: () => void; readonly probe: () => void }
+  ) {
     this.name = name
     this.#find = find
     this.lanes = lanes
-    this.alarm = new Alarm(due)
+    this.alarm = new Alarm(rings.due)
+    this.probing = new Alarm(rings.probe)
   }
 
   /** The channel as it is configured now. */
@@ -40,17 +61,26 @@ export class Port {
     return this.#find()
   }
 
-  /** Nothing may be sent now. */
-  blocked(now: number): boolean {
-    return this.held !== undefined || this.notBefore > now || this.channel === undefined
+  /** Nothing may be sent now; of a hold only the lane that tries it may. */
+  blocked(now: number, lane: ConversationLane): boolean {
+    const held = this.held !== undefined && this.held.probe !== lane
+    return held || this.pausedAt !== undefined || this.notBefore > now || this.channel === undefined
   }
 
-  /** Why nothing is delivered until somebody does something about it. */
-  get hold(): HeldChannel | undefined {
+  /** Why nothing is delivered. */
+  hold(now: number): HeldChannel | undefined {
+    const { held, name: channel, pausedAt } = this
     const conversations = [...this.members.values()].filter((lane) => lane.rows.length > 0 || lane.more).length
-    if (this.held !== undefined) return { channel: this.name, why: "unauthorized", reason: this.held, conversations }
+    if (pausedAt !== undefined) {
+      return { channel, why: "stopped", reason: "it was stopped by hand", since: pausedAt, conversations }
+    }
+    if (held !== undefined) {
+      const { probeAt, reason, since } = held
+      return { channel, why: "unauthorized", reason, since, retryIn: Math.max(0, probeAt - now), conversations }
+    }
     if (conversations === 0 || this.channel !== undefined) return undefined
-    return { channel: this.name, why: "unconfigured", reason: "no channel of this name is configured", conversations }
+    const reason = "no channel of this name is configured"
+    return { channel, why: "unconfigured", reason, since: 0, conversations }
   }
 }
 
@@ -58,21 +88,21 @@ export class Port {
 export const factory = (
   concurrency: number,
   find: (name: string) => Channel | undefined
-): Effect.Effect<(name: string, due: (port: Port) => void) => Port> =>
+): Effect.Effect<
+  (name: string, rings: { readonly due: (port: Port) => void; readonly probe: (port: Port) => void }) => Port
+> =>
   Effect.gen(function* () {
     const run = Effect.runSyncWith(yield* Effect.context<never>())
     // A synchronous run has a scheduler of its own, which ends with it: lanes live on with this one.
     const scheduler = yield* Scheduler.Scheduler
-    return (name, due) => {
+    return (name, rings) => {
       const lanes = run(
         Lanes.make<never>("delivery lane", concurrency).pipe(Effect.provideService(Scheduler.Scheduler, scheduler))
       )
-      const port: Port = new Port(
-        name,
-        () => find(name),
-        lanes,
-        () => due(port)
-      )
+      const port: Port = new Port(name, () => find(name), lanes, {
+        due: () => rings.due(port),
+        probe: () => rings.probe(port)
+      })
       return port
     }
   })

@@ -6,8 +6,10 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { parseMarker } from "../../Agent.ts"
+import type { Session } from "../../Session.ts"
 import { within } from "../shutdown/Course.ts"
 import type { Stop } from "../shutdown/Parts.ts"
+import { waitsForResume } from "./next.ts"
 import type { Roster } from "./Roster.ts"
 
 /** How long the scope's end waits where no stop has set a deadline, milliseconds. */
@@ -55,6 +57,34 @@ export const end = Effect.fnUntraced(function* (roster: Roster) {
   if (Exit.isFailure(exit)) yield* Effect.logWarning("Agents that have not let go are left behind", exit.cause)
 })
 
+/** Most sessions that are named as late. */
+const mostLate = 1000
+
+/**
+ * Somebody waits for an answer of it, and for nothing but this process: what is held, or waits for a resume by hand, is
+ * late for another reason, and its people know. Who pulls is told by other means.
+ */
+const isLate = (session: Session): boolean => {
+  const { env, row } = session
+  if (session.held !== undefined || waitsForResume(session)) return false
+  if (row !== undefined && env.outbox.route(row.address).pull) return false
+  return session.running !== undefined || session.hasWork || session.arriving > 0
+}
+
+/** Those whose turn is cut first, then by their last activity. */
+const late = (roster: Roster): ReadonlyArray<number> =>
+  roster
+    .all()
+    .filter(isLate)
+    .map((session) => ({
+      id: session.id,
+      cut: session.running !== undefined || session.open !== undefined ? 1 : 0,
+      at: session.row?.lastActive ?? 0
+    }))
+    .sort((one, other) => other.cut - one.cut || other.at - one.at)
+    .slice(0, mostLate)
+    .map(({ id }) => id)
+
 /** What the shutdown program asks of the sessions. */
 export const stopping = (roster: Roster) => {
   const { env, live } = roster
@@ -80,6 +110,7 @@ export const stopping = (roster: Roster) => {
         env.stop.by = Math.min(env.stop.by, cut.until)
         return interrupt(roster, cut.reason)
       }),
+    late: Effect.sync(() => late(roster)),
     turnOf: (text: string) =>
       Effect.sync(() => {
         const marker = parseMarker(text)

@@ -86,6 +86,8 @@ export interface Parts {
     readonly turnOf: (marker: string) => Effect.Effect<number | undefined>
   }
   readonly outbox: {
+    /** Phase 6, first: tells people whose answers the stop makes late. What of it has not gone out by the end is dropped. */
+    readonly farewell: (reason: string) => Effect.Effect<unknown, unknown>
     /** Phase 6: delivers what can go now; what has no answer by `until` is classed at the next boot. */
     readonly drain: (until: number) => Effect.Effect<void, unknown>
     /** Replies of all channels: sent since this boot, still to be sent, and those of which nobody can tell. */

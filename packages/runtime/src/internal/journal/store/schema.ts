@@ -291,5 +291,19 @@ export const migrations: ReadonlyArray<Migration> = [
     name: "answers of other sessions",
     // The name of the session, where the conversation was in another one when the answer was stored.
     statements: [`alter table sluice_replies add column session text`]
+  },
+  {
+    id: 1006,
+    name: "restart notices",
+    // Who was told of a stop and not yet of the return, with the rows of the sentence and the session whose answer is late.
+    statements: [
+      `create table sluice_restarts (
+  conversation integer primary key not null,
+  session integer not null,
+  first_reply integer not null,
+  last_reply integer not null,
+  at bigint not null
+)`
+    ]
   }
 ]

@@ -26,6 +26,7 @@ import type {
   Spent,
   ValuePlace
 } from "../records.ts"
+import type { Farewell, Return } from "../writes/restarts.ts"
 import type { Piece, Place } from "../writes/retention.ts"
 
 /** A command with how its reply is worded. */
@@ -105,6 +106,8 @@ export interface Kinds {
     JournalError
   ]
   readonly notice: [Notice, ReplyRow | undefined, JournalError]
+  readonly farewell: [Farewell, number, JournalError]
+  readonly return: [ReadonlyArray<Return>, number, JournalError]
   readonly replay: [{ readonly reply: number }, ReplyRow | undefined, JournalError]
   readonly discard: [{ readonly reply: number }, boolean, JournalError]
   readonly report: [StoredReport, void, JournalError]
@@ -175,6 +178,8 @@ export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   step: "step",
   throttle: "throttle",
   notice: "notice",
+  farewell: "notice",
+  return: "notice",
   replay: "notice",
   discard: "notice",
   report: "report",

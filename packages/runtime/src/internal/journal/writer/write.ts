@@ -16,6 +16,7 @@ import { writeDiscards, writeNotices, writeReplays, writeThrottles } from "../wr
 import { writeAskeds, writeAsks, writeDrops, writeTools, writeUnasks } from "../writes/permissions.ts"
 import { writePosts } from "../writes/posts.ts"
 import { writeDrafts } from "../writes/replies.ts"
+import { writeFarewells, writeReturns } from "../writes/restarts.ts"
 import { writeResumes } from "../writes/resume.ts"
 import type { Round, Writes } from "./round.ts"
 import { writeSettles } from "../writes/settle.ts"
@@ -49,6 +50,8 @@ const order: ReadonlyArray<Kind> = [
   "step",
   "throttle",
   "notice",
+  "farewell",
+  "return",
   "replay",
   "discard",
   "report",
@@ -77,6 +80,8 @@ const writers: { readonly [K in Kind]: Writes<K> } = {
   step: writeSteps,
   throttle: writeThrottles,
   notice: writeNotices,
+  farewell: writeFarewells,
+  return: writeReturns,
   replay: writeReplays,
   discard: writeDiscards,
   report: writeReports,
