@@ -203,6 +203,13 @@ const usage = Command.make(
     })
 ).pipe(Command.withDescription("What turns used and cost, today and this month"))
 
+const pools = Command.make("pools", { ...everywhere, json }, (given) =>
+  Effect.gen(function* () {
+    const { pools } = yield* Effect.promise(() => import("./tools/Pools.ts"))
+    yield* pools(yield* placeOf(given), given.json)
+  })
+).pipe(Command.withDescription("How the pools of models are: requests, workers, memory"))
+
 const audit = Command.make("audit", { ...everywhere, json }, (given) =>
   Effect.gen(function* () {
     yield* (yield* tools).audit(yield* placeOf(given), given.json)
@@ -331,6 +338,7 @@ export const sluice = Command.make("sluice").pipe(
     sessions,
     command,
     usage,
+    pools,
     audit,
     report,
     check,

@@ -36,6 +36,7 @@ export const facts = ({ channels, deadline, epoch, loaded, postMortem, url, vers
   epoch,
   agents: Object.keys(loaded.configuration.agents),
   channels: Object.fromEntries(Object.entries(channels).map(([name, channel]) => [name, deliveryOf(channel)])),
+  ...(Object.keys(loaded.configuration.pools).length === 0 ? {} : { pools: Object.keys(loaded.configuration.pools) }),
   store: fileIn(loaded.configuration.stateDirectory, "store"),
   configuration: loaded.file ?? null,
   deadline,
@@ -52,7 +53,7 @@ export const lines = ({
   url,
   version
 }: Start): ReadonlyArray<string> => {
-  const { agents, personas, stateDirectory } = loaded.configuration
+  const { agents, personas, pools, stateDirectory } = loaded.configuration
   const speaks = personas["default"]?.agent ?? ""
   const names = Object.keys(agents).map((name) => (name === speaks ? `${name} (default)` : name))
   const token = loaded.configuration.http.tokenFile ?? fileIn(stateDirectory, "token")
@@ -60,6 +61,7 @@ export const lines = ({
     `sluice ${version} is ready at ${url}`,
     `  agents     ${names.join(", ")}`,
     ...Object.entries(channels).map(([name, channel]) => `  channel    ${name}: ${deliveryOf(channel)}`),
+    ...Object.entries(pools).map(([name, { capability, kind }]) => `  pool       ${name}: ${capability}, ${kind}`),
     `  journal    ${near(fileIn(stateDirectory, "store"))}, boot ${epoch}`,
     `  token      ${near(token)}`,
     `  deadline   ${deadline.millis / 1000} s for a stop (${deadline.source})`,

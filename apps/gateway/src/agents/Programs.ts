@@ -1,5 +1,5 @@
 /**
- * The programs that agents of a configuration run: where they are, or what is
+ * The programs that agents and pools of a configuration run: where they are, or what is
  * wrong and what to do about it. A gateway runs without them, because a program
  * may be installed later; but nobody should have to learn of it from a turn that
  * fails.
@@ -10,10 +10,13 @@ import type { Loaded } from "../configuration/Sources.ts"
 import { shown } from "../configuration/Problem.ts"
 import { exists } from "../StateFolder.ts"
 
-/** The program of one agent; without a `problem` it is at `found`. */
-export type Program =
-  | { readonly agent: string; readonly found: string; readonly problem?: never; readonly remedy?: never }
-  | { readonly agent: string; readonly found?: never; readonly problem: string; readonly remedy: string }
+/** Where a program is, or what is wrong and what to do about it. */
+export type Place =
+  | { readonly found: string; readonly problem?: never; readonly remedy?: never }
+  | { readonly found?: never; readonly problem: string; readonly remedy: string }
+
+/** The program of one agent. */
+export type Program = Place & { readonly agent: string }
 
 /** Where a program is found; undefined when it is not. */
 export const which = (program: string, folder: string, path: string): string | undefined => {
@@ -34,31 +37,52 @@ export const which = (program: string, folder: string, path: string): string | u
   })
 }
 
+/** What is run, and where. */
+interface Run {
+  readonly argv?: ReadonlyArray<string>
+  readonly cwd?: string
+  readonly variables?: { readonly [name: string]: string }
+}
+
+/** Looks for a program; `folder` is where it runs unless it says otherwise. */
+export const placeOf = ({ argv, cwd = "", variables }: Run, folder: string): Place => {
+  const [program = ""] = argv ?? []
+  const place = cwd === "" ? folder : cwd
+  if (!exists(place)) {
+    return { problem: `its folder ${place} does not exist`, remedy: "create it or correct cwd" }
+  }
+  const path = variables?.["PATH"] ?? process.env["PATH"] ?? ""
+  const found = which(program, place, path)
+  if (found !== undefined) return { found }
+  const beside = !/[/\\]/.test(program) && which(`./${program}`, place, path) !== undefined
+  return {
+    problem: `program ${shown(program)} is not found`,
+    remedy: beside
+      ? `a name without a slash is looked for on PATH only: for the file in ${place} write ${shown(`./${program}`)}`
+      : "install it, correct argv[0], or correct PATH"
+  }
+}
+
 /** Looks for the program of each agent. */
 export const look = ({ configuration, folder }: Loaded): ReadonlyArray<Program> =>
   Object.entries(configuration.agents).map(([name, agent]): Program => {
     if (agent.kind === "demo") return { agent: name, found: "built in" }
     if (agent.kind === "model") return { agent: name, found: agent.url }
-    const [program = ""] = agent.argv ?? ["claude"]
-    const cwd = agent.cwd ?? folder
-    if (!exists(cwd)) {
-      return { agent: name, problem: `its folder ${cwd} does not exist`, remedy: "create it or correct cwd" }
-    }
-    const path = agent.variables?.["PATH"] ?? process.env["PATH"] ?? ""
-    const found = which(program, cwd, path)
-    if (found !== undefined) return { agent: name, found }
-    const beside = !/[/\\]/.test(program) && which(`./${program}`, cwd, path) !== undefined
-    return {
-      agent: name,
-      problem: `program ${shown(program)} is not found`,
-      remedy: beside
-        ? `a name without a slash is looked for on PATH only: for the file in ${cwd} write ${shown(`./${program}`)}`
-        : "install it, correct argv[0], or correct PATH"
-    }
+    return { agent: name, ...placeOf({ ...agent, argv: agent.argv ?? ["claude"] }, folder) }
+  })
+
+/** What is missing of the pools that start programs, a line each. */
+const ofPools = ({ configuration, folder }: Loaded): ReadonlyArray<string> =>
+  Object.entries(configuration.pools).flatMap(([name, pool]) => {
+    if (!("argv" in pool)) return []
+    const { problem, remedy } = placeOf(pool, folder)
+    return problem === undefined ? [] : [`pool "${name}": ${problem}; ${remedy}`]
   })
 
 /** What is missing, a line each. */
-export const warnings = (loaded: Loaded): ReadonlyArray<string> =>
-  look(loaded).flatMap(({ agent, problem, remedy }) =>
+export const warnings = (loaded: Loaded): ReadonlyArray<string> => [
+  ...look(loaded).flatMap(({ agent, problem, remedy }) =>
     problem === undefined ? [] : [`agent "${agent}": ${problem}; ${remedy}`]
-  )
+  ),
+  ...ofPools(loaded)
+]

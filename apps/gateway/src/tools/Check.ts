@@ -9,6 +9,7 @@ import * as Configuration from "../configuration/Configuration.ts"
 import * as Sources from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
 import { type ConfigurationError, problemText, shown } from "../configuration/Problem.ts"
+import * as Pools from "../pools/Pools.ts"
 import * as Programs from "../agents/Programs.ts"
 import * as Setting from "../configuration/Setting.ts"
 import * as Tokens from "../Tokens.ts"
@@ -53,10 +54,11 @@ export const check = Effect.fnUntraced(function* (
   // Secrets may be somewhere else than where this is asked, so they are no reason to call the rest bad.
   const agents = yield* Effect.result(Agents.make(loaded))
   const channels = yield* Effect.result(Channels.make(loaded, { context: undefined }))
-  const secrets = [
-    ...(yield* tokenProblems(loaded, sources.environment)),
-    ...[agents, channels].flatMap((made) => (made._tag === "Success" ? [] : made.failure.problems.map(problemText)))
-  ].map((problem) => `${problem}; until then a start refuses it`)
+  const pools = yield* Effect.result(Pools.decide(loaded))
+  const failures = [agents, channels, pools].flatMap((made) => (made._tag === "Success" ? [] : made.failure.problems))
+  const secrets = [...(yield* tokenProblems(loaded, sources.environment)), ...failures.map(problemText)].map(
+    (problem) => `${problem}; until then a start refuses it`
+  )
   const warnings = [...loaded.warnings, ...Programs.warnings(loaded), ...secrets]
   const all = values(loaded)
   if (json) {

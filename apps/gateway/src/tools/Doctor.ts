@@ -12,6 +12,7 @@ import { ask, running } from "./Ask.ts"
 import * as ChannelFindings from "./ChannelFindings.ts"
 import * as Findings from "./Findings.ts"
 import * as Guards from "./Guards.ts"
+import * as PoolFindings from "./PoolFindings.ts"
 import * as Words from "./Words.ts"
 
 const configuration = (loaded: Loaded): ReadonlyArray<Findings.Finding> => [
@@ -60,6 +61,7 @@ const examine = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Return
     ...Guards.openFiles(loaded.success.configuration, Guards.limitsOf(pid)),
     ...(yield* Findings.agents(loaded.success)),
     ...(yield* ChannelFindings.channels(loaded.success)),
+    ...(yield* PoolFindings.pools(loaded.success)),
     yield* Findings.deadline(loaded.success, up ? at.success : undefined),
     ...(up ? [] : [yield* Findings.port(loaded.success.configuration.http)]),
     ...findings

@@ -3,7 +3,7 @@
  * asks the running gateway, and looks at the store itself when there is none or
  * when it is too busy to answer; the answer says which of the two it was.
  */
-import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
+import type { LiveSession } from "@sluice/runtime/Gateway"
 import type { DeadLetter, Figures, JournalError, JournalReads, Ledger, SessionSummary } from "@sluice/runtime/Journal"
 import { conversationKey } from "@sluice/runtime/Message"
 import { lastStop } from "@sluice/runtime/Shutdown"
@@ -13,6 +13,7 @@ import type { Place } from "../configuration/Sources.ts"
 import { codes, Ending } from "../process/Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../configuration/Problem.ts"
+import type { WithPools } from "../pools/PoolReadiness.ts"
 import { ask, type Refused, type Silent } from "./Ask.ts"
 import * as Store from "./Store.ts"
 import * as Words from "./Words.ts"
@@ -68,7 +69,7 @@ interface StatusAnswer {
   readonly epoch: number
   readonly uptime?: number
   readonly lastStop: string
-  readonly readiness?: Readiness
+  readonly readiness?: WithPools
   /** Not everything that a figure counts today is there in a gateway or a store of an earlier version. */
   readonly figures: Partial<Figures>
   readonly live?: ReadonlyArray<LiveSession>
@@ -134,6 +135,9 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
     ...(answer.agents === undefined ? [] : [`agents     ${answer.agents.map(escape).join(", ")}`]),
     ...(answer.channels ?? []).map(
       ({ at, delivery, name }) => `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}`
+    ),
+    ...(answer.readiness?.pools ?? []).map(
+      ({ health, name, why }) => `pool       ${escape(name)}: ${health}${why === undefined ? "" : `, ${escape(why)}`}`
     ),
     `messages   ${messages(figures, now)}`,
     `turns      open: ${counts(figures.openTurns ?? {})}; ended: ${counts(figures.turns ?? {})}`,

@@ -28,6 +28,9 @@ const oneLine = (text: string, limit = 160): string => {
   return flat.length > limit ? `${flat.slice(0, limit - 1)}…` : flat
 }
 
+/** Drains that are named when there is no room for more. */
+const leastDrains = 2
+
 const row = (label: string, text: string): string => `  ${label.padEnd(10)}${text}`
 
 /** The first `limit` lines, and how many more there are. */
@@ -132,16 +135,16 @@ const how = ({ exitCode, reasons }: Report): string =>
 /** The report for people. */
 export const reportText = (report: Report): string => {
   const by = report.by.length === 0 ? "" : ` (${oneLine(report.by.join(", "), 60)})`
-  const lines = [
+  const before = [
     `Stopped in ${inWords(report.millis)}${by}: ${how(report)}, exit ${report.exitCode}`,
     ...because(report),
     row("deadline", `${inWords(report.deadline.millis)}, ${oneLine(report.deadline.source, 100)}`),
     ...phases(report),
-    ...turns(report),
-    ...atMost(report.drains.map(drainText), 2),
-    ...queued(report),
-    ...replies(report),
-    ledger(report)
+    ...turns(report)
   ]
+  const after = [...queued(report), ...replies(report), ledger(report)]
+  // A pool is a line each, as far as there is room beside what was cut; one line says how many more there are.
+  const room = Math.max(leastDrains, maxTextLines - before.length - after.length - 1)
+  const lines = [...before, ...atMost(report.drains.map(drainText), room), ...after]
   return lines.slice(0, maxTextLines).join("\n")
 }

@@ -1,0 +1,81 @@
+/**
+ * What `sluice doctor` finds out about pools of models: whether their servers answer and take the key, whether their
+ * programs are there, and whether their secrets can be read by nobody else. It starts none of them.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { isLoopback } from "../configuration/Checks.ts"
+import type { OpenAi } from "../configuration/Pools.ts"
+import { problemText } from "../configuration/Problem.ts"
+import type { Loaded } from "../configuration/Sources.ts"
+import * as Programs from "../agents/Programs.ts"
+import * as Pools from "../pools/Pools.ts"
+import type { Finding } from "./Findings.ts"
+
+/** How long a server may take to answer. */
+const patience = "5 seconds"
+
+/** The servers of one pool. A worker that loads has found its server there and willing. */
+const servers = Effect.fnUntraced(function* (
+  recipe: Pools.Recipe,
+  settings: OpenAi
+): Effect.fn.Return<ReadonlyArray<Finding>> {
+  const name = `pool ${recipe.name}`
+  const { loadsOf, urlsOf } = yield* Effect.promise(() => import("../pools/Workers.ts"))
+  const loads = yield* loadsOf(recipe, Effect.never)
+  const urls = urlsOf(settings)
+  return yield* Effect.forEach(
+    urls,
+    Effect.fnUntraced(function* (url, place): Effect.fn.Return<Finding> {
+      const loading: Effect.Effect<unknown, { readonly message: string }, Scope.Scope> =
+        loads[settings.capability]()(place)
+      const found = yield* loading.pipe(
+        Effect.scoped,
+        Effect.timeoutOrElse({
+          duration: patience,
+          orElse: () => Effect.fail({ message: `${url} does not answer within ${patience}, or still loads its model` })
+        }),
+        Effect.result
+      )
+      const { host, hostname, protocol } = new URL(url)
+      const answers = settings.health === "none" ? `${host}, which is not asked (health: none)` : `${host} answers`
+      if (found._tag === "Failure") {
+        const remedy = "start it or correct its address and key; requests fail until it answers"
+        return { name, state: "fail", detail: found.failure.message, remedy }
+      }
+      const open = recipe.key !== undefined && protocol === "http:" && !isLoopback(hostname)
+      return open
+        ? {
+            name,
+            state: "warn",
+            detail: `${answers}, over a connection that anybody on the way can read, the key included`,
+            remedy: "use https"
+          }
+        : { name, state: "ok", detail: answers }
+    }),
+    { concurrency: "unbounded" }
+  )
+})
+
+/** A line or more for each pool. */
+export const pools = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Return<ReadonlyArray<Finding>> {
+  const plan = yield* Effect.result(Pools.decide(loaded))
+  if (plan._tag === "Failure") {
+    return plan.failure.problems.map((problem) => ({ name: "pools", state: "fail", detail: problemText(problem) }))
+  }
+  const found = yield* Effect.forEach(
+    plan.success.recipes,
+    (recipe): Effect.Effect<ReadonlyArray<Finding>> => {
+      const { name, settings } = recipe
+      if (settings.kind === "openai") return servers(recipe, settings)
+      const place = Programs.placeOf(settings, loaded.folder)
+      return Effect.succeed([
+        place.found === undefined
+          ? { name: `pool ${name}`, state: "fail", detail: place.problem, remedy: place.remedy }
+          : { name: `pool ${name}`, state: "ok", detail: place.found }
+      ])
+    },
+    { concurrency: "unbounded" }
+  )
+  return found.flat()
+})
