@@ -64,10 +64,15 @@ const named = (path: Path): string => (path.length === 0 ? "configuration" : pat
 const unknownKey = (path: Path, tree: unknown, origin: Origin): Problem => {
   const key = String(path.at(-1))
   const siblings = keysBelow(path.slice(0, -1), tree)
-  // What another kind has in this very place is no place to move it to.
-  const elsewhere = settings
-    .filter((one) => one.path.at(-1) === key && one.path.length > 1 && !matches(one, path))
-    .map((one) => one.path.join("."))
+  // What another kind has in this very place is no place to move it to, and neither is an entry of another section.
+  const isNear = (one: Setting.Setting) => !one.path.includes("<name>") || one.path[0] === path[0]
+  const elsewhere = [
+    ...new Set(
+      settings
+        .filter((one) => one.path.at(-1) === key && one.path.length > 1 && !matches(one, path) && isNear(one))
+        .map((one) => one.path.join("."))
+    )
+  ]
   const near = didYouMean(key, siblings)
   const hint = near !== "" || elsewhere.length === 0 ? near : `; did you mean ${elsewhere.slice(0, 3).join(" or ")}?`
   return {

@@ -1,0 +1,229 @@
+// Pools in the real program: the official client of OpenAI talks to them unchanged, an operator sees them, a reload leaves
+// alone what it does not change, and a stop drains them and says what became of each request.
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import OpenAI, { APIError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai"
+import { RateLimitError } from "openai"
+import { type Answer, event, sendJson, server } from "../../../../packages/pools/test/server.ts"
+import { type Process, reportIn, type Running, start, temporaryFolder, tool, until } from "../harness.ts"
+
+const pixel = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+/** What a chat answers with: what it was told last; `hold` waits until the test says otherwise. */
+const chat =
+  (held: Array<() => void>): Answer =>
+  (asked, response) => {
+    const { messages, stream } = asked.body as { messages: Array<{ content: unknown }>; stream?: boolean }
+    const last = messages.at(-1)?.content
+    const text = typeof last === "string" ? last : `${JSON.stringify(last).length} characters`
+    const whole = () =>
+      sendJson(response, {
+        choices: [{ message: { role: "assistant", content: text }, finish_reason: "stop" }],
+        usage: { prompt_tokens: 3, completion_tokens: 1 }
+      })
+    if (text === "refuse") return sendJson(response, { error: { message: "not with me" } }, 422)
+    if (text === "full") return sendJson(response, { error: { message: "come back" } }, 429, { "retry-after": "7" })
+    if (text.startsWith("hold")) return void held.push(whole)
+    if (stream !== true) return whole()
+    for (const word of text.split(" ")) event(response, { choices: [{ delta: { content: word } }] })
+    event(response, { choices: [{ delta: {}, finish_reason: "stop" }] })
+    event(response, "[DONE]")
+    response.end()
+  }
+
+const backend = Effect.gen(function* () {
+  const held: Array<() => void> = []
+  const { asked, url } = yield* server({
+    "/v1/chat/completions": chat(held),
+    "/v1/embeddings": ({ body }, response) =>
+      sendJson(response, {
+        data: (body["input"] as Array<unknown>).map((_, index) => ({ index, embedding: [index + 0.5, -1] })),
+        usage: { prompt_tokens: 4 }
+      }),
+    "/v1/images/generations": (_, response) => sendJson(response, { data: [{ b64_json: pixel }] })
+  })
+  return { held, asked, url }
+})
+
+const configuration = (url: string, more = "") => `
+http: { port: 0 }
+pools:
+  writer: { capability: text-generation, kind: openai, url: "${url}", model: m, models: [writer, gpt-x], workers: { start: 1, max: 1, concurrency: 4 }${more} }
+  eyes: { capability: vision, kind: openai, url: "${url}", model: m }
+  search: { capability: text-embedding, kind: openai, url: "${url}", model: m }
+  looks: { capability: image-embedding, kind: openai, url: "${url}", model: m }
+  brush: { capability: image-generation, kind: openai, url: "${url}", model: m }
+`
+
+const clientOf = ({ token, url }: Running, apiKey = token) =>
+  new OpenAI({ apiKey, baseURL: `${url}/v1`, maxRetries: 0 })
+
+const said = (content: string) => ({ model: "writer", messages: [{ role: "user" as const, content }] })
+
+/** What a call fails with. */
+const refusal = (call: Promise<unknown>) =>
+  Effect.map(Effect.flip(Effect.tryPromise({ try: () => call, catch: (error) => error as APIError })), (error) => error)
+
+const ask = <A>(call: () => PromiseLike<A>) => Effect.promise(async () => await call())
+
+const outcomeOf = (
+  call: Promise<{ readonly choices: ReadonlyArray<{ readonly message: { readonly content: string | null } }> }>
+) =>
+  Effect.promise(() =>
+    call.then(
+      ({ choices }) => choices[0]?.message.content,
+      (error: unknown) => error
+    )
+  )
+
+/** One pool as the gateway sees it. */
+const poolOf = (gateway: Running, name: string) =>
+  Effect.map(gateway.client.call("/v1/pools"), ({ body }) =>
+    (
+      body["pools"] as ReadonlyArray<{ readonly name: string; readonly running: number; readonly draining: boolean }>
+    ).find((pool) => pool.name === name)
+  ).pipe(Effect.orDie)
+
+const drainsOf = (process: Process) =>
+  (
+    reportIn(process) as unknown as {
+      readonly drains: ReadonlyArray<{ readonly name: string; readonly counts: object }>
+    }
+  ).drains
+
+describe("pools behind the gateway", () => {
+  it.live(
+    "P1: the official client chats, streams, sees, embeds and draws, and its errors are the ones that it knows",
+    () =>
+      Effect.gen(function* () {
+        const { asked, url } = yield* backend
+        const folder = yield* temporaryFolder
+        const gateway = yield* start({ folder, configuration: configuration(url) })
+        const openai = clientOf(gateway)
+
+        const answer = yield* ask(() => openai.chat.completions.create({ ...said("hello you"), temperature: 0.5 }))
+        assert.strictEqual(answer.choices[0]?.message.content, "hello you")
+        assert.strictEqual(answer.model, "writer")
+        assert.deepInclude(asked.at(-1)?.body, { model: "m", temperature: 0.5 })
+        const words = yield* Effect.promise(async () => {
+          const parts: Array<string> = []
+          const stream = await openai.chat.completions.create({ ...said("one two three"), stream: true })
+          for await (const part of stream) parts.push(part.choices[0]?.delta.content ?? "")
+          return parts
+        })
+        assert.deepStrictEqual(words, ["one", "two", "three", ""])
+
+        // An image of 2 MiB: larger than a message may be.
+        const image = `data:image/gif;base64,${pixel.slice(0, 52)}${"A".repeat(2 * 1024 ** 2)}`
+        const seen = yield* ask(() =>
+          openai.chat.completions.create({
+            model: "eyes",
+            messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: image } }] }]
+          })
+        )
+        assert.match(seen.choices[0]?.message.content ?? "", /^2\d{6} characters$/)
+        const vectors = yield* ask(() => openai.embeddings.create({ model: "search", input: ["a", "b"] }))
+        assert.deepStrictEqual(
+          vectors.data.map(({ embedding }) => embedding),
+          [
+            [0.5, -1],
+            [1.5, -1]
+          ]
+        )
+        const looks = yield* ask(() =>
+          openai.embeddings.create({
+            model: "looks",
+            input: [`data:image/gif;base64,${pixel}`],
+            encoding_format: "float"
+          })
+        )
+        assert.lengthOf(looks.data, 1)
+        const drawn = yield* ask(() => openai.images.generate({ model: "brush", prompt: "a dot" }))
+        assert.strictEqual(drawn.data?.[0]?.b64_json, pixel)
+        const listed = yield* ask(() => openai.models.list())
+        assert.deepStrictEqual(
+          listed.data.map(({ id }) => id),
+          ["writer", "gpt-x", "eyes", "search", "looks", "brush"]
+        )
+        assert.strictEqual((yield* ask(() => openai.models.retrieve("gpt-x"))).id, "gpt-x")
+
+        const stranger = yield* refusal(clientOf(gateway, "not-the-token-of-this").chat.completions.create(said("hi")))
+        assert.instanceOf(stranger, AuthenticationError)
+        assert.include(stranger.message, "has a token that is not valid here")
+        const unknown = yield* refusal(openai.chat.completions.create({ ...said("hi"), model: "nobody" }))
+        assert.instanceOf(unknown, NotFoundError)
+        assert.deepInclude(unknown, { code: "model_not_found", param: "model" })
+        const wrong = yield* refusal(openai.chat.completions.create({ ...said("hi"), messages: [] }))
+        assert.instanceOf(wrong, BadRequestError)
+        const refused = yield* refusal(openai.chat.completions.create(said("refuse")))
+        assert.deepInclude(refused, { status: 422, code: "model_error" })
+        const full = yield* refusal(openai.chat.completions.create(said("full")))
+        assert.instanceOf(full, RateLimitError)
+        assert.strictEqual(full.headers?.get("retry-after"), "7")
+        const large = { model: "search", input: "A".repeat(33 * 1024 ** 2) }
+        assert.deepInclude(yield* refusal(openai.embeddings.create(large)), { status: 413, code: "too_large" })
+
+        const table = yield* tool(folder, ["pools"])
+        assert.match(
+          table.out,
+          /^writer +text-generation +writer gpt-x +healthy +0 +0 +1 idle +- +2 +1 overloaded, 1 model_error +\d+ ms$/m
+        )
+        const { json } = yield* tool(folder, ["pools", "--json"])
+        assert.deepInclude(json.pools[0], { name: "writer", kind: "openai", health: "healthy", breaker: "closed" })
+        const { body } = yield* gateway.client.call("/metrics")
+        assert.include(body.text, 'sluice_pool_requests_total{pool="writer",model="writer",outcome="model_error"} 1\n')
+        assert.include(body.text, 'sluice_pool_request_seconds_count{pool="search",model="search"} 1\n')
+        assert.include(body.text, 'sluice_pool_workers{pool="writer",state="idle"} 1\n')
+        assert.match((yield* tool(folder, ["status"])).out, /^pool {7}writer: healthy$/m)
+
+        // A reload that changes one pool leaves the requests of all others alone, and this one's, too.
+        const before = outcomeOf(openai.chat.completions.create({ ...said("hello"), model: "eyes" }))
+        assert.strictEqual(yield* before, "hello")
+        writeFileSync(join(folder, "sluice.yaml"), configuration(url, ", queue: 5").replace(/ {2}brush.*\n/, ""))
+        const reload = yield* tool(folder, ["reload"])
+        assert.include(reload.out, "pool writer has changed")
+        assert.include(reload.out, "pool brush is gone")
+        assert.notInclude(reload.out, "search")
+        const gone = yield* refusal(openai.images.generate({ model: "brush", prompt: "a dot" }))
+        assert.instanceOf(gone, NotFoundError)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("P2, S6: a stop lets running requests finish, refuses new ones, keeps messages, and counts each", () =>
+    Effect.gen(function* () {
+      const { held, url } = yield* backend
+      const gateway = yield* start({ configuration: `${configuration(url)}drain: { pools: 1 second }\n` })
+      const openai = clientOf(gateway)
+      const first = yield* Effect.forkChild(outcomeOf(openai.chat.completions.create(said("hold one"))))
+      const second = yield* Effect.forkChild(outcomeOf(openai.chat.completions.create(said("hold two"))))
+      yield* until("both run", poolOf(gateway, "writer"), (pool) => pool?.running === 2)
+      yield* until(
+        "the backend has both",
+        Effect.sync(() => held.length),
+        (count) => count === 2
+      )
+      yield* gateway.signal("SIGTERM")
+      yield* until("it stops", poolOf(gateway, "writer"), (pool) => pool?.draining === true)
+      const late = yield* refusal(openai.chat.completions.create(said("late")))
+      assert.instanceOf(late, InternalServerError)
+      assert.deepInclude(late, { status: 503, code: "shutting_down" })
+      assert.strictEqual(late.headers?.get("retry-after"), "5")
+      // What is said in a conversation is kept, and answered after the restart.
+      assert.deepInclude(yield* gateway.client.send("kim", "hello"), { held: true })
+      held[0]?.()
+      assert.match(String(yield* Fiber.join(first)), /^hold (one|two)$/)
+      const cut = yield* Fiber.join(second)
+      assert.instanceOf(cut, InternalServerError)
+      assert.strictEqual((yield* gateway.exited).code, 0)
+      const drains = drainsOf(gateway)
+      assert.deepInclude(drains[0], { name: "pool writer", counts: { drained: 1, aborted: 1, rejected: 1 } })
+      assert.lengthOf(drains, 5)
+      const { out } = yield* tool(gateway.folder, ["report"])
+      assert.match(out, /^ {2}drains {4}pool writer: 1 drained, 1 aborted, 1 rejected, 1\.\d s$/m)
+      assert.match(out, /^ {2}drains {4}pool brush: 0 drained, 0 aborted, 0 rejected, \d+ ms$/m)
+    }).pipe(Effect.scoped)
+  )
+})
