@@ -5,8 +5,14 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import OpenAI, { APIError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai"
-import { RateLimitError } from "openai"
+import OpenAI, {
+  type APIError,
+  AuthenticationError,
+  BadRequestError,
+  InternalServerError,
+  NotFoundError,
+  RateLimitError
+} from "openai"
 import { type Answer, event, sendJson, server } from "../../../../packages/pools/test/server.ts"
 import { type Process, reportIn, type Running, start, temporaryFolder, tool, until } from "../harness.ts"
 
