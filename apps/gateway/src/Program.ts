@@ -48,6 +48,8 @@ interface Stop {
   readonly began: Deferred.Deferred<Began>
   /** When it has to be over, in milliseconds of the monotonic clock; hurry brings it nearer. */
   until: number | undefined
+  /** Somebody does not want to wait. */
+  readonly hurried: Deferred.Deferred<void>
   /** The report as it stands. */
   soFar: Began["soFar"] | undefined
 }
@@ -71,6 +73,7 @@ const watching =
     dog.watch(news)
     if (news._tag === "Phase" && news.name === "drain" && news.open > 0) patience(news.open)
     if (news._tag === "Began" || news._tag === "Hurried") stop.until = news.deadline
+    if (news._tag === "Hurried") Deferred.doneUnsafe(stop.hurried, Effect.void)
     if (news._tag !== "Began") return
     notifier.stopping(`stopping (${news.reason})`)
     stop.soFar = news.soFar
@@ -227,7 +230,12 @@ const unlessStopped = <A, E, R>(signals: Signals.Signals, build: Effect.Effect<A
 const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.Signals) {
   const { loaded } = setup.current
   const { stateDirectory } = loaded.configuration
-  const stop: Stop = { began: yield* Deferred.make<Began>(), until: undefined, soFar: undefined }
+  const stop: Stop = {
+    began: Deferred.makeUnsafe<Began>(),
+    hurried: Deferred.makeUnsafe<void>(),
+    until: undefined,
+    soFar: undefined
+  }
   const slot: Operations.Slot = { current: undefined }
   const channel = Pipeline.http(setup, slot)
   const choices = Pipeline.drainOptions(setup)
@@ -243,8 +251,8 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
       Effect.catchCause((cause) => Effect.logWarning("The file with this gateway's address can't be removed", cause))
     )
   )
-  const pools = yield* poolScope(setup.pools, () => stop.until)
-  yield* Scope.provide(Setup.openPools(setup), pools)
+  const pools = yield* poolScope(setup.pools, { until: () => stop.until, hurried: stop.hurried })
+  yield* Scope.provide(Setup.openPools(setup), pools.scope)
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
   if (Option.isNone(built)) return undefined
   const context = built.value
@@ -252,7 +260,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const url = yield* channel.address
   const status = `ready at ${url}`
   const reload = Effect.sync(() => notifier.reloading()).pipe(
-    Effect.andThen(reloading(gateway, setup, channel, pools)),
+    Effect.andThen(reloading(gateway, setup, channel, pools.scope)),
     Effect.ensuring(Effect.sync(() => notifier.ready(status)))
   )
   slot.current = {
@@ -290,6 +298,8 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   yield* Effect.forkScoped(Signals.obey(signals, orders))
   const report = yield* gateway.stopped
   yield* keep(stateDirectory, report)
+  // While signals are still obeyed: who is in a hurry need not wait for workers.
+  yield* pools.end
   yield* farewell(setup, report)
   return report
 })

@@ -147,9 +147,19 @@ export const open = Effect.fnUntraced(function* (bounds: Bounds): Effect.fn.Retu
         Effect.forkIn(scope)
       )
 
+  let hasReaped = false
+  /** Workers of an earlier boot that was killed hold memory, which the first of ours may need. */
+  const reap = Effect.fnUntraced(function* ({ recipes }: Plan) {
+    if (hasReaped || !recipes.some(({ settings }) => "argv" in settings)) return
+    hasReaped = true
+    const { reap } = yield* Effect.promise(() => import("@sluice/pools/Server"))
+    yield* Effect.forkIn(reap, scope)
+  })
+
   const apply = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<ReadonlyArray<string>> {
     const next = new Map<string, Entry>()
     const lines: Array<string> = []
+    yield* reap(plan)
     for (const recipe of plan.recipes) {
       const old = entries.get(recipe.name)
       const same = old !== undefined && isUnchanged(recipe, old.recipe)

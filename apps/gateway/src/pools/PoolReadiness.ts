@@ -7,13 +7,24 @@ import * as Effect from "effect/Effect"
 import type { PoolState } from "./OpenPools.ts"
 import type { Pools } from "./Pools.ts"
 
-/** One pool, in a word and, where that is not `healthy`, in a sentence. */
-export type PoolHealth = Pick<PoolState, "name" | "health" | "why">
+/** One pool, as readiness has each channel. */
+export interface PoolHealth {
+  readonly name: string
+  readonly state: PoolState["health"]
+  /** What is wrong; empty when nothing is. */
+  readonly problems: ReadonlyArray<string>
+}
 
 /** Readiness, with the pools where there are any. */
 export interface WithPools extends Readiness {
   readonly pools?: ReadonlyArray<PoolHealth>
 }
+
+const healthOf = ({ health, name, why }: PoolState): PoolHealth => ({
+  name,
+  state: health,
+  problems: why === undefined ? [] : [why]
+})
 
 /** Adds the pools to what the gateway says. */
 export const withPools =
@@ -23,7 +34,5 @@ export const withPools =
       ? Effect.succeed(found)
       : Effect.map(opened.states, ({ pools }) => ({
           ...found,
-          pools: pools
-            .filter(({ leaving }) => !leaving)
-            .map(({ health, name, why }) => ({ name, health, ...(why === undefined ? {} : { why }) }))
+          pools: pools.filter(({ leaving }) => !leaving).map(healthOf)
         }))

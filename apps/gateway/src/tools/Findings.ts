@@ -302,13 +302,27 @@ export const store = (place: Place, up: boolean): Effect.Effect<ReadonlyArray<Fi
   )
 }
 
-const Ready = Schema.Struct({ ready: Schema.Boolean, problems: Schema.Array(Schema.String) })
+const Ready = Schema.Struct({
+  ready: Schema.Boolean,
+  problems: Schema.Array(Schema.String),
+  pools: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ name: Schema.String, state: Schema.String, problems: Schema.Array(Schema.String) }))
+  )
+})
 
 /** What the running gateway says that it lacks. */
 export const readiness = (status: number, body: unknown, url: string): ReadonlyArray<Finding> => {
   const found = Schema.decodeUnknownOption(Ready)(body)
-  const problems = Option.isSome(found) ? found.value.problems : []
-  return status === 200
-    ? [{ name: "gateway", state: "ok", detail: `ready at ${url}` }]
-    : [{ name: "gateway", state: "warn", detail: `not ready at ${url}${problems.map((one) => `; ${one}`).join("")}` }]
+  const { pools = [], problems = [] } = Option.getOrUndefined(found) ?? {}
+  return [
+    status === 200
+      ? { name: "gateway", state: "ok", detail: `ready at ${url}` }
+      : { name: "gateway", state: "warn", detail: `not ready at ${url}${problems.map((one) => `; ${one}`).join("")}` },
+    ...pools
+      .filter(({ state }) => state !== "healthy")
+      .map(({ name, problems, state }): Finding => {
+        const detail = [`${state} in the running gateway`, ...problems].join(": ")
+        return { name: `pool ${name}`, state: "warn", detail, remedy: "sluice pools shows what it does" }
+      })
+  ]
 }

@@ -137,7 +137,7 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
       ({ at, delivery, name }) => `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}`
     ),
     ...(answer.readiness?.pools ?? []).map(
-      ({ health, name, why }) => `pool       ${escape(name)}: ${health}${why === undefined ? "" : `, ${escape(why)}`}`
+      ({ name, problems, state }) => `pool       ${escape(name)}: ${[state, ...problems.map(escape)].join(", ")}`
     ),
     `messages   ${messages(figures, now)}`,
     `turns      open: ${counts(figures.openTurns ?? {})}; ended: ${counts(figures.turns ?? {})}`,

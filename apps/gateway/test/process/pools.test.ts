@@ -3,7 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import OpenAI, {
   type APIError,
@@ -14,7 +14,8 @@ import OpenAI, {
   RateLimitError
 } from "openai"
 import { type Answer, event, sendJson, server } from "../../../../packages/pools/test/server.ts"
-import { type Process, reportIn, type Running, start, temporaryFolder, tool, until } from "../harness.ts"
+import { lives } from "../../src/tools/Ask.ts"
+import { now, type Process, reportIn, type Running, start, temporaryFolder, tool, until } from "../harness.ts"
 
 const pixel = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
@@ -230,6 +231,32 @@ describe("pools behind the gateway", () => {
       const { out } = yield* tool(gateway.folder, ["report"])
       assert.match(out, /^ {2}drains {4}pool writer: 1 drained, 1 aborted, 1 rejected, 1\.\d s$/m)
       assert.match(out, /^ {2}drains {4}pool brush: 0 drained, 0 aborted, 0 rejected, \d+ ms$/m)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("S7, S11: who signals twice does not wait for a request, nor for a worker that does not end by itself", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const script = `trap '' TERM\necho $$ > pid\necho '{"ready": true}'\nwhile read line; do :; done\nwhile :; do sleep 60; done`
+      const argv = JSON.stringify(["sh", "-c", script])
+      const gateway = yield* start({
+        folder,
+        configuration: `http: { port: 0 }\npools:\n  a: { capability: text-embedding, kind: program, argv: ${argv}, workers: { start: 1 } }\n`
+      })
+      const held = yield* Effect.forkChild(
+        refusal(clientOf(gateway).embeddings.create({ model: "a", input: "nobody answers" }))
+      )
+      yield* until("it runs", poolOf(gateway, "a"), (pool) => pool?.running === 1)
+      const first = yield* gateway.signal("SIGTERM")
+      yield* until("it stops", poolOf(gateway, "a"), (pool) => pool?.draining === true)
+      // Twins of a terminal or a wrapper, less than 250 ms apart, count once.
+      yield* Effect.sleep(Math.max(0, first + 300 - now()))
+      const second = yield* gateway.signal("SIGTERM")
+      const { at, code } = yield* gateway.exited
+      assert.strictEqual(code, 81)
+      assert.isBelow(at - second, 1500)
+      assert.deepInclude(yield* Fiber.join(held), { status: 503, code: "shutting_down" })
+      assert.isFalse(lives(Number(readFileSync(join(folder, "pid"), "utf8"))))
     }).pipe(Effect.scoped)
   )
 })

@@ -1,0 +1,166 @@
+// The pools of the program without the program: what a reload leaves alone and what it lets go of, what a stop finds, what
+// is counted, and a worker that does not end although there is no more time.
+import { assert, describe, it } from "@effect/vitest"
+import type { Model } from "@sluice/pools/Routes"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import { existsSync, readFileSync } from "node:fs"
+import type { ServerResponse } from "node:http"
+import { join } from "node:path"
+import { sendJson, server } from "../../../packages/pools/test/server.ts"
+import * as Sources from "../src/configuration/Sources.ts"
+import { poolScope } from "../src/pools/Closing.ts"
+import * as Pools from "../src/pools/Pools.ts"
+import { lives } from "../src/tools/Ask.ts"
+import { inFolder, yaml } from "./configurations.ts"
+import { until } from "./harness.ts"
+
+const bounds = { memory: 0.5, bodyLimit: 1024 }
+
+/** A server that holds every request until the test lets it go. */
+const holding = Effect.gen(function* () {
+  const held: Array<ServerResponse> = []
+  const { url } = yield* server({ "/v1/embeddings": (_, response) => void held.push(response) })
+  const letGo = (at: number) =>
+    Effect.sync(() => {
+      const response = held[at]
+      if (response === undefined) throw new Error(`there is no request ${at}`)
+      sendJson(response, { data: [{ index: 0, embedding: [1] }] })
+    })
+  const arrived = (count: number) =>
+    until(
+      `${count} requests are there`,
+      Effect.sync(() => held.length),
+      (n) => n === count
+    )
+  return { url, letGo, arrived }
+})
+
+const planOf = (pools: string) =>
+  inFolder(yaml(`pools:\n${pools}\n`), (sources) => Effect.flatMap(Sources.load(sources), Pools.decide)).pipe(
+    Effect.map((plan) => ({
+      ...plan,
+      // Each was read in a folder of its own, as they would not be.
+      recipes: plan.recipes.map((recipe) => ({ ...recipe, text: JSON.stringify(recipe.settings) }))
+    })),
+    Effect.orDie
+  )
+
+const embed = (model: Model | undefined) =>
+  model?.capability === "text-embedding"
+    ? Effect.forkChild(model.pool.submit({ texts: ["x"] }), { startImmediately: true })
+    : Effect.die(new Error("there is no such model"))
+
+const statesOf = (pools: Pools.Pools) =>
+  Effect.map(pools.opened?.states ?? Effect.die(new Error("no pools")), (found) =>
+    found.pools.map(({ leaving, name, running }) => `${name}${leaving ? " leaving" : ""} ${running}`)
+  )
+
+describe("pools of the program", () => {
+  it.live("nothing is opened, and nothing loaded, as long as no pool is configured", () =>
+    Effect.gen(function* () {
+      const pools = Pools.make()
+      assert.deepStrictEqual(yield* Pools.apply(pools, yield* planOf("  {}"), bounds), [])
+      assert.strictEqual(pools.opened, undefined)
+      assert.strictEqual(Pools.find(pools, "a"), undefined)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("P2: a reload leaves other pools and their requests alone; what it lets go of finishes what it has", () =>
+    Effect.gen(function* () {
+      const { arrived, letGo, url } = yield* holding
+      const pool = (name: string, more = "") =>
+        `  ${name}: { capability: text-embedding, kind: openai, url: "${url}", model: m${more} }`
+      const pools = Pools.make()
+      const first = yield* planOf([pool("a"), pool("b")].join("\n"))
+      assert.deepStrictEqual(yield* Pools.apply(pools, first, bounds), ["pool a is new", "pool b is new"])
+      const ofA = yield* embed(Pools.find(pools, "a"))
+      yield* arrived(1)
+      const ofB = yield* embed(Pools.find(pools, "b"))
+      yield* arrived(2)
+
+      const second = yield* planOf([pool("a", ", queue: 5"), pool("b")].join("\n"))
+      assert.deepStrictEqual(yield* Pools.apply(pools, second, bounds), ["pool a has changed"])
+      assert.deepStrictEqual(yield* statesOf(pools), ["a 0", "b 1", "a leaving 1"])
+      const again = yield* embed(Pools.find(pools, "a"))
+      yield* arrived(3)
+      yield* Effect.forEach([0, 1, 2], letGo)
+      for (const fiber of [ofA, ofB, again]) {
+        assert.deepStrictEqual((yield* Fiber.join(fiber)).vectors, [[1]])
+      }
+      yield* until("it has gone", statesOf(pools), (found) => found.length === 2)
+      // The counters of a model are those of all pools that had its name.
+      const [a] = (yield* pools.opened?.states ?? Effect.die("none")).pools
+      assert.strictEqual(a?.models[0]?.outcomes.served, 2)
+
+      assert.deepStrictEqual(yield* Pools.apply(pools, yield* planOf(pool("b")), bounds), ["pool a is gone"])
+      assert.strictEqual(Pools.find(pools, "a"), undefined)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "P2, S6: a stop finds the pools that a reload has let go of, too, and a reload changes nothing any more",
+    () =>
+      Effect.gen(function* () {
+        const { arrived, letGo, url } = yield* holding
+        const pool = (more: string) =>
+          `  a: { capability: text-embedding, kind: openai, url: "${url}", model: m${more} }`
+        const pools = Pools.make()
+        yield* Pools.apply(pools, yield* planOf(pool("")), bounds)
+        const held = yield* embed(Pools.find(pools, "a"))
+        yield* arrived(1)
+        yield* Pools.apply(pools, yield* planOf(pool(", queue: 5")), bounds)
+        const drains = pools.opened?.drains("1 second") ?? []
+        assert.deepStrictEqual(
+          drains.map(({ name }) => name),
+          ["pool a", "pool a (as it was before)"]
+        )
+        assert.deepStrictEqual(yield* Pools.apply(pools, yield* planOf("  {}"), bounds), [])
+        yield* Effect.forEach(drains, ({ refuse }) => refuse)
+        const late = yield* Effect.flip(Effect.flatMap(embed(Pools.find(pools, "a")), Fiber.join))
+        assert.strictEqual(late.reason._tag, "ShuttingDown")
+        yield* letGo(0)
+        yield* Fiber.join(held)
+        const now = Number(yield* Clock.monotonicTimeNanos) / 1e6
+        const counts = yield* Effect.forEach(drains, ({ drain }) => drain(now + 1000))
+        assert.deepStrictEqual(counts, [
+          { drained: 0, aborted: 0, rejected: 1 },
+          { drained: 1, aborted: 0, rejected: 0 }
+        ])
+      }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "C9, S11: a worker that ends by nothing is killed when a stop has no more time, and nothing waits for it",
+    () =>
+      inFolder({}, ({ folder }) =>
+        Effect.gen(function* () {
+          const file = join(folder, "pid")
+          const script = [
+            "trap '' TERM",
+            `echo $$ > ${file}`,
+            `echo '{"ready": true}'`,
+            `while read line; do echo '{"id": "1", "answer": {"vectors": [[1]]}}'; done`,
+            "while :; do sleep 60; done"
+          ].join("\n")
+          const pools = Pools.make()
+          yield* Effect.gen(function* () {
+            const soon = Number(yield* Clock.monotonicTimeNanos) / 1e6 + 2000
+            const { scope } = yield* poolScope(pools, { until: () => soon, hurried: Deferred.makeUnsafe<void>() })
+            const argv = JSON.stringify(["sh", "-c", script])
+            const plan = yield* planOf(
+              `  a: { capability: text-embedding, kind: program, argv: ${argv}, cwd: ${folder}, workers: { start: 1 } }`
+            )
+            yield* Scope.provide(Pools.apply(pools, plan, bounds), scope)
+            const answer = yield* Effect.flatMap(embed(Pools.find(pools, "a")), Fiber.join)
+            assert.deepStrictEqual(answer.vectors, [[1]])
+            assert.isTrue(existsSync(file))
+          }).pipe(Effect.scoped)
+          assert.isFalse(lives(Number(readFileSync(file, "utf8"))))
+        })
+      )
+  )
+})
