@@ -16,7 +16,7 @@ import { type Command, isCommand, parseCommand } from "./internal/commands/parse
 import { Forgetting } from "./internal/forgetting.ts"
 import { wording } from "./internal/commands/wording.ts"
 import { optionOf } from "./internal/journal/writes/permissions.ts"
-import { Registered, resolveAgent } from "./internal/registry.ts"
+import { type Entries, Registered, resolveAgent } from "./internal/registry.ts"
 import { markdown, transcript } from "./internal/transcript.ts"
 import {
   type CommandAction,
@@ -47,11 +47,14 @@ export class Commands extends Context.Service<
   static readonly layer = Layer.suspend(() => Layer.effect(Commands, make))
 }
 
-const action = (command: Command): CommandAction => {
+const action = (command: Command, entries: Entries): CommandAction => {
   switch (command._tag) {
+    case "New":
+      return command.persona === undefined
+        ? command
+        : { ...command, agent: resolveAgent(entries, { agent: "", persona: command.persona }).name }
     case "Stop":
     case "Retry":
-    case "New":
     case "Switch":
     case "Allow":
       return command
@@ -198,7 +201,7 @@ const make = Effect.gen(function* () {
     )
     const outcome = yield* journal.command(
       row.seq,
-      archive ?? action(command),
+      archive ?? action(command, registered.entries),
       outbox.route(session.address),
       (found) => outbox.answer(session.address, render(found), filesOf(found)).parts,
       outbox.noReply,

@@ -104,6 +104,8 @@ export const sentences = {
   slow: sentence({ doing: Name, elapsed: Millis }, { expiresAfter: minute }),
   /** The first line of progress after a pause of more than a minute. */
   resuming: sentence({ idle: Millis }, { expiresAfter: minute }),
+  /** What is shown of a turn that failed and waits for its next try. */
+  tryingAgain: sentence({ wait: Millis }, { expiresAfter: minute }),
   /** The conversation's agent is not configured any more. */
   heldAgent: sentence({ agent: Name }),
   /** A budget is used up; `period` is `day` or `month`, `resumesAt` a moment in the configured zone. */
@@ -128,6 +130,8 @@ export const sentences = {
   switched: sentence({ name: Name }),
   /** It was archived for so long that nothing is left of it. */
   switchedEmpty: sentence({ name: Name }),
+  /** It has this agent, so it did not become the persona that was named with it. */
+  switchedKeeps: sentence({ name: Name, persona: Name, agent: Name }),
   /** Archived, with its export as a file; or without, where there is no place for files. */
   archived: sentence({ name: Name }),
   archivedOnly: sentence({ name: Name }),

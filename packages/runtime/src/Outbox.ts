@@ -106,6 +106,8 @@ export class Outbox extends Context.Service<
     readonly begin: (turn: number, to: Recipient) => Effect.Effect<void, JournalError, Scope.Scope>
     /** Shows a running turn's text in its placeholder, throttled; dropped when the turn has ended or has none. */
     readonly progress: (turn: number, text: string) => Effect.Effect<void>
+    /** Shows a text in the placeholder of a turn between two of its attempts. Does nothing where there is none. */
+    readonly leave: (turn: number, to: Recipient, text: string) => Effect.Effect<void, JournalError>
 
     /** How replies to this address become visible now. */
     readonly route: (address: Conversation) => Route

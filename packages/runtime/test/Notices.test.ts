@@ -15,7 +15,6 @@ const samples: Readonly<Record<string, unknown>> = {
   tool: "sending the mail",
   doing: "running tests",
   name: "work",
-  agent: "coder",
   model: "large",
   sender: "kim",
   where: "chat/kim",
@@ -34,6 +33,9 @@ const samples: Readonly<Record<string, unknown>> = {
   size: "12 KiB",
   age: 7_200_000,
   elapsed: 120_000,
+  persona: "planner",
+  wait: 30_000,
+  agent: "coder",
   idle: 900_000,
   timeout: 600_000,
   number: 2

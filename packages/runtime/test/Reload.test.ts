@@ -66,13 +66,20 @@ describe("agents", () => {
         const more = { agents: agentsOf({ main: agent, other: TestAgent.echo() }), channels: { chat: far.channel } }
         assert.deepStrictEqual(yield* gateway.reload(more), ['agent "other" is new'])
         assert.deepStrictEqual(yield* gateway.reload(more), [])
-        assert.deepStrictEqual(
-          yield* gateway.reload({ ...more, personas: { default: { agent: "main", systemPrompt: "Be brief." } } }),
-          ['persona "default" is new']
-        )
+        assert.deepStrictEqual(yield* gateway.reload({ ...more, personas: { default: { agent: "main" } } }), [
+          'persona "default" is new'
+        ])
         yield* far.say("kim", "b")
         yield* meanwhile(gateway.settled("chat/kim"), { step: 0 })
         assert.strictEqual(agent.opened(), 1)
+        // What it is told when it is opened has changed: also one that is kept warm hears it at its next turn.
+        assert.deepStrictEqual(
+          yield* gateway.reload({ ...more, personas: { default: { agent: "main", systemPrompt: "Be brief." } } }),
+          ['persona "default" has changed']
+        )
+        yield* far.say("kim", "c")
+        yield* meanwhile(gateway.settled("chat/kim"), { step: 0 })
+        assert.strictEqual(agent.opened(), 2)
       })
     )
   })

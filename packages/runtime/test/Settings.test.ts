@@ -55,7 +55,7 @@ describe("Q15: /model", () => {
       const place = yield* world()
       const { agent, opened } = choosing(undefined)
       const current = yield* boot(place, { agent, agents: { other: { ...agent.agent, models: "any" } } })
-      for (const text of ["/model large", "/model ../../x y", "hello"]) {
+      for (const text of ["/model large", "/model ../../x", "hello"]) {
         yield* current.say("kim", text)
         yield* rest(current, "chat/kim")
       }
@@ -81,6 +81,7 @@ describe("what is not possible", () => {
         "/new plan planner",
         "/new more default",
         "/session",
+        "/model large and fast",
         "/allow"
       ]) {
         yield* current.say("kim", text)
@@ -91,9 +92,61 @@ describe("what is not possible", () => {
         "* main, idle, 0 waiting, active just now",
         'A fresh start: "plan".',
         'A fresh start: "more".',
-        "Something is missing there: a name of letters, digits, dots and dashes.",
+        "Something is missing there: /session with a name; /sessions lists them.",
+        '"and fast" is not possible here. Possible: /model [name].',
         "Something is missing there: /allow with the question's number and your choice."
       ])
+    })
+  )
+})
+
+describe("Q15: a persona for a name that is taken", () => {
+  const prompted = () => {
+    const opened: Array<string> = []
+    const agent = TestAgent.make({
+      answer: (turn) => turn.text,
+      onOpen: ({ systemPrompt = "none" }) => Effect.sync(() => void opened.push(systemPrompt))
+    })
+    return { agent, opened }
+  }
+
+  it.effect("Q15: of the same agent, its prompt holds from the next turn on, also of an agent that is kept warm", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const { agent, opened } = prompted()
+      const personas = { planner: { agent: "main", systemPrompt: "You plan." } }
+      const current = yield* boot(place, { agent, personas })
+      for (const text of ["/new work", "one", "/new work planner", "two"]) {
+        yield* current.say("kim", text)
+        yield* rest(current, "chat/kim")
+      }
+      const heard = ['A fresh start: "work".', "one", 'This is "work" now.', "two"]
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), heard)
+      assert.deepStrictEqual(opened, ["none", "You plan."])
+    })
+  )
+
+  it.effect("Q15: of another agent, the conversation stays with the one that it has, and says so", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const [{ agent, opened }, other] = [prompted(), prompted()]
+      const personas = { planner: { agent: "other", systemPrompt: "You plan." } }
+      const current = yield* boot(place, { agent, agents: { other: other.agent.agent }, personas })
+      // A session without a turn has no agent yet: it becomes the persona.
+      for (const text of ["/new work", "one", "/new work planner", "two", "/new plan", "/new plan planner", "three"]) {
+        yield* current.say("kim", text)
+        yield* rest(current, "chat/kim")
+      }
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [
+        'A fresh start: "work".',
+        "one",
+        'This is "work" now. It was begun with main and stays with it, so it has not become "planner"; /new with another name begins that.',
+        "two",
+        'A fresh start: "plan".',
+        'This is "plan" now.',
+        "three"
+      ])
+      assert.deepStrictEqual([opened, other.opened], [["none"], ["You plan."]])
     })
   )
 })

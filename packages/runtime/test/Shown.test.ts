@@ -82,6 +82,42 @@ describe("a running turn", () => {
       })
   )
 
+  it.effect("Q17, Q21: a turn that failed says for how long it waits for its next try, with /smart it does not", () =>
+    Effect.gen(function* () {
+      const place = yield* world({ chat: "edit" })
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent, turns: { backoff: ["30 seconds", "0 millis"] } })
+      const { chat } = place.far
+      const line = "That didn't work. Trying again in 30 s ..."
+      const shows = (text: string) =>
+        Effect.andThen(
+          TestClock.adjust("2 seconds"),
+          until(() => chat?.seen("kim").at(-1) === text)
+        )
+      const turn = Effect.fnUntraced(function* (n: number, begun: string, waiting: string) {
+        yield* current.say("kim", "question")
+        const run = yield* agent.run(n)
+        yield* run.emit(Agent.text("Half an answer"))
+        yield* shows(begun)
+        yield* run.fail()
+        yield* shows(waiting)
+        yield* TestClock.adjust("30 seconds")
+        yield* (yield* agent.run(n + 1)).finish("It is 42.")
+        yield* rest(current, "chat/kim")
+      }, Effect.orDie)
+      const usual = yield* watching(current, turn(1, "Half an answer", line))
+      assert.deepStrictEqual(
+        usual.flatMap((event) => (event._tag === "Line" ? [event.text] : [])),
+        [line]
+      )
+      assert.deepStrictEqual(chat?.seen("kim"), ["It is 42."])
+      yield* current.say("kim", "/smart")
+      yield* rest(current, "chat/kim")
+      const smart = yield* watching(current, turn(3, "…", "…"))
+      assert.notInclude(tags(smart), "Line")
+    })
+  )
+
   it.effect("Q21: in a placeholder the tool that runs stands under the answer, and with /smart nothing does", () =>
     Effect.gen(function* () {
       const place = yield* world({ chat: "edit" })

@@ -51,7 +51,8 @@ export const queueModes = ["collect", "followup", "steer", "interrupt"] as const
 const refused = (value: string, allowed: string): Command => ({ _tag: "Refused", value, allowed })
 
 const named = (args: ReadonlyArray<string>, make: (name: string) => Command, shape = sessionName): Command => {
-  const name = args[0] ?? ""
+  const name = args[0]
+  if (name === undefined) return refused("", "/session with a name; /sessions lists them")
   return shape.test(name) ? make(name) : refused(name, "a name of letters, digits, dots and dashes")
 }
 
@@ -198,7 +199,11 @@ export const parseCommand = (text: string): Command => {
     .trim()
     .split(/\s+/)
     .filter((arg) => arg !== "")
-  return entryOf(word)?.read(args) ?? { _tag: "Unknown", word: `/${word}` }
+  const entry = entryOf(word)
+  if (entry === undefined) return { _tag: "Unknown", word: `/${word}` }
+  // A word too many may have been meant: "/stop please" is clear, "/model large and fast" is not.
+  const excess = entry.most === 0 || entry.free === true ? [] : args.slice(entry.most)
+  return excess.length === 0 ? entry.read(args) : refused(excess.join(" "), `/${word} ${entry.args}`)
 }
 
 const wrongArgument = (value: string, remedy: string) =>

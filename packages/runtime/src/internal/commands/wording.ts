@@ -55,6 +55,8 @@ export const wording = Effect.fnUntraced(function* (
       case "New":
         // Of that name there was one already: it goes on with what was said in it, which is nothing fresh.
         if (command.name !== undefined && !outcome.created) {
+          if (outcome.keeps !== undefined)
+            return say("switchedKeeps", { name: command.name, persona: command.persona ?? "", agent: outcome.keeps })
           return say(outcome.emptied ? "switchedEmpty" : "switched", { name: command.name })
         }
         return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })

@@ -267,7 +267,13 @@ export interface Settle {
 export type CommandAction =
   | { readonly _tag: "None" }
   | { readonly _tag: "Stop" }
-  | { readonly _tag: "New"; readonly name: string | undefined; readonly persona: string | undefined }
+  /** `agent` is the persona's: one that has another agent does not go on with a conversation that is there already. */
+  | {
+      readonly _tag: "New"
+      readonly name: string | undefined
+      readonly persona: string | undefined
+      readonly agent?: string
+    }
   | { readonly _tag: "Switch"; readonly name: string }
   | { readonly _tag: "Timeout"; readonly millis: number }
   | { readonly _tag: "Queue"; readonly mode: string }
@@ -295,6 +301,8 @@ export interface CommandOutcome {
   readonly missing: boolean
   /** `Switch`: it was archived for so long that nothing is left of what was said in it. */
   readonly emptied: boolean
+  /** `New` of a name that is taken: the agent that it goes on with, where the persona's is another one. */
+  readonly keeps: string | undefined
   /** `Archive`: what it is called now, and its export. Nothing with `busy`, or when it is not there any more. */
   readonly archived: { readonly name: string; readonly file: Attachment | undefined } | undefined
   /** `Archive`: something runs or waits in it. */

@@ -47,6 +47,7 @@ export const english: Catalogue = {
   }),
   slow: ({ doing, elapsed }) =>
     `Still on it: ${doing === "" ? "" : `${doing}, `}${span(elapsed)} so far. /stop cancels.`,
+  tryingAgain: ({ wait }) => `That didn't work. Trying again in ${span(wait)} ...`,
   resuming: ({ idle }) => `Resuming session (idle for ${span(idle)})...`,
   heldAgent: ({ agent }) =>
     `"${agent}" isn't set up here any more, so this has to wait for it. Your messages are kept; /new starts afresh with another.`,
@@ -69,6 +70,8 @@ export const english: Catalogue = {
     (waiting === 0 ? "" : ` ${plural(waiting, "message")} that waited ${waiting === 1 ? "is" : "are"} cancelled.`),
   switched: ({ name }) => `This is "${name}" now.`,
   switchedEmpty: ({ name }) => `This is "${name}" now. What was said in it has been deleted since, so it starts empty.`,
+  switchedKeeps: ({ agent, name, persona }) =>
+    `This is "${name}" now. It was begun with ${agent} and stays with it, so it has not become "${persona}"; /new with another name begins that.`,
   archived: ({ name }) => `Archived as "${name}", all of it is in the file. /session ${name} brings it back.`,
   archivedOnly: ({ name }) => `Archived as "${name}". /session ${name} brings it back.`,
   archiveBusy: ({ name }) =>

@@ -237,6 +237,7 @@ const place = (
 const show = (desk: Desk, lane: ConversationLane, task: Extract<Task, { _tag: "Show" }>, channel: Channel) => {
   const { delivery } = channel
   task.placeholder.text = undefined
+  if (task.placeholder.over) lane.placeholders.delete(task.placeholder.row.id)
   lane.shownAt = desk.dispatch().now()
   if (delivery._tag !== "Edit" || delivery.progress === undefined) return Effect.void
   const effect = Effect.as(delivery.progress(task.remoteId, lane.address, task.text), {})

@@ -30,6 +30,8 @@ export interface Placeholder {
   text: string | undefined
   /** The other side refused it, or its turn's row is gone: nothing is shown. */
   lost: boolean
+  /** Its attempt is over and another follows: what is shown now is all, until that one begins. */
+  readonly over: boolean
 }
 
 /** What a lane does next. */

@@ -82,7 +82,7 @@ const placeholders = (
         if (row === undefined) return undefined
         const dispatch = desk.dispatch()
         const lane = dispatch.lane(to.conversation, to.address)
-        const placeholder: Placeholder = { turn, row, text: undefined, lost: false }
+        const placeholder: Placeholder = { turn, row, text: undefined, lost: false, over: false }
         lane.placeholders.set(row.id, placeholder)
         turns.set(turn, { lane, placeholder })
         dispatch.schedule(lane)
@@ -106,7 +106,17 @@ const placeholders = (
       entry.placeholder.text = text
       desk.dispatch().schedule(entry.lane)
     })
-  return { begin, progress }
+  const leave = Effect.fnUntraced(function* (turn: number, to: Recipient, text: string) {
+    if (channelOf(to.address.channel)?.delivery._tag !== "Edit") return
+    const row = yield* desk.journal.reserve(turn)
+    // Nothing stands there yet that it could be shown in.
+    if (row?.remoteId === undefined) return
+    const dispatch = desk.dispatch()
+    const lane = dispatch.lane(to.conversation, to.address)
+    lane.placeholders.set(row.id, { turn, row, text, lost: false, over: true })
+    dispatch.schedule(lane)
+  })
+  return { begin, leave, progress }
 }
 
 /** How answers are drafted for their channels. */
@@ -196,7 +206,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
       )
   })
   const readers = yield* Readers.make(journal.page)
-  const { begin, progress } = placeholders(desk, channelOf)
+  const { begin, leave, progress } = placeholders(desk, channelOf)
 
   /** Before the boot's rows are looked at, and after the end, the journal keeps them: memory only notes that there are some. */
   const offer = (row: ReplyRow): ConversationLane => {
@@ -224,6 +234,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
       }
     },
     begin,
+    leave,
     progress,
     route: (address) => routeOf(channelOf(address.channel)),
     ...answering(speaker, channelOf),

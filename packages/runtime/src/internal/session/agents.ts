@@ -26,6 +26,8 @@ export interface Kept {
   readonly agent: Agent
   /** The model that it was opened with. */
   readonly model: string | undefined
+  /** What its persona told it when it was opened. */
+  readonly systemPrompt: string | undefined
   readonly open: OpenAgent
   readonly scope: Scope.Closeable
 }
@@ -124,8 +126,9 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
     return { _tag: "Failed", reason: "Failed", error: `agent "${name}" is not configured` } satisfies Outcome
   }
   const { model } = claimed.session
-  if (session.agent?.agent === agent && session.agent.model === model)
-    return { _tag: "Opened", kept: session.agent } as const
+  const kept = session.agent
+  if (kept?.agent === agent && kept.model === model && kept.systemPrompt === systemPrompt)
+    return { _tag: "Opened", kept } as const
   yield* closeAgent(session)
   yield* resuming(session, running)
   const scope = yield* Scope.make()
@@ -134,7 +137,7 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
   )
   const opened = yield* untilCut(Effect.exit(opening), running.cut, around(session, claimed))
   if (opened._tag === "Success") {
-    session.agent = { agent, model, open: opened.value, scope }
+    session.agent = { agent, model, systemPrompt, open: opened.value, scope }
     return { _tag: "Opened", kept: session.agent } as const
   }
   yield* letGo(session, scope)

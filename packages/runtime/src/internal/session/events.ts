@@ -45,6 +45,16 @@ export const showLine = (session: Session, running: Running, line: string): Effe
   return running.places && running.shown === "" ? session.env.outbox.progress(id, text) : Effect.void
 }
 
+/** The wait for another try, in the place of what the one that failed had shown. A short one is none. */
+export const showWait = (session: Session, running: Running, wait: number): Effect.Effect<void, JournalError> => {
+  if (running.quiet || wait < 1000) return Effect.void
+  const { env } = session
+  const { session: row, turn } = running.claimed
+  const line = env.outbox.sentence(row.address, "tryingAgain", { wait }).parts.join("")
+  tell(session, { _tag: "Line", session: session.key, turn: String(turn.id), text: line })
+  return running.places ? env.outbox.leave(turn.id, row, line) : Effect.void
+}
+
 /** A tool that runs, under what of the answer is there. */
 const showTool = ({ env }: Session, { claimed, places, quiet, shown }: Running, tool: string): Effect.Effect<void> => {
   if (!places || quiet) return Effect.void

@@ -11,6 +11,7 @@ import type { Running, Session } from "../../Session.ts"
 import type { Cut, Outcome } from "./attempt.ts"
 import { markdown } from "../transcript.ts"
 import { beginning, shortLength } from "./beginning.ts"
+import { showWait } from "./events.ts"
 import { replyText } from "./Written.ts"
 
 /** The first words of a turn's messages, by which people recognise it. */
@@ -75,8 +76,9 @@ const failed = Effect.fnUntraced(function* (
     return
   }
   const still = yield* settle(session, running, { _tag: "Retry", error: outcome.error.slice(0, 1024), wait })
-  if (still)
-    session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, awaited: false, notBefore: env.now() + wait }
+  if (!still) return
+  session.open = { turn: { ...claimed.turn, errors }, fromBoot: false, awaited: false, notBefore: env.now() + wait }
+  yield* showWait(session, running, wait)
 })
 
 const cut = Effect.fnUntraced(function* (

@@ -35,6 +35,7 @@ const nothing = (session: number): Effects => ({
   created: false,
   missing: false,
   emptied: false,
+  keeps: undefined,
   archived: undefined,
   busy: false,
   copies: [],
@@ -80,18 +81,33 @@ const switchTo = Effect.fnUntraced(function* (
   return { ...nothing(id), emptied }
 })
 
+/**
+ * Gives a session that is there already another persona. Its conversation is its agent's: a persona with another agent
+ * does not take it over, and its prompt without that agent is nobody's wish. The agent that it keeps is told then.
+ */
+const repersonate = Effect.fnUntraced(function* (
+  round: Round,
+  id: number,
+  persona: string,
+  agent: string | undefined
+): Effect.fn.Return<string | undefined, SqlError> {
+  const [known] = yield* round.query<{ readonly agent: string }>(`select agent from sluice_sessions where id = ?`, [id])
+  if (known !== undefined && known.agent !== "" && agent !== undefined && known.agent !== agent) return known.agent
+  yield* round.query(`update sluice_sessions set persona = ? where id = ?`, [persona, id])
+  return undefined
+})
+
+/** `/new` with a name: a further session, or the one that has this name. */
 const startNamed = Effect.fnUntraced(function* (
   round: Round,
   session: SessionRecord,
   name: string,
-  persona: string | undefined
+  { agent, persona }: { readonly agent?: string; readonly persona: string | undefined }
 ): Effect.fn.Return<Effects, SqlError> {
   const known = yield* named(round, session.conversation, name)
   if (known !== undefined) {
-    if (persona !== undefined) {
-      yield* round.query(`update sluice_sessions set persona = ? where id = ?`, [persona, known])
-    }
-    return yield* switchTo(round, session, name)
+    const keeps = persona === undefined ? undefined : yield* repersonate(round, known, persona, agent)
+    return { ...(yield* switchTo(round, session, name)), keeps }
   }
   const id = yield* makeSession(round, session, name, persona ?? session.persona)
   yield* makeCurrent(round, session.conversation, id)
@@ -142,7 +158,7 @@ const act = Effect.fnUntraced(function* (
     case "New":
       return action.name === undefined
         ? yield* startOver(round, session, row, action.persona, placeholder)
-        : yield* startNamed(round, session, action.name, action.persona)
+        : yield* startNamed(round, session, action.name, action)
     case "Switch":
       return yield* switchTo(round, session, action.name)
     case "Archive":
