@@ -21,7 +21,7 @@ const program = "apps/gateway/src/main.ts"
 //   new Worker(new URL(`./watchdogWorker.${extension}`, import.meta.url))
 //
 // That is why all chunks lie flat in dist/. The tidy test compares this list with the workers that the sources have.
-const WORKERS = ["apps/gateway/src/watchdog/watchdogWorker.ts"]
+const WORKERS = ["apps/gateway/src/watchdog/watchdogWorker.ts", "packages/pools/src/internal/node/onnxWorker.ts"]
 
 /** What `node` runs: the bundle's entry. */
 export const bin = join(dist, "bin.js")

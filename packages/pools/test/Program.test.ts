@@ -114,7 +114,7 @@ describe("a program", () => {
       const lied = yield* reason(pool.submit("lie"))
       assert.deepStrictEqual(lied, {
         _tag: "Transport",
-        detail: 'the program sent what is no answer: {"not":"a text"}'
+        detail: 'the worker sent what is no answer: {"not":"a text"}'
       })
       const small = yield* Effect.provide(
         Effect.flatMap(model(), (pool) => reason(pool.submit("a"))),
