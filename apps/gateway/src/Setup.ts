@@ -62,6 +62,7 @@ const decide = Effect.fnUntraced(function* (
   loaded: Sources.Loaded,
   sources: Sources.Sources,
   files: Channels.Files,
+  pools: Pools.Pools,
   before: Decided | undefined
 ): Effect.fn.Return<Decided, ConfigurationError> {
   const { http, stateDirectory } = loaded.configuration
@@ -74,7 +75,7 @@ const decide = Effect.fnUntraced(function* (
     },
     { create: true }
   )
-  const made = yield* Agents.make(loaded, before)
+  const made = yield* Agents.make(loaded, before, pools)
   const pooled = yield* Pools.decide(loaded)
   return { loaded, tokens, made, pooled, connected: yield* Channels.make(loaded, files, before) }
 })
@@ -100,7 +101,8 @@ export const make = Effect.fnUntraced(function* (
   const { log, stateDirectory, timeZone } = loaded.configuration
   const warning = yield* StateFolder.prepare(stateDirectory, loaded.origin(["stateDirectory"]))
   const files: Channels.Files = { context: undefined }
-  const current = yield* decide(loaded, sources, files, undefined)
+  const pools = Pools.make()
+  const current = yield* decide(loaded, sources, files, pools, undefined)
   const budget = yield* SupervisorBudget.find(surroundings(sources.environment))
   const format = formatOf(log.format)
   const setup: Setup = {
@@ -108,7 +110,7 @@ export const make = Effect.fnUntraced(function* (
     started: loaded,
     sources,
     files,
-    pools: Pools.make(),
+    pools,
     format,
     budget,
     warnings: [...loaded.warnings, ...Programs.warnings(loaded), ...(typeof warning === "string" ? [warning] : [])],
@@ -151,7 +153,7 @@ export const again = Effect.fnUntraced(function* (
     ...loaded,
     configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
   }
-  const decided = yield* decide(fixed, setup.sources, setup.files, setup.current)
+  const decided = yield* decide(fixed, setup.sources, setup.files, setup.pools, setup.current)
   const warnings = [...loaded.warnings, ...Programs.warnings(fixed)]
   return { decided, lines: [...warnings, ...waiting(setup.started, loaded), ...exchanged(setup.current, decided)] }
 })

@@ -20,8 +20,34 @@ const model = "url: http://localhost:11434, model: llama"
 
 describe("a model in the configuration", () => {
   const address = 'use an address without a key in it, such as "http://localhost:11434" or "https://api.openai.com/v1"'
+  const pools =
+    "pools:\n  writer: { kind: openai, capability: text-generation, url: 'http://localhost:1', model: m }\n  search: { kind: openai, capability: text-embedding, url: 'http://localhost:1', model: m, models: [find] }\n"
   const cases: ReadonlyArray<readonly [name: string, agent: string, expected: string]> = [
-    ["without its address", "model: llama", `agents.m.url (sluice.yaml:2): is missing; ${address}`],
+    [
+      "without its address",
+      "model: llama",
+      `agents.m.url (sluice.yaml:2): is missing; ${address}, or name a pool in \`pool\``
+    ],
+    [
+      "without its name",
+      "url: http://localhost:11434",
+      "agents.m.model (sluice.yaml:2): is missing; name a model of the server, or a pool in `pool`"
+    ],
+    [
+      "over a pool that there is not",
+      "pool: writr",
+      'agents.m.pool = "writr" (sluice.yaml:2): there is no such pool; did you mean "writer"?; for chats there is writer'
+    ],
+    [
+      "over a pool that does not talk",
+      "pool: find",
+      'agents.m.pool = "find" (sluice.yaml:2): is a pool for text-embedding; an agent needs one for text-generation or vision'
+    ],
+    [
+      "over a pool and a server",
+      "pool: writer, url: http://localhost:11434",
+      'agents.m.url = "http://localhost:11434" (sluice.yaml:2): is the pool\'s; leave it out here'
+    ],
     [
       "with an address that is none",
       "url: localhost:11434, model: llama",
@@ -45,13 +71,16 @@ describe("a model in the configuration", () => {
     [
       "with a key that another kind of agent has",
       `${model}, environment: [HTTPS_PROXY]`,
-      'agents.m.environment = ["HTTPS_PROXY"] (sluice.yaml:2): unknown key; known here: kind, api, url, model, keyFile, keyVariable, systemPrompt, maxTokens, contextTokens, overflow, temperature, images, requestTimeout, retries, stallTimeout, turnTimeout'
+      'agents.m.environment = ["HTTPS_PROXY"] (sluice.yaml:2): unknown key; known here: kind, pool, api, url, model, keyFile, keyVariable, systemPrompt, maxTokens, contextTokens, overflow, temperature, images, requestTimeout, retries, stallTimeout, turnTimeout'
     ]
   ]
   for (const [name, agent, expected] of cases) {
     it.effect(`${name} is refused`, () =>
       Effect.gen(function* () {
-        assert.deepStrictEqual(yield* problems(yaml(`agents:\n  m: { kind: model, ${agent} }\n`)), [expected])
+        assert.deepStrictEqual(
+          yield* problems(yaml(`agents:\n  m: { kind: model, ${agent} }\n${agent.includes("pool") ? pools : ""}`)),
+          [expected]
+        )
       })
     )
   }

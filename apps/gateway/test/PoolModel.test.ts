@@ -1,5 +1,5 @@
 // A model agent over a pool of the same program: the promises of every agent, its place in the line, what it makes of the
-// pool's errors, and a stop that finds turns in the line. Scenarios: S6, P5, P6, Q28.
+// pool's errors, and a stop that finds turns in the line. Scenarios: S1, S6, P2, P5, P6.
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Capabilities from "@sluice/pools/Capabilities"

@@ -14,8 +14,10 @@ import * as Redacted from "effect/Redacted"
 import { join } from "node:path"
 import type * as Configuration from "../configuration/Agents.ts"
 import type { Loaded } from "../configuration/Sources.ts"
+import { chatModels, type ModelAgent, poolOf } from "../configuration/ModelAgents.ts"
 import { ConfigurationError, type Problem, shown } from "../configuration/Problem.ts"
 import { longDuration } from "../configuration/Setting.ts"
+import type { Pools } from "../pools/Pools.ts"
 import { readSecret } from "../Tokens.ts"
 
 /** What an agent is made from. */
@@ -148,9 +150,6 @@ const claudeCode = Effect.fnUntraced(function* (name: string, agent: ClaudeCodeA
   return { made, secrets }
 })
 
-/** An agent that is a model. */
-export type ModelAgent = Extract<Configuration.Agent, { readonly kind: "model" }>
-
 /** The key of a server: from its file, from its variable, or none. `at` is where its configuration is. */
 export const keyOf = Effect.fnUntraced(function* (
   at: readonly [section: "agents" | "pools", name: string],
@@ -174,29 +173,41 @@ export const keyOf = Effect.fnUntraced(function* (
   return yield* new ConfigurationError({ problems: [{ field, value: shown(from), origin, remedy }] })
 })
 
-/** How a model is spoken with. */
+/** What is said of a model wherever it is. */
+const manner = ({
+  keyFile: _file,
+  keyVariable: _variable,
+  kind: _kind,
+  pool: _pool,
+  requestTimeout,
+  stallTimeout,
+  turnTimeout,
+  ...options
+}: ModelAgent) => ({
+  ...options,
+  ...limits({ ...(stallTimeout && { stallTimeout }), ...(turnTimeout && { turnTimeout }) }),
+  ...(requestTimeout === undefined ? {} : { requestTimeout: input(requestTimeout) })
+})
+
+/** How a model is spoken with over HTTP; the checks of the configuration see to it that it has an address and a name. */
 export const modelOptions = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
-  const {
-    keyFile: _file,
-    keyVariable: _variable,
-    kind: _kind,
-    requestTimeout,
-    stallTimeout,
-    turnTimeout,
-    ...options
-  } = agent
+  const { api = "openai", model = "", url = "" } = agent
   const key = yield* keyOf(["agents", name], agent, loaded)
-  return {
-    ...options,
-    api: agent.api ?? "openai",
-    ...limits({ ...(stallTimeout && { stallTimeout }), ...(turnTimeout && { turnTimeout }) }),
-    ...(requestTimeout === undefined ? {} : { requestTimeout: input(requestTimeout) }),
-    ...(key === undefined ? {} : { key })
-  } as const
+  return { ...manner(agent), api, model, url, ...(key === undefined ? {} : { key }) } as const
+})
+
+/** A model in a pool of this gateway, which is looked up with each request. */
+const inPool = Effect.fnUntraced(function* (agent: ModelAgent, pool: string, loaded: Loaded, open: OpenPools) {
+  const { pools } = loaded.configuration
+  const { make, talker } = yield* Effect.promise(() => import("./PoolModel.ts"))
+  const model = poolOf(pools, pool)?.model ?? pool
+  const found = { names: chatModels(pools), find: (name: string) => talker(open.opened?.find(name)) }
+  return { made: make(found, { ...manner(agent), model }), secrets: [] }
 })
 
 /** Its module, with the HTTP client, is loaded only by who has a model. */
-const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded) {
+const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, loaded: Loaded, open: OpenPools) {
+  if (agent.pool !== undefined) return yield* inPool(agent, agent.pool, loaded, open)
   const options = yield* modelOptions(name, agent, loaded)
   const { make } = yield* Effect.promise(() => import("./ModelAgent.ts"))
   return { made: yield* make(options), secrets: options.key === undefined ? [] : [options.key] }
@@ -217,7 +228,12 @@ interface Found {
 }
 
 /** Makes one agent. A kind beyond the first two is loaded when a configuration names it, so that no other start pays for it. */
-const one = (name: string, agent: Configuration.Agent, loaded: Loaded): Effect.Effect<Found, ConfigurationError> => {
+const one = (
+  name: string,
+  agent: Configuration.Agent,
+  loaded: Loaded,
+  open: OpenPools
+): Effect.Effect<Found, ConfigurationError> => {
   switch (agent.kind) {
     case "demo":
       return Effect.succeed({ made: { ...Demo.make(), ...limits(agent) }, secrets: [] })
@@ -228,27 +244,41 @@ const one = (name: string, agent: Configuration.Agent, loaded: Loaded): Effect.E
     case "claude-code":
       return claudeCode(name, agent, loaded)
     case "model":
-      return model(name, agent, loaded)
+      return model(name, agent, loaded, open)
   }
 }
 
-/** Makes what the configuration names. What is wrong is told of all agents at once. */
+/** Where the pools are once they are open. */
+type OpenPools = Pick<Pools, "opened">
+
+/** What an agent follows from. One over a pool offers the models of all pools. */
+const textOf = (agent: Configuration.Agent, { configuration, folder }: Loaded): string =>
+  JSON.stringify([
+    agent,
+    folder,
+    ...(agent.kind === "model" && agent.pool !== undefined
+      ? [poolOf(configuration.pools, agent.pool)?.model, chatModels(configuration.pools)]
+      : [])
+  ])
+
+/** Makes what the configuration names. What is wrong is told of all agents at once. Who only looks has no pools open. */
 export const make = Effect.fnUntraced(function* (
   loaded: Loaded,
-  before?: { readonly made: Made }
+  before?: { readonly made: Made },
+  open: OpenPools = { opened: undefined }
 ): Effect.fn.Return<Made, ConfigurationError> {
   const agents: Record<string, Agent.Agent> = {}
   const recipes: Record<string, Recipe> = {}
   const secrets: Array<Redacted.Redacted> = []
   const problems: Array<Problem> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
-    const result = yield* Effect.result(one(name, agent, loaded))
+    const result = yield* Effect.result(one(name, agent, loaded, open))
     if (result._tag === "Failure") {
       problems.push(...result.failure.problems)
       continue
     }
     const found = result.success
-    const recipe = { text: JSON.stringify([agent, loaded.folder]), secrets: found.secrets }
+    const recipe = { text: textOf(agent, loaded), secrets: found.secrets }
     agents[name] = (isSame(recipe, before?.made.recipes[name]) ? before?.made.agents[name] : undefined) ?? found.made
     recipes[name] = recipe
     secrets.push(...found.secrets)

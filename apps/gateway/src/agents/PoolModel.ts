@@ -18,6 +18,10 @@ import * as Stream from "effect/Stream"
 /** A pool that can hold a conversation. */
 export type Talker = Extract<Routes.Model, { readonly capability: "text-generation" | "vision" }>
 
+/** A pool, when it is one of those. */
+export const talker = (found: Routes.Model | undefined): Talker | undefined =>
+  found?.capability === "text-generation" || found?.capability === "vision" ? found : undefined
+
 /** Where such pools are found by name, looked up with each request: a reload exchanges them. */
 export interface Pools {
   readonly find: (name: string) => Talker | undefined

@@ -67,7 +67,7 @@ export const placeOf = ({ argv, cwd = "", variables }: Run, folder: string): Pla
 export const look = ({ configuration, folder }: Loaded): ReadonlyArray<Program> =>
   Object.entries(configuration.agents).map(([name, agent]): Program => {
     if (agent.kind === "demo") return { agent: name, found: "built in" }
-    if (agent.kind === "model") return { agent: name, found: agent.url }
+    if (agent.kind === "model") return { agent: name, found: agent.url ?? `pool ${agent.pool}` }
     return { agent: name, ...placeOf({ ...agent, argv: agent.argv ?? ["claude"] }, folder) }
   })
 

@@ -202,21 +202,31 @@ export const isAddress = (value: string): boolean => {
   return /^https?:$/.test(protocol) && username === "" && password === "" && search === ""
 }
 
-/** A chat model over HTTP: history from the journal, one call for each turn. */
+/** A chat model over HTTP or over a pool: history from the journal, one call for each turn. */
 const Model = Schema.Struct({
-  kind: Setting.tag("model", { meaning: "A chat model over HTTP, on this machine or at a provider." }),
+  kind: Setting.tag("model", {
+    meaning: "A chat model: over HTTP, on this machine or at a provider, or in a pool of this gateway."
+  }),
+  pool: Schema.optionalKey(
+    Setting.text({
+      meaning:
+        "A pool of this gateway, by its name or that of one of its models, instead of `url` and `model`. It has its own servers, keys and stall timeout."
+    })
+  ),
   api: Schema.optionalKey(
     Setting.choice(["openai", "anthropic"], {
       meaning:
         "How it is spoken with: OpenAI's chat completions (Ollama, llama.cpp, vLLM and most others), or Anthropic's messages. `openai` unless set."
     })
   ),
-  url: Setting.text({
-    meaning: "Address of its server.",
-    expected: 'an address without a key in it, such as "http://localhost:11434" or "https://api.openai.com/v1"',
-    test: isAddress
-  }),
-  model: Setting.text({ meaning: "Its name at the server." }),
+  url: Schema.optionalKey(
+    Setting.text({
+      meaning: "Address of its server.",
+      expected: 'an address without a key in it, such as "http://localhost:11434" or "https://api.openai.com/v1"',
+      test: isAddress
+    })
+  ),
+  model: Schema.optionalKey(Setting.text({ meaning: "Its name at the server." })),
   keyFile: Schema.optionalKey(
     Setting.path({
       meaning:
@@ -255,7 +265,9 @@ const Model = Schema.Struct({
     Setting.flag({ meaning: "Whether images are sent: they are unless set, until the model refuses one." })
   ),
   requestTimeout: Schema.optionalKey(
-    Setting.duration("1 second", "24 hours", { meaning: "A call that takes longer has failed: 15 minutes unless set." })
+    Setting.duration("1 second", "24 hours", {
+      meaning: "A call that takes longer has failed: 15 minutes, or the pool's own time, unless set."
+    })
   ),
   retries: Schema.optionalKey(
     Setting.integer(0, 10, {

@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from "node:net"
 import type { Configuration } from "./Configuration.ts"
+import { modelAgents, modelsOf } from "./ModelAgents.ts"
 import { didYouMean, type Problem, shown } from "./Problem.ts"
 import { millisOf } from "./Setting.ts"
 
@@ -145,10 +146,6 @@ const poolBounds = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Pro
       : [])
   ])
 
-/** Names by which clients ask for a pool. */
-export const modelsOf = (name: string, { models }: Configuration["pools"][string]): ReadonlyArray<string> =>
-  models ?? [name]
-
 const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
   const owners = new Map<string, string>()
   return Object.entries(pools).flatMap(([name, pool]) =>
@@ -170,6 +167,6 @@ const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Pro
 
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas, servers, ...secrets, poolKinds, poolBounds, poolModels].flatMap((check) =>
+  [exposure, cap, personas, servers, ...secrets, poolKinds, poolBounds, poolModels, modelAgents].flatMap((check) =>
     check(configuration, origin)
   )

@@ -10,10 +10,11 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { accessSync, constants, statfsSync, statSync } from "node:fs"
 import { createServer } from "node:net"
-import { input, make, type ModelAgent, modelOptions } from "../agents/Agents.ts"
+import { input, make, modelOptions } from "../agents/Agents.ts"
 import { isLoopback } from "../configuration/Checks.ts"
 import type { Loaded, Place } from "../configuration/Sources.ts"
 import { problemText, shown } from "../configuration/Problem.ts"
+import type { ModelAgent } from "../configuration/ModelAgents.ts"
 import * as Programs from "../agents/Programs.ts"
 import { existing, exists, fileIn, reasonOf } from "../StateFolder.ts"
 import { surroundings } from "../process/Supervisor.ts"
@@ -161,7 +162,7 @@ const model = Effect.fnUntraced(function* (name: string, agent: ModelAgent, load
     const remedy = "start it or correct url, model and key; turns fail until it answers"
     return { name: row, state: "fail", detail: found.failure, remedy } satisfies Finding
   }
-  const { hostname, protocol } = new URL(agent.url)
+  const { hostname, protocol } = new URL(options.url)
   if (options.key !== undefined && protocol === "http:" && !isLoopback(hostname)) {
     const detail = `${found.success}, over a connection that anybody on the way can read, the key included`
     return { name: row, state: "warn", detail, remedy: "use https" } satisfies Finding
@@ -198,12 +199,17 @@ export const agents = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Re
       : made.failure.problems.map((problem) => ({ name: "agents", state: "fail", detail: problemText(problem) }))
   const servers: Array<Finding> = []
   for (const [name, agent] of Object.entries(loaded.configuration.agents)) {
-    if (agent.kind !== "model") continue
+    if (agent.kind !== "model" || agent.pool !== undefined) continue
     // Without its key there is a line already.
     const found = yield* Effect.result(model(name, agent, loaded))
     if (found._tag === "Success") servers.push(found.success)
   }
-  const others = Programs.look(loaded).filter(({ agent }) => loaded.configuration.agents[agent]?.kind !== "model")
+  // A model over a pool is as well as the pool is, which has a line of its own.
+  const asked = (name: string) => {
+    const agent = loaded.configuration.agents[name]
+    return agent?.kind === "model" && agent.pool === undefined
+  }
+  const others = Programs.look(loaded).filter(({ agent }) => !asked(agent))
   const programs = yield* Effect.forEach(others, ({ agent, found, problem, remedy }) => {
     const name = `agent ${agent}`
     if (problem !== undefined) return Effect.succeed<Finding>({ name, state: "fail", detail: problem, remedy })
