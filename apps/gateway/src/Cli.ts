@@ -328,6 +328,31 @@ const deadLetters = Command.make("dead-letters", { ...everywhere, json }, letter
   ])
 )
 
+const channelTools = Effect.promise(() => import("./tools/Channels.ts"))
+
+const listChannels = (given: Everywhere & { readonly json: boolean }) =>
+  Effect.gen(function* () {
+    yield* (yield* channelTools).list(yield* placeOf(given), given.json)
+  })
+
+const channelName = Argument.String("name").pipe(Argument.withDescription("As the list shows it"))
+
+const controlChannel = (action: "stop" | "start", description: string) =>
+  Command.make(action, { ...everywhere, json, name: channelName }, (given) =>
+    Effect.gen(function* () {
+      yield* (yield* channelTools).control(yield* placeOf(given), action, given.name, given.json)
+    })
+  ).pipe(Command.withDescription(description))
+
+const channels = Command.make("channels", { ...everywhere, json }, listChannels).pipe(
+  Command.withDescription("How each channel is: what is wrong with it, and since when"),
+  Command.withSubcommands([
+    Command.make("list", { ...everywhere, json }, listChannels).pipe(Command.withDescription("List them")),
+    controlChannel("stop", "Take nothing from one and send nothing there, until it is started again"),
+    controlChannel("start", "Start one that was stopped")
+  ])
+)
+
 /** The whole command line. */
 export const sluice = Command.make("sluice").pipe(
   Command.withDescription("A gateway for agents and chats that keeps every message it accepts"),
@@ -349,6 +374,7 @@ export const sluice = Command.make("sluice").pipe(
     resume,
     forget,
     exported,
-    deadLetters
+    deadLetters,
+    channels
   ])
 )

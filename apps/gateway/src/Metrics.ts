@@ -6,6 +6,7 @@
 import type { LiveSession, Readiness } from "@sluice/runtime/Gateway"
 import type { Figures } from "@sluice/runtime/Journal"
 import { endings } from "@sluice/runtime/Message"
+import type { Clients } from "@sluice/channels/Http"
 import type * as Context from "effect/Context"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 
@@ -14,6 +15,7 @@ export interface Snapshot {
   readonly figures: Figures
   readonly readiness: Readiness
   readonly live: ReadonlyArray<LiveSession>
+  readonly clients: Clients
   /** Wall clock, as `figures.oldestOpen` is. */
   readonly now: number
   readonly uptime: number
@@ -95,7 +97,7 @@ const by = (
 
 /** The text of a scrape. `context` is where Effect's own metrics are registered. */
 export const text = (snapshot: Snapshot, context: Context.Context<never>): string => {
-  const { figures, live, now, readiness } = snapshot
+  const { clients, figures, live, now, readiness } = snapshot
   const { writer } = figures
   const oldest = figures.oldestOpen === undefined ? 0 : Math.max(0, now - figures.oldestOpen) / 1000
   const depths = live.map((session) => session.waiting)
@@ -107,6 +109,20 @@ export const text = (snapshot: Snapshot, context: Context.Context<never>): strin
     family("sluice_build_info", "gauge", "Always 1; the version is its label.", [[{ version: snapshot.version }, 1]]),
     family("sluice_epoch", "gauge", "Number of this boot of the store.", single(snapshot.epoch)),
     family("sluice_uptime_seconds", "gauge", "Time since the start.", single(snapshot.uptime / 1000)),
+    family(
+      "sluice_channel_up",
+      "gauge",
+      "1 when the channel receives and sends; 0 when one of them fails, or it was stopped by hand.",
+      readiness.channels.map(({ name, state }) => [{ channel: name }, state === "up" ? 1 : 0])
+    ),
+    family("sluice_websockets_open", "gauge", "Open WebSockets.", single(clients.webSockets)),
+    family("sluice_event_streams_open", "gauge", "Open streams of server-sent events.", single(clients.streams)),
+    family(
+      "sluice_readers",
+      "gauge",
+      "Conversations that clients wait for: by long polls, waits, streams and WebSockets.",
+      single(clients.readers)
+    ),
     family("sluice_ready", "gauge", "1 when everything runs that should.", single(readiness.ready ? 1 : 0)),
     family(
       "sluice_oldest_unanswered_seconds",

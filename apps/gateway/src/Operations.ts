@@ -6,7 +6,7 @@
  */
 import type { Gateway } from "@sluice/runtime/Gateway"
 import type { Journal } from "@sluice/runtime/Journal"
-import type { Elsewhere } from "@sluice/channels/Http"
+import type { Clients, Elsewhere } from "@sluice/channels/Http"
 import { Busy, conversationKey, parseConversationKey } from "@sluice/runtime/Message"
 import type { Report, StopRequest } from "@sluice/runtime/Shutdown"
 import * as Clock from "effect/Clock"
@@ -15,6 +15,8 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
+import { json, problem } from "./Answers.ts"
+import { channels, control } from "./ChannelOperations.ts"
 import type { Problem } from "./configuration/Problem.ts"
 import * as Metrics from "./Metrics.ts"
 import * as PoolReadiness from "./pools/PoolReadiness.ts"
@@ -32,6 +34,8 @@ export interface Running {
   readonly pools: Pools
   /** What it is made of, for `status`. */
   readonly parts: Effect.Effect<Parts>
+  /** Who is connected over HTTP. */
+  readonly clients: Effect.Effect<Clients>
   /** Reads the configuration again and applies what can change; the lines say what did. */
   readonly reload: Effect.Effect<
     ReadonlyArray<string>,
@@ -54,27 +58,6 @@ export interface Parts {
 export interface Slot {
   current: Running | undefined
 }
-
-const json = (body: unknown, status = 200) =>
-  HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })
-
-const titles: { readonly [type: string]: string } = {
-  starting: "The gateway is starting",
-  storage: "The store can't be read",
-  invalid: "The request can't be accepted as it is",
-  "not-found": "There is nothing here",
-  configuration: "The configuration can't be used"
-}
-
-const problem = (status: number, type: string, detail: string, extra: { readonly [key: string]: unknown } = {}) =>
-  HttpServerResponse.jsonUnsafe(
-    { type: `urn:sluice:problem:${type}`, title: titles[type] ?? type, status, detail, ...extra },
-    {
-      status,
-      contentType: "application/problem+json",
-      headers: status === 503 ? { "retry-after": "1", "cache-control": "no-store" } : { "cache-control": "no-store" }
-    }
-  )
 
 type Response = HttpServerResponse.HttpServerResponse
 
@@ -108,6 +91,7 @@ const metrics = Effect.fnUntraced(function* (running: Running) {
     figures: yield* running.gateway.figures,
     readiness: yield* running.gateway.readiness,
     live: yield* running.gateway.live,
+    clients: yield* running.clients,
     now: yield* Clock.currentTimeMillis,
     uptime: yield* running.uptime,
     residentBytes: process.memoryUsage.rss(),
@@ -287,6 +271,7 @@ export const routes = (slot: Slot) => {
     get("/v1/conversations/:conversation/transcript", transcript),
     get("/v1/usage", usage),
     get("/v1/pools", pools),
+    get("/v1/channels", (running) => Effect.map(channels(running), (found) => json({ channels: found }))),
     get("/v1/audit", ({ gateway }) => Effect.map(gateway.audit, (ledger) => json(ledger))),
     get("/v1/report", ({ journal }) =>
       Effect.map(journal.reads.report, (report) =>
@@ -309,6 +294,8 @@ export const routes = (slot: Slot) => {
     post("/v1/admin/stop", (running) => stop(running, "stop")),
     post("/v1/admin/restart", (running) => stop(running, "restart")),
     post("/v1/admin/reload", reload),
+    post("/v1/admin/channels/:name/stop", control("stop")),
+    post("/v1/admin/channels/:name/start", control("start")),
     post("/v1/admin/resume", ({ gateway }) => Effect.as(gateway.resume, json({ resumed: true })))
   ])
 }

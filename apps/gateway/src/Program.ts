@@ -269,6 +269,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
     version,
     uptime: Effect.sync(() => performance.now()),
     pools: setup.pools,
+    clients: channel.clients,
     parts: Effect.gen(function* () {
       const others = yield* Effect.forEach(Object.entries(setup.current.connected.channels), ([name, one]) =>
         Effect.map(one.describe ?? Effect.succeed(""), (at) => ({ name, delivery: Lines.deliveryOf(one), at }))

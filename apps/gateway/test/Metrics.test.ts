@@ -34,6 +34,7 @@ const snapshot: Snapshot = {
     }
   },
   readiness: { ready: false, problems: ["x"], channels: [] },
+  clients: { webSockets: 3, streams: 2, readers: 7 },
   live: [
     { id: 1, key: "http/kim", state: { name: "processing" }, waiting: 2, turn: undefined, waitsFor: "its agent" },
     { id: 2, key: "http/ann", state: { name: "processing" }, waiting: 5, turn: undefined, waitsFor: "its agent" }

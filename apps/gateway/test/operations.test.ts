@@ -65,6 +65,7 @@ const metrics = Metrics.text(
       writer: { rounds: 0, entries: 0, waiting: 0, retries: 0, commitMillis: { bounds: [], counts: [], sum: 0 } }
     },
     readiness: { ready: true, problems: [], channels: [] },
+    clients: { webSockets: 3, streams: 2, readers: 7 },
     live: [],
     now: 0,
     uptime: 0,

@@ -4,6 +4,7 @@
  * stored, that nobody else waited, and that the server is still there.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { Full } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
@@ -321,6 +322,40 @@ describe("frames", () => {
         assert.strictEqual((yield* client.ended).code, 1008)
         yield* othersGoOn(server)
       })
+  )
+
+  it.live(
+    "W4: who goes on asking for refusals is read more slowly, then closed (1008); a client that mends its ways stays",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* serve({ webSockets: { refusals: { perSecond: 500, burst: 20 } } })
+        const client = yield* dial(server)
+        const bad = { type: "ack", conversation: "nobody", number: 1 }
+        for (let n = 0; n < 20; n++) yield* client.send(bad)
+        for (let n = 0; n < 20; n++) assert.strictEqual((yield* client.next("error")).status, 400)
+        yield* alive(client)
+        const begun = performance.now()
+        for (let n = 0; n < 1000; n++) yield* client.send(bad)
+        const { code, reason } = yield* client.ended
+        assert.deepStrictEqual([code, reason], [1008, "too many frames that are refused"])
+        // A hundred of them, each a timer of a millisecond or two.
+        assert.isAtLeast(performance.now() - begun, 90)
+        yield* nothingStored(server)
+        yield* othersGoOn(server)
+      })
+  )
+
+  it.live("C9: what is refused for the gateway's own reasons closes no socket", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ webSockets: { refusals: { perSecond: 100_000, burst: 1 } } })
+      const client = yield* dial(server)
+      for (let n = 0; n < 150; n++) {
+        yield* server.memory.refuseNext(new Full({ retryAfter: 1000 }))
+        yield* client.send({ type: "message", conversation: "kim", id: String(n), text: "hello" })
+        assert.strictEqual((yield* client.next("error")).status, 503)
+      }
+      yield* alive(client)
+    })
   )
 
   it.effect.prop(

@@ -313,17 +313,33 @@ const Ready = Schema.Struct({
   problems: Schema.Array(Schema.String),
   pools: Schema.optionalKey(
     Schema.Array(Schema.Struct({ name: Schema.String, state: Schema.String, problems: Schema.Array(Schema.String) }))
+  ),
+  channels: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ name: Schema.String, state: Schema.String, problems: Schema.Array(Schema.String) }))
   )
 })
+
+/** A row for each channel of the running gateway that is not as it should be. */
+const troubled = (channels: NonNullable<(typeof Ready.Type)["channels"]>): ReadonlyArray<Finding> =>
+  channels.flatMap(({ name, problems, state }): ReadonlyArray<Finding> => {
+    const row = { name: `channel ${name}`, state: "warn" } as const
+    if (state === "stopped") {
+      return [
+        { ...row, detail: "was stopped by hand: nothing is taken or sent", remedy: `sluice channels start ${name}` }
+      ]
+    }
+    return problems.map((problem) => ({ ...row, detail: `is ${state}: ${problem}`, remedy: "see: sluice channels" }))
+  })
 
 /** What the running gateway says that it lacks. */
 export const readiness = (status: number, body: unknown, url: string): ReadonlyArray<Finding> => {
   const found = Schema.decodeUnknownOption(Ready)(body)
-  const { pools = [], problems = [] } = Option.getOrUndefined(found) ?? {}
+  const { channels = [], pools = [], problems = [] } = Option.getOrUndefined(found) ?? {}
   return [
     status === 200
       ? { name: "gateway", state: "ok", detail: `ready at ${url}` }
       : { name: "gateway", state: "warn", detail: `not ready at ${url}${problems.map((one) => `; ${one}`).join("")}` },
+    ...troubled(channels),
     ...pools
       .filter(({ state }) => state !== "healthy")
       .map(({ name, problems, state }): Finding => {

@@ -69,7 +69,8 @@ interface StatusAnswer {
   readonly epoch: number
   readonly uptime?: number
   readonly lastStop: string
-  readonly readiness?: WithPools
+  /** One of an earlier version says nothing of its channels. */
+  readonly readiness?: Omit<WithPools, "channels"> & Partial<Pick<WithPools, "channels">>
   /** Not everything that a figure counts today is there in a gateway or a store of an earlier version. */
   readonly figures: Partial<Figures>
   readonly live?: ReadonlyArray<LiveSession>
@@ -117,6 +118,12 @@ const messages = (figures: Partial<Figures>, now: number): string => {
 const replies = ({ dead = 0, ...open }: Figures["replies"]): string =>
   `open: ${counts(open)}; dead: ${dead === 0 ? "none" : `${dead}, see: sluice dead-letters`}`
 
+/** Why it is worth a look; what is wrong with it stands in the first line already. */
+const stateOfChannel = ({ readiness }: StatusAnswer, name: string, now: number): string => {
+  const found = readiness?.channels?.find((channel) => channel.name === name)
+  return found === undefined || found.state === "up" ? "" : `, ${found.state} for ${Words.span(now - found.since)}`
+}
+
 const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyArray<string> => {
   const { figures } = answer
   const running =
@@ -134,7 +141,8 @@ const statusLines = (answer: StatusAnswer, source: From, now: number): ReadonlyA
     `store      boot ${answer.epoch}, sluice ${escape(answer.version)}, last stop: ${escape(answer.lastStop)}`,
     ...(answer.agents === undefined ? [] : [`agents     ${answer.agents.map(escape).join(", ")}`]),
     ...(answer.channels ?? []).map(
-      ({ at, delivery, name }) => `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}`
+      ({ at, delivery, name }) =>
+        `channel    ${escape(name)}: ${escape(delivery)}, ${escape(at)}${stateOfChannel(answer, name, now)}`
     ),
     ...(answer.readiness?.pools ?? []).map(
       ({ name, problems, state }) => `pool       ${escape(name)}: ${[state, ...problems.map(escape)].join(", ")}`

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { standIn, type StandIn } from "../../../../packages/channels/test/standIn/telegram.ts"
-import { start, temporaryFolder, until } from "../harness.ts"
+import { start, temporaryFolder, tool, until } from "../harness.ts"
+import { socketClient } from "../socketClient.ts"
 
 const kim = 42
 
@@ -54,12 +55,23 @@ describe("Telegram", () => {
   )
 
   it.live(
-    "a token that is refused leaves the channel waiting and says so, until a reload; everybody else is served",
+    "a token that is refused leaves the channel waiting and says so, until a reload; everybody else is served, and an open WebSocket stays",
     () =>
       Effect.gen(function* () {
         const server = yield* standIn()
         const folder = yield* folderWith("4711:another-token-than-the-right-one")
         const gateway = yield* start({ folder, configuration: configuration(server) })
+        const socket = yield* socketClient(gateway, "ann")
+        yield* socket.send("1", "before the reload")
+        const figures = Effect.map(gateway.client.call("/metrics"), ({ body }) =>
+          [
+            ...(body.text ?? "").matchAll(/^(sluice_channel_up\{channel="telegram"\}|sluice_websockets_open) (.*)$/gm)
+          ].map(([, , value]) => value)
+        )
+        assert.deepStrictEqual(yield* figures, ["0", "1"])
+        const listed = yield* tool(folder, ["channels"])
+        assert.strictEqual(listed.code, 1)
+        assert.match(listed.out, /^telegram +down .*\n(.*\n)*telegram: the token was refused \(401/m)
         const { body, status } = yield* gateway.client.call("/readyz")
         assert.strictEqual(status, 503)
         assert.match(JSON.stringify(body), /channel \\"telegram\\": the token was refused \(401: Unauthorized\)/)
@@ -71,9 +83,46 @@ describe("Telegram", () => {
         yield* server.confirmed(waiting)
         yield* server.until(() => server.texts(kim).includes("with another token"))
         assert.strictEqual((yield* gateway.client.call("/readyz")).status, 200)
+        assert.deepStrictEqual(yield* figures, ["1", "1"])
+        yield* socket.send("2", "after the reload")
+        yield* socket.until((shown) => shown.length === 2)
+        assert.deepStrictEqual(socket.codes, [], "the same connection, all the time")
         const reloaded = yield* gateway.client.call("/v1/admin/reload", { method: "POST" })
         assert.notInclude(JSON.stringify(reloaded.body), "telegram")
         assert.notMatch(JSON.stringify(gateway.output()), /another-token|secret-of-the-bot/)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "D8, S18: stopped by hand it takes nothing and loses nothing; who waits for an answer hears of a restart, and of the return",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const folder = yield* folderWith(server.token)
+        const brief = configuration(server).replace("4 seconds", "1 second")
+        const gateway = yield* start({ folder, configuration: brief, environment: { SLUICE_SUPERVISED: "1" } })
+        const stopped = yield* tool(folder, ["channels", "stop", "telegram"])
+        assert.match(stopped.out, /^telegram is stopped\nIt stays so until/)
+        assert.strictEqual((yield* gateway.client.call("/readyz")).status, 200)
+        const waiting = server.say(kim, "while it is stopped")
+        const http = yield* gateway.client.call("/v1/admin/channels/http/stop", { method: "POST" })
+        assert.strictEqual(http.status, 400)
+        assert.strictEqual((yield* gateway.client.call("/v1/admin/channels/fax/stop", { method: "POST" })).status, 404)
+        assert.match((yield* tool(folder, ["channels", "start", "telegram"])).out, /^telegram is up$/m)
+        yield* server.confirmed(waiting)
+        yield* server.until(() => server.texts(kim).includes("while it is stopped"))
+        server.say(kim, "work 60s book the flight")
+        yield* until("its turn runs", Effect.orDie(gateway.client.call("/v1/status")), ({ body }) =>
+          JSON.stringify(body).includes('"processing"')
+        )
+        yield* gateway.signal("SIGUSR2")
+        assert.strictEqual((yield* gateway.exited).code, 75)
+        const down = "I'm restarting. Your messages are safe, no need to send anything again."
+        assert.strictEqual(server.texts(kim).filter((text) => text === down).length, 1)
+        const second = yield* start({ folder })
+        yield* server.until(() => server.texts(kim).some((text) => text.startsWith("I'm back and carrying on with")))
+        assert.strictEqual(server.texts(kim).filter((text) => text === down).length, 1)
+        assert.deepStrictEqual((yield* second.client.call("/v1/dead-letters")).body, { deadLetters: [] })
       }).pipe(Effect.scoped)
   )
 

@@ -5,7 +5,7 @@
  * socket that breaks at any moment loses nothing: the client sends again what was
  * not accepted, under the same ids, and resumes from its last numbers.
  */
-import type { Transient } from "@sluice/runtime/Message"
+import type { AcceptError, Transient } from "@sluice/runtime/Message"
 import { Invalid } from "@sluice/runtime/Message"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -14,7 +14,7 @@ import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import { limits } from "../http/buckets.ts"
+import { type Limits, limits } from "../http/buckets.ts"
 import { presentedToken } from "../http/guard.ts"
 import { store } from "../http/messages.ts"
 import { internalProblem } from "../http/problems.ts"
@@ -30,6 +30,7 @@ import {
   refusalFrame,
   type ResumeFrame,
   type ServerFrame,
+  type Subject,
   subjectOf
 } from "./frames.ts"
 import { Lanes } from "./lanes.ts"
@@ -44,6 +45,11 @@ type Frame<S extends { readonly Type: unknown }> = S["Type"]
 const mostGarbled = 32
 /** Frames beside messages: those have limits of their own. Beyond it the socket is read more slowly. */
 const frameRate = { perSecond: 500, burst: 2000 }
+/** So many refusals that had to be slowed down, without a pause of a second in between (nanoseconds), are nobody's mistake. */
+const mostSlowed = 100
+const pause = 1_000_000_000n
+/** What a client can only blame itself for. */
+const own: ReadonlySet<AcceptError["_tag"]> = new Set<AcceptError["_tag"]>(["Invalid", "TooLarge", "Conflict"])
 
 /** How long the last things may take at an end, in milliseconds. */
 const waits = { accepted: 1000, said: 200, closed: 300 }
@@ -63,7 +69,10 @@ class Connection implements Watched {
   readonly #lanes: Lanes<Message>
   readonly #shown = new Map<string, Shown>()
   readonly #frames = limits({ all: frameRate, sender: false, senders: 0 })
+  readonly #refusals: Limits
   #garbled = 0
+  #slowed = 0
+  #refusedAt = 0n
 
   constructor(
     sockets: Sockets,
@@ -74,6 +83,7 @@ class Connection implements Watched {
     this.transport = transportOf(request.source)
     this.token = presentedToken(request)
     this.#sockets = sockets
+    this.#refusals = limits({ all: sockets.refusals, sender: false, senders: 0 })
     this.#serving = sockets.serving
     this.#writer = writer
     this.#asking = request.headers["sluice-asking"]
@@ -105,8 +115,22 @@ class Connection implements Watched {
       },
       onFailure: (error) =>
         ++this.#garbled < mostGarbled
-          ? Effect.andThen(this.#slowly(), this.say(refusalFrame(error, subjectOf(data))))
+          ? Effect.andThen(this.#slowly(), this.#refuse(error, subjectOf(data)))
           : this.end(closings.garbled)
+    })
+  }
+
+  /** Says no; whoever asks for it too often is read more slowly, and sent away in the end if it is their own doing. */
+  #refuse(error: AcceptError, subject: Subject): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const now = this.#sockets.now()
+      if (now - this.#refusedAt > pause) this.#slowed = 0
+      this.#refusedAt = now
+      const said = this.say(refusalFrame(error, subject))
+      const tooMuch = this.#refusals.all(now)
+      if (tooMuch === undefined) return said
+      if (own.has(error._tag) && ++this.#slowed > mostSlowed) return this.end(closings.refused)
+      return Effect.andThen(said, Effect.sleep(tooMuch.retryAfter))
     })
   }
 
@@ -142,7 +166,7 @@ class Connection implements Watched {
       wrongPlainName("conversation", conversation) ??
       wrongKey(id, "id") ??
       this.#serving.limits.all(this.#sockets.now())
-    if (wrong !== undefined) return this.say(refusalFrame(wrong, subjectOf(JSON.stringify({ conversation, id }))))
+    if (wrong !== undefined) return this.#refuse(wrong, subjectOf(JSON.stringify({ conversation, id })))
     return this.#lanes.take(conversation, frame)
   }
 
@@ -164,7 +188,7 @@ class Connection implements Watched {
           }),
         onFailure: (cause) => {
           const failure = cause.reasons.find((reason) => reason._tag === "Fail")
-          if (failure !== undefined) return this.say(refusalFrame(failure.error, subject))
+          if (failure !== undefined) return this.#refuse(failure.error, subject)
           if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
           return Effect.andThen(
             Effect.logError("A message could not be handled", cause),
@@ -184,9 +208,7 @@ class Connection implements Watched {
       case "ack":
         return this.#acknowledge(frame)
       case "resume":
-        return this.#resume(frame).pipe(
-          Effect.catch((error) => this.say(refusalFrame(error, subjectOf(JSON.stringify(frame)))))
-        )
+        return this.#resume(frame).pipe(Effect.catch((error) => this.#refuse(error, subjectOf(JSON.stringify(frame)))))
     }
   }
 
@@ -207,8 +229,9 @@ class Connection implements Watched {
       shown === undefined
         ? ["conversation", conversation, "is not shown on this socket; resume it first"]
         : ["number", String(number), "was not sent yet; acknowledge what has come"]
-    return this.say(
-      refusalFrame(new Invalid({ field, value: visible(value), remedy }), subjectOf(JSON.stringify({ conversation })))
+    return this.#refuse(
+      new Invalid({ field, value: visible(value), remedy }),
+      subjectOf(JSON.stringify({ conversation }))
     )
   }
 

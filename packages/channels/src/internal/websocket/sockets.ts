@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import type { Rate } from "../http/buckets.ts"
 import { isValid, type Tokens } from "../http/guard.ts"
 import type { Serving } from "../http/serving.ts"
 import type { Transport } from "./transport.ts"
@@ -22,12 +23,15 @@ export interface SocketLimits {
   readonly conversations?: number
   /** Messages of one socket that wait for the store; beyond it nothing is read from that socket (64). */
   readonly underWay?: number
+  /** Refused frames of one socket: beyond it the socket is read as slowly as that, and closed in the end (20 a second, 200 at once). */
+  readonly refusals?: Rate
 }
 
 /** Why the server ends a socket, and under which code. */
 export const closings = {
   binary: { code: 1003, reason: "frames are text" },
   garbled: { code: 1008, reason: "too many frames that can't be read" },
+  refused: { code: 1008, reason: "too many frames that are refused" },
   tooLarge: { code: 1009, reason: "the frame is too large" },
   internal: { code: 1011, reason: "something broke; resume with your last numbers" },
   restart: { code: 1012, reason: "the gateway is stopping; come back and resume with your last numbers" },
@@ -61,6 +65,7 @@ export class Sockets {
   readonly most: number
   readonly conversations: number
   readonly underWay: number
+  readonly refusals: Rate
   readonly tokens: Tokens | Effect.Effect<Tokens>
   /** Open while there is no socket. */
   readonly none = Latch.makeUnsafe(true)
@@ -75,6 +80,7 @@ export class Sockets {
     this.most = limits.sockets ?? 1024
     this.conversations = limits.conversations ?? 256
     this.underWay = limits.underWay ?? 64
+    this.refusals = limits.refusals ?? { perSecond: 20, burst: 200 }
   }
 
   /** Sockets that are open. */
