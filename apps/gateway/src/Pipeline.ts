@@ -39,7 +39,7 @@ const hosts = ({ http }: Configuration): ReadonlyArray<string> => [
 ]
 
 /** Where platforms deliver to. They bring a secret or a signature of their own instead of a token. */
-const hookPaths = ["/v1/webhooks/telegram", "/v1/webhooks/slack"] as const
+export const hookPaths = ["/v1/webhooks/telegram", "/v1/webhooks/slack"] as const
 
 /** The webhooks of the channels, looked up with each call: a reload exchanges them. */
 const hooks = (setup: Setup) =>

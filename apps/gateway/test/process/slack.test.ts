@@ -9,9 +9,9 @@ import { type Running, start, temporaryFolder, until } from "../harness.ts"
 
 const dm = "DKIM"
 
-const configuration = ({ url }: StandIn) => `
+const configuration = ({ url }: StandIn, more = "") => `
 channels:
-  slack: { tokenFile: token, signingSecretFile: signing, allow: [UKIM], apiRoot: "${url}" }
+  slack: { tokenFile: token, signingSecretFile: signing, allow: [UKIM], apiRoot: "${url}"${more} }
 debounce: { quiet: 0 millis }
 drain: { timeout: 4 seconds }
 `
@@ -83,5 +83,25 @@ describe("Slack", () => {
           assert.notInclude(JSON.stringify(output()), server.signingSecret)
         }
       }).pipe(Effect.scoped)
+  )
+
+  it.live("D7, W6: plain messages, killed in the middle of a send: one more, marked", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const folder = yield* folderWith(server)
+      server.script("chat.postMessage", "hang")
+      const first = yield* start({ folder, configuration: configuration(server, ", delivery: plain") })
+      assert.deepInclude(first.facts.channels, { slack: "ambiguous (resend-once)" })
+      server.deliverTo(to(first))
+      server.say(dm, "hello")
+      yield* server.until(() => server.texts(dm).length === 1)
+      yield* first.signal("SIGKILL")
+      yield* first.exited
+      yield* start({ folder })
+      yield* server.until(() => server.texts(dm).length === 2)
+      const [text, again = "", ...more] = server.texts(dm)
+      assert.deepStrictEqual([text, more], ["hello", []])
+      assert.match(again, /^\(You may have seen this before[^]+hello$/)
+    }).pipe(Effect.scoped)
   )
 })

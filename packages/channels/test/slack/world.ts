@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/testing/TestClock"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -18,7 +19,6 @@ import { temporaryAttachments } from "../serve.ts"
 import type { Delivery, StandIn } from "../standIn/slack.ts"
 
 export { standIn } from "../standIn/slack.ts"
-export { whileTimePasses } from "../telegram/world.ts"
 
 /** Somebody who may speak, and where they speak to the bot alone. */
 export const kim = "UKIM"
@@ -47,6 +47,21 @@ export const connect = (server: StandIn, channel: Slack.SlackChannel) =>
     server.deliverTo((delivery) => run(Effect.map(asked(channel, delivery), ({ status }) => status)))
     yield* Effect.addFinalizer(() => Effect.sync(() => server.deliverTo(undefined)))
   })
+
+/**
+ * Lets the test's time go on until the effect is there: so slowly that no request on this machine takes as long as the
+ * 30 seconds after which the channel gives up on it.
+ */
+export const whileTimePasses = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.raceFirst(
+    effect,
+    Effect.forever(
+      Effect.andThen(
+        TestClock.adjust(50),
+        Effect.callback<void>((resume) => void setTimeout(() => resume(Effect.void), 1))
+      )
+    )
+  )
 
 /** What a boot is made of; an agent that echoes and a store in memory unless said otherwise. */
 export interface World {

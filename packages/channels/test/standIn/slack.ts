@@ -13,7 +13,7 @@ import * as http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 import { type Call, type Fate, type Json, Refusal, type Shown, World } from "./slackWorld.ts"
 
-export { buttonsOf, type Call, type Fate, type Shown } from "./slackWorld.ts"
+export { buttonsOf, type Call, type Fate, type Json, type Shown } from "./slackWorld.ts"
 
 /** A request of Slack's to the app. */
 export interface Delivery {
@@ -110,6 +110,14 @@ const follow = (world: World, call: Call, fate: Fate, response: http.ServerRespo
   world.changed()
 }
 
+/** A file as it was brought: as it is, or as the one part of a form. */
+const broughtOf = async (body: string, type = ""): Promise<string> => {
+  if (!type.includes("form-data")) return body
+  const form = await new Response(body, { headers: { "content-type": type } }).formData()
+  const [file] = form.values()
+  return file instanceof Blob ? file.text() : (file ?? "")
+}
+
 const read = async (request: http.IncomingMessage): Promise<string> => {
   const chunks: Array<Buffer> = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
@@ -125,14 +133,17 @@ const serving = (world: World, token: string) => {
     const known = request.headers.authorization === `Bearer ${token}`
     if (room === "upload") {
       const kept = world.kept.get(method)
-      if (kept !== undefined) kept.text = body
+      if (kept !== undefined) kept.text = await broughtOf(body, request.headers["content-type"])
       world.calls.push({ method: "upload", params: { id: method, authorization: request.headers.authorization ?? "" } })
       return follow(world, { method: "upload", params: {} }, world.fate("upload"), response)
     }
     if (room === "files") {
       world.calls.push({ method: "download", params: { id: method } })
+      world.changed()
       const fate = world.fate("download")
       if (fate === "drop") return void response.destroy()
+      if (typeof fate === "object" && "gate" in fate) await Effect.runPromise(Deferred.await(fate.gate))
+      else if (typeof fate === "object") return refused(response, fate)
       // Without the right to it there is a login to be seen.
       response.writeHead(200, { "content-type": known ? "application/octet-stream" : "text/html" })
       return void response.end(known ? (world.kept.get(method)?.text ?? "") : "<html>Sign in</html>")

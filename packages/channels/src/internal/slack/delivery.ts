@@ -16,7 +16,7 @@ import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
 import type { Signs } from "../chat/signs.ts"
 import { split as splitText } from "../chat/split.ts"
 import { whereOf } from "./acts.ts"
-import { escaped, render } from "./mrkdwn.ts"
+import { escaped, ordersIn, render } from "./mrkdwn.ts"
 import type { Failure, Params, WebApi } from "./webApi.ts"
 
 const Posted = Schema.Struct({ ts: Schema.String })
@@ -131,10 +131,10 @@ const shapesOf = (reply: Reply): readonly [Params, Params] => {
     ]
   }
   const { rows, text } = offerOf(reply)
-  const shown = escaped(text)
+  const shown = escaped(ordersIn(text))
   return [
     { text: shown, blocks: blocksOf(shown, shown.length > most.section ? [] : rows) },
-    { text: escaped(reply.text), blocks: [] }
+    { text: escaped(ordersIn(reply.text)), blocks: [] }
   ]
 }
 

@@ -4,11 +4,11 @@
  * same however often it is delivered. A message is known by its time in its channel,
  * which a mention of the bot shares with the message that it is in.
  */
-import { commands, type Peer } from "@sluice/runtime/Channel"
+import type { Peer } from "@sluice/runtime/Channel"
 import type { Inbound } from "@sluice/runtime/Message"
 import type { FileToFetch } from "../chat/files.ts"
 import { isCommand } from "../chat/words.ts"
-import { plainOf } from "./mrkdwn.ts"
+import { orderOf, plainOf } from "./mrkdwn.ts"
 import type { Event, File, Message, Pressed } from "./wire.ts"
 
 /** The bot itself, as a user. */
@@ -62,14 +62,6 @@ const placeOf = (channel: string, isPrivate: boolean, ts: string, thread: string
 
 const isPrivate = ({ channel, channel_type }: Pick<Event, "channel" | "channel_type">): boolean =>
   channel_type === "im" || (channel_type === undefined && channel.startsWith("D"))
-
-const known = new Set(commands.map(({ command }) => command.slice(1)))
-
-/** Slack keeps what begins with a slash for itself: `!stop` is `/stop`, and so is the same behind a space. */
-const orderOf = (text: string): string => {
-  const word = /^!([a-z]{2,32})(?=\s|$)/.exec(text)?.[1]
-  return word !== undefined && known.has(word) ? `/${text.slice(1)}` : text
-}
 
 /** The text without the name that it was addressed to, and whether it had it. */
 const withoutName = (text: string, { user }: Self) => {

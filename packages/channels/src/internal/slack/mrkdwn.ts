@@ -3,6 +3,7 @@
  * escaped, so that nothing that somebody wrote names a person or a channel; and what
  * people write is read back as the plain text that they saw.
  */
+import { commands } from "@sluice/runtime/Channel"
 import { type Looks, write, Writer } from "../chat/markdown.ts"
 
 /** The three characters that Slack reads as marks of its own. */
@@ -102,4 +103,14 @@ const seen = (inner: string): string => {
 
 /** What somebody wrote, as it looks to them. */
 export const plainOf = (text: string): string =>
-  unescaped(text.replaceAll(/<([^<>]+)>/g, (_, inner: string) => seen(inner)))
+  unescaped(text.replaceAll(/<([^<>\s][^<>]*)>/g, (_, inner: string) => seen(inner)))
+
+const words = commands.map(({ command }) => command.slice(1)).join("|")
+const written = new RegExp(`^!(?=(?:${words})(?:\\s|$))`)
+const told = new RegExp(`(?<![\\w/])/(?=(?:${words})\\b(?!/))`, "g")
+
+/** Slack keeps what begins with a slash for itself: `!stop` is `/stop`. */
+export const orderOf = (text: string): string => text.replace(written, "/")
+
+/** A sentence that tells of orders, with the mark that people can write. */
+export const ordersIn = (text: string): string => text.replaceAll(told, "!")

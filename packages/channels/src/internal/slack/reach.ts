@@ -46,7 +46,7 @@ export const troubleOf = (failure: Failure): Trouble => {
 }
 
 /** What an app needs to be allowed. */
-const needed = ["chat:write", "files:read", "files:write", "im:history", "app_mentions:read"]
+export const needed = ["chat:write", "files:read", "files:write", "im:history", "app_mentions:read"]
 
 /** A sentence on what was found, or what is wrong. */
 export const reach = (
