@@ -36,6 +36,9 @@ const official = (server: StandIn, token = server.token) =>
     rejectRateLimitedCalls: true
   })
 
+/** Under another name: a window has one that wants something else. */
+const posting = ({ chat }: WebClient) => chat.postMessage
+
 const conversation = { channel: "slack", account: "", peer: dm, thread: "1700000000.000009" }
 
 const reply = (text: string, kind: Reply["kind"] = "answer"): Reply => ({
@@ -59,14 +62,14 @@ describe("the official client", () => {
       const server = yield* standIn()
       const client = official(server)
       const delivery = Slack.make(optionsOf(server)).delivery as Edit<Slack.Needs>
-      const posting: ChatPostMessageArguments = {
+      const message: ChatPostMessageArguments = {
         channel: dm,
         thread_ts: conversation.thread,
         text: "…",
         unfurl_links: false,
         unfurl_media: false
       }
-      const posted = yield* Effect.promise(() => client.chat.postMessage(posting))
+      const posted = yield* Effect.promise(() => posting(client)(message))
       const theirs = last(server, "chat.postMessage")
       const { remoteId } = yield* delivery.place(conversation, "…")
       assert.deepStrictEqual(last(server, "chat.postMessage"), theirs)
@@ -147,7 +150,7 @@ describe("the official client", () => {
       const server = yield* standIn()
       const refused = (client: WebClient, params: ChatPostMessageArguments) =>
         Effect.promise(() =>
-          client.chat.postMessage(params).then(
+          posting(client)(params).then(
             () => "sent",
             (error: {
               readonly code: string
