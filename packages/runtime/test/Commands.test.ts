@@ -226,6 +226,34 @@ describe("what is shown", () => {
       })
   )
 
+  it.effect("Q14: a host's list has the latest activity first, and nothing that runs in what was set aside", () =>
+    Effect.gen(function* () {
+      const agent = TestAgent.make({ answer: (turn) => turn.text })
+      const current = yield* boot(yield* world(), { agent })
+      for (const [peer, text] of [
+        ["kim", "a"],
+        ["ann", "b"],
+        ["kim", "c"]
+      ] as const) {
+        yield* current.say(peer, text)
+        yield* rest(current, `chat/${peer}`)
+        yield* TestClock.adjust("1 minute")
+      }
+      const list = Effect.map(current.gateway.sessions, (rows) =>
+        rows.map(({ archived, conversationKey, live, name }) =>
+          [conversationKey, name, archived ? "archived" : "here", live?.state.name ?? "none"].join()
+        )
+      )
+      assert.deepStrictEqual(yield* list, ["chat/kim,main,here,idle", "chat/ann,main,here,idle"])
+      yield* current.say("ann", "/new")
+      yield* rest(current, "chat/ann")
+      assert.sameMembers(
+        [...(yield* list)],
+        ["chat/ann,main,here,none", "chat/ann,main~2,archived,none", "chat/kim,main,here,idle"]
+      )
+    })
+  )
+
   it.effect(
     "Q13: /timeout shows and sets 1 to 120 minutes, refuses others, holds after a restart and from at once",
     () =>

@@ -56,6 +56,8 @@ const usageLines = (usage: Usage): ReadonlyArray<string> => [
     : [
         `held       the budget for this ${usage.hold.period} is used up; turns start again at ${escape(usage.hold.untilText)}`
       ]),
+  // An agent that names nothing would seem to have done nothing.
+  "counted    turns whose agent says what they used; programs of kind command and the demo say nothing",
   ...table("day", usage.days),
   ...table("model, this month", usage.models),
   ...table("agent, this month", usage.agents),

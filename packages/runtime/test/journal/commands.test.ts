@@ -131,8 +131,8 @@ describe("commands", () => {
         assert.deepStrictEqual(
           all.map(({ archived, current, name, waiting }) => [name, archived, current, waiting]),
           [
-            ["main~1", true, false, 0],
-            ["main", false, true, 0]
+            ["main", false, true, 0],
+            ["main~1", true, false, 0]
           ]
         )
         assert.deepStrictEqual((yield* boot.journal.reads.ledger).detail, { "cancelled(new)": 2, command: 1 })

@@ -207,7 +207,11 @@ const viewOf = Effect.gen(function* () {
   const { epoch, instance, postMortem } = journal.opening
   const sessions = Effect.fnUntraced(function* (of: Parameters<typeof journal.reads.sessions>[0]) {
     const byId = new Map((yield* live).map((session) => [session.id, session]))
-    return (yield* journal.reads.sessions(of)).map((row) => ({ ...row, live: byId.get(row.id) }))
+    return (yield* journal.reads.sessions(of)).map((row) => {
+      const live = byId.get(row.id)
+      // One that was set aside may still be in memory, where it has nothing to do any more.
+      return { ...row, live: row.archived && live?.turn === undefined ? undefined : live }
+    })
   })
   return {
     sessions: sessions({}),

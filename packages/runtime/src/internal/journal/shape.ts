@@ -51,13 +51,17 @@ const activeIn =
     lastActive: Math.max(row.lastActive, writer.memory.sessions.get(row.id)?.last_active ?? 0)
   })
 
+/** What waits is younger than what is stored of its session. */
+const latestFirst = <A extends SessionRow>(rows: ReadonlyArray<A>): ReadonlyArray<A> =>
+  rows.toSorted((a, b) => b.lastActive - a.lastActive || b.id - a.id)
+
 const readsOf = (parts: Parts): JournalReads => {
   const ask = asker(parts)
   const { files, opening, writer } = parts
   const active = activeIn(writer)
   const { query } = parts.database
   return {
-    sessions: (options) => Effect.map(ask(Reads.sessions(query, options)), (rows) => rows.map(active)),
+    sessions: (options) => Effect.map(ask(Reads.sessions(query, options)), (rows) => latestFirst(rows.map(active))),
     ledger: ask(Reads.ledger(query)),
     figures: Effect.map(ask(Reads.figures(query)), (figures) => ({
       ...figures,

@@ -122,20 +122,19 @@ export const figures = Effect.fnUntraced(function* (
   }
 })
 
-/** Lists sessions, with what waits in them. */
+/** Lists sessions, with what waits in them, by last activity. */
 export const sessions = Effect.fnUntraced(function* (
   query: Query,
-  options: { readonly conversation?: number; readonly key?: string; readonly after?: number; readonly limit?: number },
+  options: { readonly conversation?: number; readonly key?: string; readonly limit?: number },
   columns = sessionColumns,
   hidden = "and s.forgotten is null"
 ): Effect.fn.Return<ReadonlyArray<SessionSummary>, SqlError> {
   const { conversation, key } = options
   const rows = yield* query<SessionRecord>(
     `select ${columns} from sluice_sessions s join sluice_conversations c on c.id = s.conversation
-     where s.id > ? ${hidden} ${conversation === undefined ? "" : "and s.conversation = ?"}
-       ${key === undefined ? "" : "and c.key = ?"} order by s.id limit ?`,
+     where true ${hidden} ${conversation === undefined ? "" : "and s.conversation = ?"}
+       ${key === undefined ? "" : "and c.key = ?"} order by s.last_active desc, s.id desc limit ?`,
     [
-      options.after ?? 0,
       ...(conversation === undefined ? [] : [conversation]),
       ...(key === undefined ? [] : [key]),
       Math.min(options.limit ?? 1000, 10_000)
