@@ -47,6 +47,7 @@ describe("pools of a configuration", () => {
   it.effect.each([
     ["workers: { max: -1 }", /^pools\.a\.workers\.max = -1 \(sluice\.yaml:2\): use a whole number from 0 to 1000$/],
     ["workers: { start: 5, max: 2 }", /^pools\.a\.workers\.start = 5 .*: is more than workers\.max \(2\); lower it/],
+    ["workers: { min: 5 }", /^pools\.a\.workers\.min = 5 .*: is more than workers\.max \(4\); lower it, or raise/],
     ["workers: { memory: -3 }", /^pools\.a\.workers\.memory = -3 .*: use a size from 0 B to/],
     ["queue: 0", /^pools\.a\.queue = 0 .*: use a whole number from 1 to 1000000$/],
     ["queue: 10, queuePerCaller: 11", /^pools\.a\.queuePerCaller = 11 .*: is more than queue \(10\)/],

@@ -114,6 +114,8 @@ export interface Options<Q, A, P, R> {
   readonly workers?: {
     /** How many are started by the first request; 2 by default, fewer when memory is short. */
     readonly start?: number
+    /** How many stay although nobody needs them, once there are so many; 0 by default. Memory that others need takes these, too. */
+    readonly min?: number
     /** How many there may be; 4 by default. */
     readonly max?: number
     /** How many requests one takes at once, unless it says so itself; 1 by default. */
@@ -153,8 +155,10 @@ const defaultDrain: Duration.Input = "5 seconds"
 /** What is wrong with the numbers, with its remedy; `undefined` when nothing is. */
 export const invalid = <Q, A, P, R>(options: Options<Q, A, P, R>): string | undefined => {
   const { breaker = {}, queue, queuePerKey, workers = {} } = options
-  if (workers.max !== undefined && !(Number.isSafeInteger(workers.max) && workers.max >= 0))
-    return `workers.max ${workers.max}: is no count; give a whole number from 0`
+  for (const [name, value] of Object.entries({ "workers.max": workers.max, "workers.min": workers.min })) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0))
+      return `${name} ${value}: is no count; give a whole number from 0`
+  }
   const positive = {
     queue,
     queuePerKey,
@@ -266,6 +270,7 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
   const crew: Crew<Worker<Q, A, P>> = new Crew<Worker<Q, A, P>>(
     {
       start: workers.start ?? 2,
+      min: workers.min ?? 0,
       max,
       concurrency: workers.concurrency ?? 1,
       memory: workers.memory ?? 0,

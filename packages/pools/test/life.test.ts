@@ -88,6 +88,24 @@ describe("workers", () => {
     }).pipe(Effect.provide(memory()))
   )
 
+  it.effect("P3: as many as shall stay do stay, until others need their memory", () =>
+    Effect.gen(function* () {
+      const workers = bench()
+      const echo = yield* pool(workers, { workers: { start: 3, min: 1, memory: 300 } })
+      const asked = yield* Effect.forkChild(echo.submit("1"))
+      yield* until(() => workers.runs.length === 1)
+      yield* answer(at(workers.runs, 0))
+      yield* Fiber.join(asked)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* echo.status).workers.idle, 1)
+      const other = yield* pool(bench(), { name: "other", workers: { start: 1, memory: 900 } })
+      yield* Effect.forkChild(other.submit("2"))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* echo.status).workers.idle, 0)
+      assert.strictEqual((yield* other.status).running, 1)
+    }).pipe(Effect.provide(memory(1000)))
+  )
+
   it.effect("a request goes to the less busy of two workers", () =>
     Effect.gen(function* () {
       const workers = bench({ concurrency: 10 })

@@ -122,29 +122,28 @@ const poolKinds = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Prob
     }))
   )
 
+/** Numbers of which one is the bound of the other. */
 const poolBounds = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  Object.entries(pools).flatMap(([name, { queue = 256, queuePerCaller, workers: { max = 4, start } = {} }]) => [
-    ...(start !== undefined && start > max && max > 0
-      ? [
-          {
-            field: `pools.${name}.workers.start`,
-            value: shown(start),
-            origin: origin(["pools", name, "workers", "start"]),
-            remedy: `is more than workers.max (${max}); lower it, or raise workers.max`
-          }
-        ]
-      : []),
-    ...(queuePerCaller !== undefined && queuePerCaller > queue
-      ? [
-          {
-            field: `pools.${name}.queuePerCaller`,
-            value: shown(queuePerCaller),
-            origin: origin(["pools", name, "queuePerCaller"]),
-            remedy: `is more than queue (${queue}); lower it, or leave it out for as many`
-          }
-        ]
-      : [])
-  ])
+  Object.entries(pools).flatMap(([name, { queue = 256, queuePerCaller, workers: { max = 4, min, start } = {} }]) => {
+    const over = (path: ReadonlyArray<string>, value: number | undefined, bound: number, by: string) =>
+      value === undefined || value <= bound
+        ? []
+        : [
+            {
+              field: ["pools", name, ...path].join("."),
+              value: shown(value),
+              origin: origin(["pools", name, ...path]),
+              remedy: `is more than ${by} (${bound}); lower it, or raise ${by}`
+            }
+          ]
+    // Without any worker the pool is switched off, whatever else is said.
+    const most = max === 0 ? Number.POSITIVE_INFINITY : max
+    return [
+      ...over(["workers", "start"], start, most, "workers.max"),
+      ...over(["workers", "min"], min, most, "workers.max"),
+      ...over(["queuePerCaller"], queuePerCaller, queue, "queue")
+    ]
+  })
 
 const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
   const owners = new Map<string, string>()

@@ -21,6 +21,11 @@ const Workers = Schema.Struct({
       meaning: "Workers that the first request starts: 2 unless set, fewer when memory is short."
     })
   ),
+  min: Schema.optionalKey(
+    Setting.integer(0, 1000, {
+      meaning: "Workers that stay although nobody needs them, once there are so many; none unless set."
+    })
+  ),
   max: Schema.optionalKey(
     Setting.integer(0, 1000, { meaning: "Most workers: 4 unless set. With 0 the pool is switched off." })
   ),

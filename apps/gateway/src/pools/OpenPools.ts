@@ -61,11 +61,11 @@ interface Entry {
 
 const optionsOf = ({ name, settings }: Recipe) => {
   const { queue, queuePerCaller: queuePerKey, requestTimeout, stallTimeout, workers = {} } = settings
-  const { concurrency, idle, loadTimeout, max, memory, start } = workers
+  const { concurrency, idle, loadTimeout, max, memory, min, start } = workers
   const span = (text: string | undefined) => (text === undefined ? undefined : input(text))
   return {
     name,
-    workers: given({ start, max, concurrency, memory, cooldown: span(idle), loadTimeout: span(loadTimeout) }),
+    workers: given({ start, min, max, concurrency, memory, cooldown: span(idle), loadTimeout: span(loadTimeout) }),
     ...given({ queue, queuePerKey, requestTimeout: span(requestTimeout), stallTimeout: span(stallTimeout) })
   }
 }

@@ -21,6 +21,8 @@ import { type Loaded, Member, workerError } from "./Member.ts"
 export interface CrewOptions {
   /** How many are started when there is none. */
   readonly start: number
+  /** How many stay although nobody needs them. */
+  readonly min: number
   readonly max: number
   /** Of a worker that says nothing itself. */
   readonly concurrency: number
@@ -351,6 +353,7 @@ export class Crew<W extends Loaded> {
 
   /** One leaves for each idle minute, not all of them after the first. */
   #coolAt(): number | undefined {
+    if (this.count("ready") <= this.#options.min) return undefined
     const idleSince = this.#coldest()?.lease.idleSince
     return idleSince === undefined ? undefined : Math.max(idleSince, this.#shrunkAt) + this.#options.cooldown
   }
