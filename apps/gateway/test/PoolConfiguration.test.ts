@@ -84,6 +84,15 @@ describe("pools of a configuration", () => {
     })
   )
 
+  it.effect("a thread embeds and writes; of what it does not do it is said what does", () =>
+    Effect.gen(function* () {
+      const text = "pools:\n  a: { capability: vision, kind: onnx, folder: model }\n"
+      assert.deepStrictEqual(yield* problems(yaml(text)), [
+        "pools.a (sluice.yaml:2): a thread does no vision; use kind server, program or openai for it"
+      ])
+    })
+  )
+
   it.effect("a key that is not there or that others can read is refused, and it is in no message", () =>
     inFolder(one("keyFile: key"), (sources) =>
       Effect.gen(function* () {

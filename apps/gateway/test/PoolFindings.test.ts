@@ -54,13 +54,15 @@ describe("doctor on pools", () => {
         [
           "  a: { capability: vision, kind: program, argv: [no-such-program-here] }",
           "  b: { capability: vision, kind: program, argv: [sh, -c, 'touch started'] }",
-          "  c: { capability: vision, kind: server, argv: [./serve, --port, '{port}'], cwd: nowhere }"
+          "  c: { capability: vision, kind: server, argv: [./serve, --port, '{port}'], cwd: nowhere }",
+          "  d: { capability: text-embedding, kind: onnx, folder: nowhere }"
         ].join("\n")
       )
       assert.deepStrictEqual(
         found.map(({ name, state }) => `${name} ${state}`),
-        ["pool a fail", "pool b ok", "pool c fail"]
+        ["pool a fail", "pool b ok", "pool c fail", "pool d fail"]
       )
+      assert.match(found[3]?.detail ?? "", /^its folder .*nowhere does not exist$/)
       assert.strictEqual(found[0]?.detail, 'program "no-such-program-here" is not found')
       assert.match(found[2]?.detail ?? "", /its folder .*nowhere does not exist/)
     })

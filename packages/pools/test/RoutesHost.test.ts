@@ -105,9 +105,7 @@ describe("routes of a host", () => {
         },
         pull: () => new Promise<void>(() => undefined)
       })
-      const sending = yield* Effect.forkChild(
-        send("/v1/embeddings", { method: "POST", body, duplex: "half" } as RequestInit)
-      )
+      const sending = yield* Effect.forkChild(send("/v1/embeddings", { method: "POST", body, duplex: "half" }))
       yield* Deferred.await(began)
       yield* Deferred.succeed(closing, undefined)
       assert.deepInclude(yield* Fiber.join(sending), {

@@ -5,7 +5,10 @@
  * fails.
  */
 import { accessSync, constants, statSync } from "node:fs"
-import { delimiter, isAbsolute, join, resolve } from "node:path"
+import { createRequire } from "node:module"
+import { delimiter, dirname, isAbsolute, join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { Onnx, OpenAi, Pool } from "../configuration/Pools.ts"
 import type { Loaded } from "../configuration/Sources.ts"
 import { shown } from "../configuration/Problem.ts"
 import { exists } from "../StateFolder.ts"
@@ -71,11 +74,41 @@ export const look = ({ configuration, folder }: Loaded): ReadonlyArray<Program> 
     return { agent: name, ...placeOf({ ...agent, argv: agent.argv ?? ["claude"] }, folder) }
   })
 
-/** What is missing of the pools that start programs, a line each. */
+/** Where the library of ONNX models is looked for: as their thread does it. */
+const libraryIn = (folder: string | undefined): boolean => {
+  const places = folder === undefined ? [dirname(fileURLToPath(import.meta.url)), process.cwd()] : [folder]
+  return places.some((place) => {
+    try {
+      createRequire(join(place, "from.js")).resolve("@huggingface/transformers")
+      return true
+    } catch {
+      // Not here: the next place.
+      return false
+    }
+  })
+}
+
+const modelPlace = ({ folder, library }: Onnx): Place => {
+  if (!exists(join(folder, "config.json"))) {
+    const problem = exists(folder) ? `${folder} holds no config.json` : `its folder ${folder} does not exist`
+    return { problem, remedy: "name the folder of a model in ONNX as folder" }
+  }
+  return libraryIn(library)
+    ? { found: folder }
+    : {
+        problem: "@huggingface/transformers is not installed",
+        remedy: "npm install @huggingface/transformers@4 in some folder, and name that as library"
+      }
+}
+
+/** What a pool needs on this machine: its program, or its model. Servers elsewhere have to be asked instead. */
+export const ofPool = (pool: Exclude<Pool, OpenAi>, folder: string): Place =>
+  pool.kind === "onnx" ? modelPlace(pool) : placeOf(pool, folder)
+
 const ofPools = ({ configuration, folder }: Loaded): ReadonlyArray<string> =>
   Object.entries(configuration.pools).flatMap(([name, pool]) => {
-    if (!("argv" in pool)) return []
-    const { problem, remedy } = placeOf(pool, folder)
+    if (pool.kind === "openai") return []
+    const { problem, remedy } = ofPool(pool, folder)
     return problem === undefined ? [] : [`pool "${name}": ${problem}; ${remedy}`]
   })
 

@@ -95,6 +95,10 @@ const secrets = [
 /** What is wrong with one pool, with its remedy. */
 const poolRemedies = (pool: Configuration["pools"][string]): ReadonlyArray<string> => {
   if (pool.kind === "program") return []
+  if (pool.kind === "onnx") {
+    const able = pool.capability !== "vision" && pool.capability !== "image-generation"
+    return able ? [] : [`a thread does no ${pool.capability}; use kind server, program or openai for it`]
+  }
   const shaped = pool.imageShape !== undefined && pool.capability !== "image-embedding"
   const remedies = shaped ? ["imageShape is for pools that embed images; leave it out"] : []
   if (pool.kind === "server") {

@@ -195,8 +195,57 @@ const Program = Schema.Struct({
   ...program
 })
 
+/** Threads of the gateway's own process that run a model from a local folder. */
+const Onnx = Schema.Struct({
+  kind: Setting.tag("onnx", {
+    meaning:
+      "An ONNX model from a local folder, in a thread of the gateway: for small models that embed or write texts."
+  }),
+  ...common,
+  folder: Setting.path({
+    meaning: "Folder of the model, with `config.json` and `onnx/model.onnx`. Nothing is downloaded."
+  }),
+  dtype: Schema.optionalKey(
+    Setting.choice(["fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4"], {
+      meaning: "Which of the model's files is taken; the most exact that is there unless set."
+    })
+  ),
+  device: Schema.optionalKey(Setting.text({ meaning: "What it runs on: `cpu` unless set." })),
+  threads: Schema.optionalKey(
+    Setting.integer(1, 1024, { meaning: "Cores that one step of the model uses: all unless set." })
+  ),
+  library: Schema.optionalKey(
+    Setting.path({
+      meaning:
+        "Folder in whose `node_modules` `@huggingface/transformers` is, when that is neither beside the program nor in the working folder."
+    })
+  ),
+  heap: Schema.optionalKey(
+    Setting.size(64 * 1024 ** 2, 64 * 1024 ** 3, {
+      meaning: "JavaScript's memory in the thread, without the model's weights: 1 GiB unless set."
+    })
+  ),
+  batch: Schema.optionalKey(
+    Setting.integer(1, 100_000, { meaning: "Items that go through the model at once: 16 unless set." })
+  ),
+  maxBatch,
+  pooling: Schema.optionalKey(
+    Setting.choice(["mean", "cls", "last"], {
+      meaning: "How the vectors of a text's tokens become one: as the model does it, else their mean, unless set."
+    })
+  ),
+  normalize: Schema.optionalKey(
+    Setting.flag({ meaning: "Whether vectors are brought to length 1: they are unless set to false." })
+  ),
+  maxTokens: Schema.optionalKey(
+    Setting.integer(1, 1_000_000, {
+      meaning: "The longest answer of a chat in tokens, when the request says nothing: 1024 unless set."
+    })
+  )
+})
+
 /** A pool, by the kind of its workers. */
-export const Pool = Schema.Union([OpenAi, Server, Program])
+export const Pool = Schema.Union([OpenAi, Server, Program, Onnx])
 /** A pool, by the kind of its workers. */
 export type Pool = typeof Pool.Type
 /** A pool of servers. */
@@ -205,3 +254,5 @@ export type OpenAi = typeof OpenAi.Type
 export type Server = typeof Server.Type
 /** A pool of programs. */
 export type Program = typeof Program.Type
+/** A pool of threads. */
+export type Onnx = typeof Onnx.Type

@@ -43,7 +43,7 @@ const recipeOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Recipe, ConfigurationError> {
   const place = ["pools", name] as const
   const key = settings.kind === "openai" ? yield* keyOf(place, settings, loaded) : undefined
-  const hidden = settings.kind === "openai" ? {} : yield* secretsOf(place, settings.secrets ?? {}, loaded)
+  const hidden = "secrets" in settings ? yield* secretsOf(place, settings.secrets ?? {}, loaded) : {}
   const secrets = [...(key === undefined ? [] : [key]), ...Object.values(hidden)]
   const { folder } = loaded
   const text = JSON.stringify([settings, folder])

@@ -139,6 +139,28 @@ const programs = Effect.fnUntraced(function* (
   } satisfies Loads
 })
 
+/** The checks of the configuration let nobody ask for it. */
+const unable = (capability: string) => (): Load<unknown, never, never> => () =>
+  Effect.die(new Error(`a thread does no ${capability}`))
+
+const threads = Effect.fnUntraced(function* (settings: Configuration.Onnx, hurry: Effect.Effect<void>) {
+  const Onnx = yield* Effect.promise(() => import("@sluice/pools/Onnx"))
+  const { batch, device, dtype, folder, heap, library, maxBatch, maxTokens, normalize, pooling, threads } = settings
+  const options = {
+    folder,
+    hurry,
+    ...given({ dtype, device, threads, library, heap: heap === undefined ? undefined : Math.ceil(heap / 1024 ** 2) })
+  }
+  const items = given({ batch, maxBatch })
+  return {
+    "text-embedding": () => Onnx.textEmbedding({ ...options, ...items, ...given({ pooling, normalize }) }),
+    "image-embedding": () => Onnx.imageEmbedding({ ...options, ...items }),
+    "text-generation": () => Onnx.textGeneration({ ...options, ...given({ maxTokens }) }),
+    vision: unable("vision"),
+    "image-generation": unable("image-generation")
+  } satisfies Loads
+})
+
 /** What loads the workers of a pool. `hurry` completes when those that are to end have no more time. */
 export const loadsOf = (recipe: Recipe, hurry: Effect.Effect<void>): Effect.Effect<Loads> => {
   const { settings } = recipe
@@ -149,5 +171,7 @@ export const loadsOf = (recipe: Recipe, hurry: Effect.Effect<void>): Effect.Effe
       return servers(recipe, settings, hurry)
     case "program":
       return programs(recipe, settings, hurry)
+    case "onnx":
+      return threads(settings, hurry)
   }
 }

@@ -68,7 +68,7 @@ export const pools = Effect.fnUntraced(function* (loaded: Loaded): Effect.fn.Ret
     (recipe): Effect.Effect<ReadonlyArray<Finding>> => {
       const { name, settings } = recipe
       if (settings.kind === "openai") return servers(recipe, settings)
-      const place = Programs.placeOf(settings, loaded.folder)
+      const place = Programs.ofPool(settings, loaded.folder)
       return Effect.succeed([
         place.found === undefined
           ? { name: `pool ${name}`, state: "fail", detail: place.problem, remedy: place.remedy }

@@ -62,6 +62,7 @@ pools:
   eyes: { capability: vision, kind: openai, url: "${url}", model: m }
   search: { capability: text-embedding, kind: openai, url: "${url}", model: m }
   looks: { capability: image-embedding, kind: openai, url: "${url}", model: m }
+  index: { capability: text-embedding, kind: onnx, folder: ./empty }
   brush: { capability: image-generation, kind: openai, url: "${url}", model: m }
 `
 
@@ -153,7 +154,7 @@ describe("pools behind the gateway", () => {
         const listed = yield* ask(() => openai.models.list())
         assert.deepStrictEqual(
           listed.data.map(({ id }) => id),
-          ["writer", "gpt-x", "eyes", "search", "looks", "brush"]
+          ["writer", "gpt-x", "eyes", "search", "looks", "index", "brush"]
         )
         assert.strictEqual((yield* ask(() => openai.models.retrieve("gpt-x"))).id, "gpt-x")
 
@@ -170,6 +171,10 @@ describe("pools behind the gateway", () => {
         const full = yield* refusal(openai.chat.completions.create(said("full")))
         assert.instanceOf(full, RateLimitError)
         assert.strictEqual(full.headers?.get("retry-after"), "7")
+        // A model that is not there, in a thread of the bundled program.
+        const empty = yield* refusal(openai.embeddings.create({ model: "index", input: "a" }))
+        assert.deepInclude(empty, { status: 503, code: "load_failed" })
+        assert.match(empty.message, /empty does not exist; name the folder that holds the model/)
         const large = { model: "search", input: "A".repeat(33 * 1024 ** 2) }
         assert.deepInclude(yield* refusal(openai.embeddings.create(large)), { status: 413, code: "too_large" })
 
@@ -184,7 +189,15 @@ describe("pools behind the gateway", () => {
         assert.include(body.text, 'sluice_pool_requests_total{pool="writer",model="writer",outcome="model_error"} 1\n')
         assert.include(body.text, 'sluice_pool_request_seconds_count{pool="search",model="search"} 1\n')
         assert.include(body.text, 'sluice_pool_workers{pool="writer",state="idle"} 1\n')
-        assert.match((yield* tool(folder, ["status"])).out, /^pool {7}writer: healthy$/m)
+        const status = yield* tool(folder, ["status"])
+        assert.match(status.out, /^pool {7}writer: healthy$/m)
+        assert.match(
+          status.out,
+          /^pool {7}index: degraded, its last worker did not load: .*empty does not exist; name the folder that holds the model$/m
+        )
+        const ready = yield* gateway.client.call("/readyz")
+        assert.deepInclude(ready, { status: 200 })
+        assert.deepInclude(ready.body["pools"], { name: "writer", state: "healthy", problems: [] })
 
         // A reload that changes one pool leaves the requests of all others alone, and this one's, too.
         const before = outcomeOf(openai.chat.completions.create({ ...said("hello"), model: "eyes" }))
@@ -227,7 +240,7 @@ describe("pools behind the gateway", () => {
       assert.strictEqual((yield* gateway.exited).code, 0)
       const drains = drainsOf(gateway)
       assert.deepInclude(drains[0], { name: "pool writer", counts: { drained: 1, aborted: 1, rejected: 1 } })
-      assert.lengthOf(drains, 5)
+      assert.lengthOf(drains, 6)
       const { out } = yield* tool(gateway.folder, ["report"])
       assert.match(out, /^ {2}drains {4}pool writer: 1 drained, 1 aborted, 1 rejected, 1\.\d s$/m)
       assert.match(out, /^ {2}drains {4}pool brush: 0 drained, 0 aborted, 0 rejected, \d+ ms$/m)
