@@ -6,6 +6,7 @@ import { Report } from "@sluice/runtime/Shutdown"
 import * as Context from "effect/Context"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { scrapeOf } from "../src/pools/PoolMetrics.ts"
 import { codes } from "../src/process/Exit.ts"
 import * as Metrics from "../src/Metrics.ts"
 import { files } from "../src/StateFolder.ts"
@@ -41,7 +42,7 @@ const report = new Report({
   queued: [{ conversation: "http/kim", waiting: 2 }],
   moreQueued: 0,
   replies: { sent: 5, pending: 0, unknown: 0 },
-  drains: [{ name: "pool", millis: 2100, outcome: "done", counts: { drained: 3, aborted: 1 } }],
+  drains: [{ name: "pool search", millis: 2100, outcome: "done", counts: { drained: 3, aborted: 1, rejected: 2 } }],
   ledger: { accepted: 7, open: 3, ends: { replied: 4 }, balanced: true },
   exitCode: 80,
   reasons: [
@@ -71,7 +72,8 @@ const metrics = Metrics.text(
     uptime: 0,
     residentBytes: 0,
     version: "0.1.0",
-    epoch: 1
+    epoch: 1,
+    more: scrapeOf({ pools: [], memory: { used: 0, limit: 0 } })
   },
   Context.empty()
 )

@@ -244,6 +244,22 @@ describe("the report", () => {
     ])
   })
 
+  it("names as many drains as it has room for, and counts the others", () => {
+    const drains = Array.from({ length: 20 }, (_, index) => ({
+      name: `pool ${index}`,
+      millis: 1,
+      outcome: "done" as const,
+      counts: { drained: index }
+    }))
+    const quiet = { ...fields, sessions: [], queued: [], moreQueued: 0, reasons: [{ code: 0, why: "clean" }], drains }
+    const lines = Shutdown.Report.text(new Shutdown.Report(quiet)).split("\n")
+    assert.strictEqual(lines.length, 25)
+    const named = lines.filter((line) => line.startsWith("  drains    pool "))
+    assert.isAtLeast(named.length, 15)
+    assert.include(lines, `            and ${20 - named.length} more`)
+    assert.match(lines.at(-1) ?? "", /^ {2}ledger /)
+  })
+
   it("a cut at the deadline is told once, by the turns that were cut", () => {
     const why = "drain timed out: still waiting for: sessions"
     const reasons = [
