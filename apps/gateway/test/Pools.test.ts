@@ -133,6 +133,48 @@ describe("pools of the program", () => {
       }).pipe(Effect.scoped)
   )
 
+  it.live("metrics have each model and pool once, also while a reload has let go of one of the same name", () =>
+    Effect.gen(function* () {
+      const { arrived, letGo, url } = yield* holding
+      const pool = (more: string) =>
+        `  a: { capability: text-embedding, kind: openai, url: "${url}", model: m, models: [a, b]${more} }`
+      const pools = Pools.make()
+      yield* Pools.apply(pools, yield* planOf(pool("")), bounds)
+      const first = yield* embed(Pools.find(pools, "a"))
+      yield* arrived(1)
+      yield* Pools.apply(pools, yield* planOf(pool(", queue: 5")), bounds)
+      const second = yield* embed(Pools.find(pools, "b"))
+      yield* arrived(2)
+      const text = yield* pools.opened?.scrape ?? Effect.succeed("")
+      const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"))
+      const names = series.map((line) => line.slice(0, line.lastIndexOf(" ")))
+      assert.deepStrictEqual([...new Set(names)], names)
+      assert.include(series, 'sluice_pool_running{pool="a"} 2')
+      yield* Effect.forEach([0, 1], letGo)
+      yield* Fiber.join(first)
+      yield* Fiber.join(second)
+      const after = yield* pools.opened?.scrape ?? Effect.succeed("")
+      for (const model of ["a", "b"]) {
+        assert.include(after, `sluice_pool_requests_total{pool="a",model="${model}",outcome="served"} 1\n`)
+        assert.include(after, `sluice_pool_request_seconds_bucket{pool="a",model="${model}",le="+Inf"} 1\n`)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it("the program's own chunk has nothing of them: whoever configures none does not load any", () => {
+    const folder = dirname(program)
+    const chunks = readdirSync(folder).filter((name) => name.endsWith(".cjs"))
+    const holding = (text: string) => chunks.filter((name) => readFileSync(join(folder, name), "utf8").includes(text))
+    const own = holding("@sluice/gateway/Loaded")
+    const theirs = holding("@sluice/pools/Governor")
+    assert.isAbove(own.length, 0)
+    assert.isAbove(theirs.length, 0)
+    assert.deepStrictEqual(
+      own.filter((name) => theirs.includes(name)),
+      []
+    )
+  })
+
   it.live(
     "C9, S11: a worker that ends by nothing is killed when a stop has no more time, and nothing waits for it",
     () =>
