@@ -118,7 +118,10 @@ const keyOf = ({ chat, message }: Case<"Said">["place"]): string => `${chat}/${m
 
 /** In a thread where the bot has spoken it is spoken to without its name. */
 const isHeard = ({ handle }: Ears, { addressed, place }: Case<"Said" | "Deleted">): Effect.Effect<boolean, Transient> =>
-  addressed ? Effect.succeed(true) : Effect.map(handle.page(place, { after: 0, limit: 1 }), ({ latest }) => latest > 0)
+  // What begins a thread is in none where the bot has spoken.
+  addressed || place.thread === place.message
+    ? Effect.succeed(addressed)
+    : Effect.map(handle.page(place, { after: 0, limit: 1 }), ({ latest }) => latest > 0)
 
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (ears: Ears, meaning: Case<"Said">) {

@@ -151,6 +151,23 @@ describe("a request", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("W4, W6: is put off while too many are being handled", () =>
+    Effect.gen(function* () {
+      const { call, memory, receiving, said } = yield* running
+      yield* receiving
+      yield* memory.ready
+      yield* memory.commit.close
+      const handled = yield* Effect.forEach(Array.from({ length: 64 }), (_, index) =>
+        Effect.forkChild(call(said(`${index}`, `1.${index}`, { thread_ts: `0.${index}` })), { startImmediately: true })
+      )
+      yield* memory.arrived(64)
+      assert.strictEqual(yield* statusOf(call(said("one more", "2.1"))), 503)
+      yield* memory.commit.open
+      for (const fiber of handled) assert.strictEqual(yield* statusOf(Fiber.join(fiber)), 200)
+      assert.strictEqual(yield* statusOf(call(said("one more", "2.1"))), 200)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("W4, W6: that is malformed, hostile or of an unknown kind costs only itself", () =>
     Effect.gen(function* () {
       const { call, events, memory, receiving, said, server } = yield* running

@@ -207,6 +207,9 @@ describe("edits and deletions", () => {
           server.again(deletion)
           yield* server.confirmed(deletion)
           yield* server.confirmed(deletedOf(server, dm, one, "first"))
+          const own = { type: "message", user: "UBOT", bot_id: "BBOT", text: "…", ts: "1700000000.000900" }
+          const ofOwn = { type: "message", subtype: "message_deleted", channel: dm, ts: "1700000901.1" }
+          yield* server.confirmed(server.push({ ...ofOwn, deleted_ts: own.ts, previous_message: own }))
           yield* first.finish("one")
           const next = yield* agent.run(2)
           assert.strictEqual(next.turn.text, "third")

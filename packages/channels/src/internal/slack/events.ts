@@ -61,7 +61,7 @@ const placeOf = (channel: string, isPrivate: boolean, ts: string, thread: string
 }
 
 const isPrivate = ({ channel, channel_type }: Pick<Event, "channel" | "channel_type">): boolean =>
-  channel_type === "im" || (channel_type === undefined && channel.startsWith("D"))
+  channel_type === "im" || channel.startsWith("D")
 
 /** The text without the name that it was addressed to, and whether it had it. */
 const withoutName = (text: string, { user }: Self) => {
@@ -113,10 +113,13 @@ const saying = ({ edited, message, place, user }: Saying, self: Self): Meaning =
 /** Kinds of messages in which somebody says something. */
 const spoken = new Set(["file_share", "me_message", "thread_broadcast"])
 
+const isBots = ({ bot_id, subtype, user }: Message, self: Self): boolean =>
+  user === self.user || (bot_id ?? null) !== null || subtype === "bot_message"
+
 const heard = (event: Event, by: Message, edited: string | undefined, self: Self, allows: Allows): Meaning => {
   const { user } = by
   if (user === undefined) return nothing("of nobody")
-  if (user === self.user || (by.bot_id ?? null) !== null || by.subtype === "bot_message") return nothing("of a bot")
+  if (isBots(by, self)) return nothing("of a bot")
   const place = placeOf(event.channel, isPrivate(event), by.ts, by.thread_ts)
   if (!allows(user) && !allows(event.channel)) {
     return edited === undefined
@@ -129,8 +132,8 @@ const heard = (event: Event, by: Message, edited: string | undefined, self: Self
 /** A message is gone. What it was says whether it was for the bot at all. */
 const deleted = (event: Event, before: Message | undefined, self: Self, allows: Allows): Meaning => {
   const user = before?.user
-  if (before === undefined || user === undefined || !(allows(user) || allows(event.channel)))
-    return nothing("of nobody")
+  if (before === undefined || user === undefined) return nothing("of nobody")
+  if (isBots(before, self) || !(allows(user) || allows(event.channel))) return nothing("of nobody that is heard")
   const place = placeOf(event.channel, isPrivate(event), before.ts, before.thread_ts)
   return {
     _tag: "Deleted",
