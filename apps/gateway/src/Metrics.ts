@@ -95,10 +95,32 @@ const by = (
 ): ReadonlyArray<Sample> =>
   [...new Set([...all, ...Object.keys(counts)])].map((key) => [{ [name]: key }, counts[key] ?? 0])
 
+/** What the writer of the store did since the start. */
+const ofWriter = (writer: Figures["writer"]): string =>
+  [
+    family("sluice_writer_rounds_total", "counter", "Transactions since the start.", single(writer.rounds)),
+    family("sluice_writer_entries_total", "counter", "Writes in them.", single(writer.entries)),
+    family("sluice_writer_retries_total", "counter", "Rounds that were tried again.", single(writer.retries)),
+    family("sluice_writer_waiting", "gauge", "Writes that wait for the next round.", single(writer.waiting)),
+    histogram("sluice_commit_seconds", "How long commits took since the start.", [[{}, writer.commitMillis]])
+  ].join("")
+
+/** How clients are connected. */
+const ofClients = (clients: Snapshot["clients"]): string =>
+  [
+    family("sluice_websockets_open", "gauge", "Open WebSockets.", single(clients.webSockets)),
+    family("sluice_event_streams_open", "gauge", "Open streams of server-sent events.", single(clients.streams)),
+    family(
+      "sluice_readers",
+      "gauge",
+      "Conversations that clients wait for: by long polls, waits, streams and WebSockets.",
+      single(clients.readers)
+    )
+  ].join("")
+
 /** The text of a scrape. `context` is where Effect's own metrics are registered. */
 export const text = (snapshot: Snapshot, context: Context.Context<never>): string => {
   const { clients, figures, live, now, readiness } = snapshot
-  const { writer } = figures
   const oldest = figures.oldestOpen === undefined ? 0 : Math.max(0, now - figures.oldestOpen) / 1000
   const depths = live.map((session) => session.waiting)
   const states = live.reduce<Record<string, number>>(
@@ -115,14 +137,7 @@ export const text = (snapshot: Snapshot, context: Context.Context<never>): strin
       "1 when the channel receives and sends; 0 when one of them fails, or it was stopped by hand.",
       readiness.channels.map(({ name, state }) => [{ channel: name }, state === "up" ? 1 : 0])
     ),
-    family("sluice_websockets_open", "gauge", "Open WebSockets.", single(clients.webSockets)),
-    family("sluice_event_streams_open", "gauge", "Open streams of server-sent events.", single(clients.streams)),
-    family(
-      "sluice_readers",
-      "gauge",
-      "Conversations that clients wait for: by long polls, waits, streams and WebSockets.",
-      single(clients.readers)
-    ),
+    ofClients(clients),
     family("sluice_ready", "gauge", "1 when everything runs that should.", single(readiness.ready ? 1 : 0)),
     family(
       "sluice_oldest_unanswered_seconds",
@@ -166,11 +181,7 @@ export const text = (snapshot: Snapshot, context: Context.Context<never>): strin
     ),
     family("sluice_wal_bytes", "gauge", "Size of the write-ahead log.", single(figures.walBytes)),
     family("process_resident_memory_bytes", "gauge", "Resident memory.", single(snapshot.residentBytes)),
-    family("sluice_writer_rounds_total", "counter", "Transactions since the start.", single(writer.rounds)),
-    family("sluice_writer_entries_total", "counter", "Writes in them.", single(writer.entries)),
-    family("sluice_writer_retries_total", "counter", "Rounds that were tried again.", single(writer.retries)),
-    family("sluice_writer_waiting", "gauge", "Writes that wait for the next round.", single(writer.waiting)),
-    histogram("sluice_commit_seconds", "How long commits took since the start.", [[{}, writer.commitMillis]]),
+    ofWriter(figures.writer),
     snapshot.more ?? "",
     PrometheusMetrics.formatUnsafe(context)
   ].join("")

@@ -199,6 +199,15 @@ describe("pools behind the gateway", () => {
         assert.deepInclude(ready, { status: 200 })
         assert.deepInclude(ready.body["pools"], { name: "writer", state: "healthy", problems: [] })
 
+        // A client that leaves takes its work with it.
+        const leaving = new AbortController()
+        const left = outcomeOf(openai.chat.completions.create(said("hold on"), { signal: leaving.signal }))
+        const asking = yield* Effect.forkChild(left)
+        yield* until("it runs", poolOf(gateway, "writer"), (pool) => pool?.running === 1)
+        leaving.abort()
+        assert.match(String(yield* Fiber.join(asking)), /aborted/)
+        yield* until("its place is free", poolOf(gateway, "writer"), (pool) => pool?.running === 0)
+
         // A reload that changes one pool leaves the requests of all others alone, and this one's, too.
         const before = outcomeOf(openai.chat.completions.create({ ...said("hello"), model: "eyes" }))
         assert.strictEqual(yield* before, "hello")
