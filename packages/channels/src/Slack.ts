@@ -186,6 +186,12 @@ const understood = new Set(["message", "app_mention"])
 const meaning = Effect.fnUntraced(function* (ears: Ears, delivered: Delivered) {
   const allows = (id: string) => ears.allow.has(id)
   if (delivered._tag === "Pressed") return pressing(delivered.pressed, allows)
+  if (delivered._tag === "Other" && delivered.type === "app_rate_limited") {
+    yield* Effect.logWarning(
+      "Slack left out events, because there were too many for one app: what people wrote is missing"
+    )
+    return undefined
+  }
   const type = delivered._tag === "Other" ? delivered.type : Option.getOrUndefined(readTyped(delivered.event))?.type
   if (type === undefined || !understood.has(type) || delivered._tag === "Other") {
     yield* once(ears, `event ${type}`, "Slack delivers something that is not understood here; it is left alone", {

@@ -116,18 +116,36 @@ export interface Receiving {
   readonly underWay: UnderWay
 }
 
+/** Tells the operator once what may be wrong on this side; whoever passes for Slack does not fill the log. */
+const telling = () => {
+  const told = new Set<string>()
+  return (words: string) =>
+    Effect.suspend(() => {
+      if (told.has(words)) return Effect.void
+      told.add(words)
+      return Effect.logWarning(words)
+    })
+}
+
+const wrongTime =
+  "A request for Slack's address is more than five minutes old, or ahead, and not heard; if it is Slack's, this clock is wrong"
+const wrongSecret =
+  "A request for Slack's address has a signature that does not fit and is not heard; if it is Slack's, the signing secret is another app's"
+
 /** The hook of an app; `receiving` is there while the channel receives. */
 export const hookOf = (secret: Redacted.Redacted, receiving: () => Receiving | undefined): Hook => {
   const verify = verifier(secret)
+  const tell = telling()
   return (request) =>
     Effect.gen(function* () {
       const timestamp = request.headers["x-slack-request-timestamp"] ?? ""
       const signature = request.headers["x-slack-signature"] ?? ""
-      if (signature === "" || !(yield* isTimely(timestamp))) return empty(401)
+      if (signature === "") return empty(401)
+      if (!(yield* isTimely(timestamp))) return yield* Effect.as(tell(wrongTime), empty(401))
       const read = yield* Effect.result(request.arrayBuffer)
       if (read._tag === "Failure") return empty(413)
       const body = new Uint8Array(read.success)
-      if (!(yield* verify(timestamp, body, signature))) return empty(401)
+      if (!(yield* verify(timestamp, body, signature))) return yield* Effect.as(tell(wrongSecret), empty(401))
       const isForm = (request.headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded")
       const delivered = deliveredOf(new TextDecoder().decode(body), isForm)
       if (delivered === undefined) return empty(400)
