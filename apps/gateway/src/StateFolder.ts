@@ -28,8 +28,10 @@ export const files = {
   lastShutdown: "last-shutdown.json",
   telegramCode: "telegram-code",
   telegramPaired: "telegram-paired.json",
+  telegramUsed: "telegram-used.json",
   slackCode: "slack-code",
-  slackPaired: "slack-paired.json"
+  slackPaired: "slack-paired.json",
+  slackUsed: "slack-used.json"
 } as const
 
 /** A file in the state directory. */

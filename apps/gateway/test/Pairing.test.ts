@@ -24,7 +24,20 @@ describe("pairing", () => {
       assert.isTrue(yield* restarted.redeem(given, 42))
       assert.notStrictEqual(code(), given)
       assert.isFalse(yield* restarted.redeem(given, 43))
-      assert.isTrue(yield* restarted.redeem(code(), 43))
+      const other = code()
+      assert.isTrue(yield* restarted.redeem(other, 43))
+      // What is delivered again after a crash is known as the code that it was, for that person only.
+      const later = Pairing.make(folder, Pairing.telegram)
+      assert.deepStrictEqual(
+        [
+          yield* later.redeemed(given, 42),
+          yield* later.redeemed(other, 43),
+          yield* later.redeemed(given, 43),
+          yield* later.redeemed("00000000", 42)
+        ],
+        [true, true, false, false]
+      )
+      assert.strictEqual(statSync(join(folder, "telegram-used.json")).mode & 0o077, 0)
       assert.deepStrictEqual(yield* Pairing.make(folder, Pairing.telegram).paired, [42, 43])
     }).pipe(Effect.scoped)
   )

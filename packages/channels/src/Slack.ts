@@ -93,8 +93,6 @@ interface Ears {
   readonly allow: Set<string>
   /** Strangers, and kinds of events, that the log has told of, so that nobody fills it. */
   readonly logged: Set<string>
-  /** Messages that were a code and let their writers in. They are no words to an agent when they are delivered again. */
-  readonly codes: Set<string>
   readonly signs: Signs
   readonly call: ReturnType<typeof courtesy>
   readonly door: Door<string>
@@ -162,7 +160,7 @@ const pressed = Effect.fnUntraced(function* (
 
 /** A stranger's words are kept nowhere; what is answered is courtesy, and only where nobody else is. */
 const knocked = Effect.fnUntraced(function* (ears: Ears, { place, text, user }: Case<"Stranger">) {
-  const { allow, call, codes, door, signs, words } = ears
+  const { allow, call, door, signs, words } = ears
   const answer = place.private ? yield* door.knock(user, text) : "nothing"
   // An operator who sets up an app learns here whose id to allow.
   if (answer !== "welcome") {
@@ -170,10 +168,7 @@ const knocked = Effect.fnUntraced(function* (ears: Ears, { place, text, user }: 
     yield* once(ears, user, "Somebody who may not speak wrote and is not heard; who should be goes into allow", about)
   }
   if (answer === "nothing") return
-  if (answer === "welcome") {
-    allow.add(user)
-    codes.add(keyOf(place))
-  }
+  if (answer === "welcome") allow.add(user)
   const text_ = answer === "welcome" ? words.welcome : words.stranger
   yield* signs.soon(call("chat.postMessage", { channel: place.chat, text: text_ }))
 })
@@ -212,8 +207,11 @@ const taking = (ears: Ears) => (delivered: Delivered) =>
   Effect.gen(function* () {
     const found = yield* meaning(ears, delivered)
     switch (found?._tag) {
-      case "Said":
-        return ears.codes.has(keyOf(found.place)) ? undefined : yield* said(ears, found)
+      case "Said": {
+        const { inbound, place } = found
+        if (place.private && (yield* ears.door.wasCode(inbound.sender, inbound.text))) return
+        return yield* said(ears, found)
+      }
       case "Deleted":
         return yield* withdrawn(ears, found)
       case "Pressed":
@@ -246,7 +244,7 @@ export const make = (options: Options): SlackChannel => {
   const acts = actsOf(api, { reactions: options.reactions ?? true, nudge: words.done })
   const signs = new Signs(acts, Duration.toMillis(options.nudgeAfter ?? "1 minute"))
   const allow = new Set(options.allow)
-  const [logged, codes] = [new Set<string>(), new Set<string>()]
+  const logged = new Set<string>()
   const door = new Door(options.pairing)
   const fetch = fetcher(opening(api), options.fileLimit ?? 20 * 1024 * 1024)
   const call = courtesy(api)
@@ -255,9 +253,9 @@ export const make = (options: Options): SlackChannel => {
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
     bot = yield* persist(handle.name, botOf(api), troubleOf)
     for (const id of yield* door.paired) allow.add(id)
-    yield* signs.run
+    yield* signs.run(handle)
     const context = yield* Effect.context<Needs>()
-    const take = taking({ handle, self: bot, allow, logged, codes, signs, call, door, words, fetch })
+    const take = taking({ handle, self: bot, allow, logged, signs, call, door, words, fetch })
     const underWay = new UnderWay(yield* Effect.scope)
     yield* Effect.addFinalizer(() => Effect.sync(() => (receiving = undefined)))
     receiving = { underWay, take: (delivered) => Effect.provideContext(take(delivered), context) }

@@ -7,6 +7,7 @@
  */
 import type { Attachments } from "@sluice/runtime/Attachments"
 import * as Channel from "@sluice/runtime/Channel"
+import type { Inbound } from "@sluice/runtime/Message"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -26,7 +27,7 @@ import { watchHook } from "./internal/telegram/hookHealth.ts"
 import { opening } from "./internal/telegram/media.ts"
 import { poll, troubleOf } from "./internal/telegram/polling.ts"
 import { reach as reachApi } from "./internal/telegram/reach.ts"
-import { type Meaning, meaningOf, type Place, type Self } from "./internal/telegram/updates.ts"
+import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.ts"
 import { type Hook, hookOf, type Taking, type Webhook } from "./internal/telegram/webhook.ts"
 import { kinds, type updateOf } from "./internal/telegram/wire.ts"
 
@@ -101,8 +102,6 @@ interface Ears {
   readonly allow: Set<number>
   /** Strangers whose id the log has, so that nobody fills it. */
   readonly logged: Set<number>
-  /** Messages that were a code and let their writers in. They are no words to an agent when they are delivered again. */
-  readonly codes: Set<string>
   readonly signs: Signs
   /** A call whose failure is nobody's trouble. */
   readonly call: ReturnType<typeof courtesy>
@@ -111,17 +110,19 @@ interface Ears {
   readonly fetch: ReturnType<typeof fetcher>
 }
 
-const messageKey = ({ chat, message }: Place): string => `${chat}/${message}`
+/** A command by itself: it closes no burst, whatever it came with. */
+const commandOf = ({ closes: _, ...inbound }: Inbound): Inbound => inbound
 
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (
   { fetch, handle, signs }: Ears,
-  { files, inbound, place }: Extract<Meaning, { readonly _tag: "Said" }>
+  { files, inbound: whole, place }: Extract<Meaning, { readonly _tag: "Said" }>
 ) {
-  if (isCommand(inbound.text)) {
-    yield* Channel.skipPermanent(handle.accept(inbound))
-    return
-  }
+  const order = isCommand(whole.text)
+  if (order) yield* Channel.skipPermanent(handle.accept(commandOf(whole)))
+  if (order && files.length === 0) return
+  // A file whose caption is a command is sent with it, and said behind it.
+  const inbound = order ? { ...whole, id: `${whole.id}/file`, text: "" } : whole
   yield* signs.hearing(handle, place)
   if (files.length > 0) yield* handle.receiving(place)
   const { attachments, notes } = yield* fetch(`${place.chat}/${place.message}`, files)
@@ -162,16 +163,13 @@ const named = (
 
 /** A stranger's words are kept nowhere; what is answered is courtesy, and only in their own chat. */
 const knocked = Effect.fnUntraced(function* (ears: Ears, stranger: Extract<Meaning, { readonly _tag: "Stranger" }>) {
-  const { allow, call, codes, door, signs, words } = ears
+  const { allow, call, door, signs, words } = ears
   const { place, text, user } = stranger
   if (!place.private) return yield* named(ears, stranger)
   const answer = yield* door.knock(user, text)
   if (answer !== "welcome") yield* named(ears, stranger)
   if (answer === "nothing") return
-  if (answer === "welcome") {
-    allow.add(user)
-    codes.add(messageKey(place))
-  }
+  if (answer === "welcome") allow.add(user)
   const said = answer === "welcome" ? words.welcome : words.stranger
   yield* signs.soon(call("sendMessage", { chat_id: place.chat, text: said }))
 })
@@ -181,7 +179,7 @@ const taking =
   (ears: Ears) =>
   ({ number, update }: NonNullable<ReturnType<typeof updateOf>>) =>
     Effect.gen(function* () {
-      const { allow, call, codes, handle, self, signs } = ears
+      const { allow, call, door, handle, self, signs } = ears
       if (update === undefined) {
         return yield* Effect.logWarning("An update can't be read and is skipped").pipe(
           Effect.annotateLogs({ channel: handle.name, update: number })
@@ -189,8 +187,12 @@ const taking =
       }
       const meaning = meaningOf(update, self, (id) => allow.has(id))
       switch (meaning._tag) {
-        case "Said":
-          return codes.has(messageKey(meaning.place)) ? undefined : yield* said(ears, meaning)
+        case "Said": {
+          const { inbound, place } = meaning
+          // In a chat of two the chat's number is the person's.
+          if (place.private && (yield* door.wasCode(place.chat, inbound.text))) return
+          return yield* said(ears, meaning)
+        }
         case "Pressed":
           return yield* pressed(ears, meaning)
         case "Spinning":
@@ -246,7 +248,6 @@ export const make = (options: Options): TelegramChannel => {
   const call = courtesy(api)
   const allow = new Set(options.allow)
   const logged = new Set<number>()
-  const codes = new Set<string>()
   const door = new Door(options.pairing)
   const fetch = fetcher(opening(api), options.fileLimit ?? 20 * 1024 * 1024)
   let name = ""
@@ -255,9 +256,9 @@ export const make = (options: Options): TelegramChannel => {
     const self = selfOf(yield* persist(handle.name, api.call("getMe", {}, Me), troubleOf))
     name = self.username
     for (const id of yield* door.paired) allow.add(id)
-    yield* signs.run
+    yield* signs.run(handle)
     yield* signs.soon(call("setMyCommands", { commands }))
-    const take = taking({ handle, self, allow, logged, codes, signs, call, door, words, fetch })
+    const take = taking({ handle, self, allow, logged, signs, call, door, words, fetch })
     if (options.webhook !== undefined) {
       const context = yield* Effect.context<Needs>()
       yield* Effect.addFinalizer(() => Effect.sync(() => (hooked = undefined)))

@@ -16,6 +16,7 @@ import { join } from "node:path"
 import { type Bundle, bundled } from "../world/bundle.ts"
 import { type Behaviours, type Kind, kinds, type People } from "../world/clients.ts"
 import { unkind } from "../world/far.ts"
+import { type Bot, unkindTelegram } from "../world/telegram.ts"
 import { areInstalled } from "../world/agents/real.ts"
 import { type Ended, type Gateway, marked } from "../world/Gateway.ts"
 import { oneOf, type Random, randomOf } from "../world/random.ts"
@@ -98,9 +99,22 @@ const stopsOf = (seed: number): ReadonlyArray<Stopping> =>
 const people = ["ann", "bob", "cem", "eli"] as const
 const fars = ["keyed-eve", "edit-eve", "resend-eve", "hold-eve"] as const
 
+/** On Telegram: one who edits, one who presses Stop, one in a topic of a group, and one who is asked. */
+const telegram = ["41", "42", "-1001_7", "43"] as const
+
+/** How a world's bot delivers and hears: worlds that follow each other have all of it. */
+const bots: ReadonlyArray<Bot> = [
+  { delivery: "edit" },
+  { delivery: "plain" },
+  { delivery: "edit", webhook: true },
+  { delivery: "plain-hold" },
+  { delivery: "edit" },
+  { delivery: "plain", webhook: true }
+]
+
 /** Who speaks with whom: each kind in each world, and over worlds that follow each other everybody with each. */
 const agentsOf = (seed: number): Readonly<Record<string, Kind>> => {
-  const talks = [...people, ...fars]
+  const talks = [...people, ...fars, ...telegram.map((name) => `telegram-${name}`)]
   return {
     ...Object.fromEntries(talks.map((name, n) => [name, kinds[(seed + n) % kinds.length] ?? kinds[0]])),
     ...Object.fromEntries(kinds.map((kind) => [guests[kind], kind]))
@@ -110,7 +124,9 @@ const agentsOf = (seed: number): Readonly<Record<string, Kind>> => {
 const habitsOf = (seed: number) => ({
   http: people,
   followup: ["bob"],
-  restless: ["eli"],
+  restless: ["eli", "telegram-42"],
+  telegram,
+  asked: ["43"],
   guests: Object.values(guests),
   agents: agentsOf(seed),
   behaviours
@@ -244,7 +260,10 @@ const lives = Effect.fnUntraced(function* (
   // In every second world what takes long is ended before its answer is there.
   const awaitOrphan = seed % 2 === 0 ? "3 seconds" : "300 millis"
   const made = { bundle, seed, folder, fates, habits, agent, agents, awaitOrphan, configuration }
-  const world = yield* World.make(made)
+  const telegramFates = unkindTelegram(randomOf(seed + 2), 40)
+  const bot =
+    agents === "real" ? {} : { telegram: bots[seed % bots.length] ?? { delivery: "edit" as const }, telegramFates }
+  const world = yield* World.make({ ...made, ...bot })
   const died = { load: 0, boot: 0, stop: 0, reload: 0 }
   const one: Life = { world, people: yield* world.people, random, strange: [], died, patience, pace, agents, slow: 1 }
   while (sum(died) < kills && (yield* Clock.currentTimeMillis) < until) yield* life(one, momentOf(random))

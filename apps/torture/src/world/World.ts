@@ -19,6 +19,7 @@ import { type Far, type Fates, open as openFar } from "./far.ts"
 import * as Gateway from "./Gateway.ts"
 import { type Real, real } from "./agents/real.ts"
 import type { Place } from "./place.ts"
+import { type Bot, openTelegram, type Telegram, type TelegramFates } from "./telegram.ts"
 
 /** What a world is made of. Everything has a default but the bundle and the seed. */
 export interface Options {
@@ -40,6 +41,9 @@ export interface Options {
   readonly environment?: Readonly<Record<string, string>>
   readonly habits?: Partial<Habits>
   readonly fates?: Fates
+  /** There is a bot on Telegram, and what goes wrong there. */
+  readonly telegram?: Bot
+  readonly telegramFates?: TelegramFates
 }
 
 /** How one boot differs from the others. */
@@ -59,6 +63,8 @@ export interface World {
   readonly file: string
   readonly history: History
   readonly far: Far
+  /** Telegram, where there is a bot. */
+  readonly telegram: Telegram | undefined
   /** Where the people look for the gateway; a fault may put a proxy there. */
   readonly place: Place
   /** Starts the next gateway. It goes with the scope; the people find it once `arrive` has run. */
@@ -170,7 +176,11 @@ const audit = (bundle: Bundle, folder: string, stateDirectory: string) =>
   })
 
 /** What a gateway still owes, in words; nothing when it is at rest. */
-const owed = Effect.fnUntraced(function* (far: Far, people: People, { token, wire }: Gateway.Ready) {
+const owed = Effect.fnUntraced(function* (
+  { far, telegram }: Pick<World, "far" | "telegram">,
+  people: People,
+  { token, wire }: Gateway.Ready
+) {
   const { body, status } = yield* wire.ask("/v1/status", { token })
   if (status !== 200) return [`status ${status}`]
   const { accepted, ends, openTurns, replies } = body["figures"] as Readonly<Record<string, unknown>>
@@ -180,22 +190,25 @@ const owed = Effect.fnUntraced(function* (far: Far, people: People, { token, wir
     messages: Number(accepted) - sum(ends),
     turns: sum(openTurns),
     replies: sum(pending),
-    unconfirmed: far.unconfirmed(),
+    unconfirmed: far.unconfirmed() + (telegram?.unconfirmed() ?? 0),
     behind: (yield* people.behind).length
   }
   return Object.entries(found).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
 })
 
-const rest = (world: Pick<World, "far" | "folder" | "history" | "stateDirectory">, bundle: Bundle): World["rest"] =>
+const rest = (
+  world: Pick<World, "far" | "folder" | "history" | "stateDirectory" | "telegram">,
+  bundle: Bundle
+): World["rest"] =>
   Effect.fnUntraced(function* (people, gateway, bound = 90_000) {
-    const { far, folder, history, stateDirectory } = world
+    const { folder, history, stateDirectory } = world
     let last: ReadonlyArray<string> = ["nothing has been asked yet"]
     const quiet = Effect.gen(function* () {
       // A chain of crashes has paused what was open: an operator says that it may go on.
       yield* gateway.wire.ask("/v1/admin/resume", { method: "POST", token: gateway.token })
       yield* people.finish
       for (;;) {
-        last = yield* owed(far, people, gateway)
+        last = yield* owed(world, people, gateway)
         if (last.length === 0) return
         yield* Effect.sleep("10 millis")
       }
@@ -274,29 +287,54 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const programs = options.agents === "real" ? yield* real(history, options.habits?.agents ?? {}) : undefined
   if (programs !== undefined) mkdirSync(join(folder, "home"))
   const made = { options, folder, history: history.file, programs }
-  const configure: World["configure"] = (agent, more) =>
-    Effect.sync(() => {
-      const whole = {
-        ...configurationOf(made, { ...options.agent, ...agent }),
-        ...options.configuration,
-        ...more
-      }
-      writeFileSync(join(folder, "sluice.yaml"), JSON.stringify(whole))
-    })
-  yield* configure({})
+  const telegram =
+    options.telegram === undefined
+      ? undefined
+      : yield* openTelegram(history, place, folder, options.telegram, options.telegramFates)
   let boots = 0
+  let versions = 0
+  let wanted: Parameters<World["configure"]> = [{}]
+  const write = Effect.sync(() => {
+    const [agent, more] = wanted
+    const whole = {
+      ...configurationOf(made, { ...options.agent, ...agent }),
+      // Chats wait for more; here one burst is what is written within a moment.
+      ...(telegram === undefined
+        ? {}
+        : { channels: telegram.channels(boots, versions), debounce: { quiet: "60 millis" } }),
+      ...options.configuration,
+      ...more
+    }
+    writeFileSync(join(folder, "sluice.yaml"), JSON.stringify(whole))
+  })
+  const configure: World["configure"] = (...given) =>
+    Effect.suspend(() => {
+      wanted = given
+      versions++
+      return write
+    })
+  yield* write
   let people: People | undefined
-  const boot = (one: BootOptions = {}) =>
+  const start = (one: BootOptions) =>
     Gateway.start({
       program: bundle.program,
       folder,
       stateDirectory,
       history,
       environment: { ...bundle.environment, TORTURE_FAR: far.url, ...options.environment, ...one.environment },
-      boot: ++boots,
+      boot: boots,
       open: people?.unanswered().length ?? 0,
       ...(one.command === undefined ? {} : { command: one.command }),
       ...(one.patience === undefined ? {} : { patience: one.patience })
+    })
+  const boot: World["boot"] = (one = {}) =>
+    Effect.gen(function* () {
+      boots++
+      // Telegram knows the gateways by the address that they ask at.
+      if (telegram !== undefined) yield* write
+      const gateway = yield* start(one)
+      telegram?.began(gateway.boot, gateway.pid)
+      return gateway
     })
   const arrive = (gateway: Gateway.Gateway) =>
     Effect.tap(gateway.ready, ({ token, wire }) =>
@@ -305,7 +343,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         Object.assign(place, { token, wire })
       })
     )
-  const gathered = Effect.tap(gather(place, history, far, seed, { ...habits, ...options.habits }), (found) =>
+  const gathered = Effect.tap(gather(place, history, far, seed, { ...habits, ...options.habits }, telegram), (found) =>
     Effect.sync(() => {
       people = found
     })
@@ -329,13 +367,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     file: history.file,
     history,
     far,
+    telegram,
     place,
-    boot: (one) => Effect.suspend(() => boot(one)),
+    boot,
     arrive,
     running: running(history.file),
     people: gathered,
     configure,
     fault,
-    rest: rest({ far, folder, history, stateDirectory }, bundle)
+    rest: rest({ far, telegram, folder, history, stateDirectory }, bundle)
   }
 })

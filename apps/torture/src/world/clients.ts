@@ -13,57 +13,16 @@ import type { History } from "../history/writer.mjs"
 import { classes, type FarChannel } from "./channels.ts"
 import type { Far } from "./far.ts"
 import { ask, nap, noted, pathOf, type Place, type Reply } from "./place.ts"
-import { oneOf, type Random, randomOf } from "./random.ts"
-import { type SocketTalk, socketTalk } from "./socketTalk.ts"
+import { firstOf, type Habits, isAnswered, lineOf, type Message, type On, person, type State } from "./person.ts"
+import { type Random, randomOf } from "./random.ts"
+import { socketTalk } from "./socketTalk.ts"
+import type { Telegram } from "./telegram.ts"
+import { onTelegram } from "./telegramTalk.ts"
 import type { Answer, Unanswered } from "./wire.ts"
 
-/** What the people write, beside `#<id>`: one of these, picked at random. */
-export type Behaviours = readonly [string, ...ReadonlyArray<string>]
+export { type Behaviours, habits, type Habits, type Kind, kinds } from "./person.ts"
 
-/** Which kind of agent somebody speaks with. */
-export type Kind = "command" | "acp" | "claude-code"
-
-export const kinds = ["command", "acp", "claude-code"] as const
-
-/** How the people of a world behave. */
-export interface Habits {
-  /** Names of the conversations over HTTP. */
-  readonly http: ReadonlyArray<string>
-  /** Those of them that write and read on a WebSocket. */
-  readonly sockets: ReadonlyArray<string>
-  /** Further ones, that somebody reads and in which only `say` writes. */
-  readonly guests: ReadonlyArray<string>
-  /** Those of them that want a turn for each burst. */
-  readonly followup: ReadonlyArray<string>
-  /** Those that cut off what runs with every burst, and say /stop now and then: their messages may end unseen. */
-  readonly restless: ReadonlyArray<string>
-  /** Peers on each of the other channels. */
-  readonly peers: ReadonlyArray<string>
-  /** Whom they speak with, by conversation (`ann`, `keyed-eve`): an agent of kind `command` unless it says another. */
-  readonly agents: Readonly<Record<string, Kind>>
-  readonly behaviours: Behaviours
-  /** So many of one's last twelve messages without an answer make a person wait before writing more. */
-  readonly ahead: number
-  /** The longest pause between two bursts of one person, in milliseconds. */
-  readonly pause: number
-  /** How many messages are a burst. */
-  readonly burst: number
-}
-
-/** Four over HTTP, one of them on a WebSocket, one on each other channel, all well behaved. */
-export const habits: Habits = {
-  http: ["ann", "bob", "cem", "dan"],
-  sockets: ["dan"],
-  guests: ["sam"],
-  followup: ["bob", "dan"],
-  restless: [],
-  peers: ["eve"],
-  agents: {},
-  behaviours: ["hello"],
-  ahead: 6,
-  pause: 120,
-  burst: 3
-}
+const http: On = { name: "http", class: "pull" }
 
 /** The people at work. */
 export interface People {
@@ -79,58 +38,6 @@ export interface People {
   readonly unanswered: () => ReadonlyArray<string>
   /** Readers that have not yet got every reply up to a conversation's last number. */
   readonly behind: Effect.Effect<ReadonlyArray<string>>
-}
-
-interface State {
-  readonly place: Place
-  readonly history: History
-  readonly far: Far
-  readonly habits: Habits
-  over: boolean
-  sent: number
-  readonly acknowledged: Map<string, string>
-  readonly pulled: Set<string>
-  readonly cursors: Map<string, number>
-  readonly waiting: Set<() => void>
-  /** The sockets of those who have one. */
-  readonly talks: Map<string, SocketTalk>
-}
-
-interface Message {
-  readonly conversation: string
-  readonly id: string
-  readonly n: number
-  readonly text: string
-  readonly command: boolean
-  /** It may end with nothing shown for it. */
-  readonly unseen: boolean
-}
-
-const lineOf = (state: State, channel: "http" | FarChannel, { command, conversation, id, n, unseen }: Message) => {
-  const line = {
-    op: "send",
-    by: `client ${conversation}`,
-    channel,
-    class: channel === "http" ? "pull" : classes[channel],
-    conversation: `${channel}/${conversation}`,
-    id,
-    n,
-    ...(command ? { command } : {}),
-    ...(unseen ? { unseen } : {})
-  } as const
-  return {
-    invoke: () => {
-      state.sent++
-      state.history.append({ ...line, phase: "invoke" })
-    },
-    ok: (told: { readonly seq?: number; readonly duplicate?: boolean } = {}) => {
-      state.history.append({ ...line, phase: "ok", ...told })
-      state.acknowledged.set(id, line.conversation)
-      for (const wake of state.waiting) wake()
-    },
-    fail: (why: string) => void state.history.append({ ...line, phase: "fail", why }),
-    info: (why: string) => void state.history.append({ ...line, phase: "info", why })
-  }
 }
 
 interface Receipt {
@@ -169,47 +76,6 @@ const insist = Effect.fnUntraced(function* (
   }
 })
 
-const isAnswered = (state: State, id: string) => state.pulled.has(id) || state.far.answered.has(id)
-
-/** How often somebody with open questions looks again before going on anyway: some are never answered, and rightly so. */
-const patience = 200
-
-/** Somebody with too many open questions waits. */
-const composure = Effect.fnUntraced(function* (state: State, name: string, n: number) {
-  for (let looks = 0; looks < patience; looks++) {
-    let open = 0
-    for (let last = Math.max(1, n - 11); last <= n; last++) if (!isAnswered(state, `${name}.${last}`)) open++
-    if (open < state.habits.ahead || state.over) return
-    yield* nap
-  }
-})
-
-/** One person: bursts, a pause, bursts, until there is nothing more to be said. */
-const person = Effect.fnUntraced(function* (
-  state: State,
-  name: string,
-  random: Random,
-  say: (n: number, id: string, text: string) => Effect.Effect<void>,
-  first: ReadonlyArray<string>
-) {
-  for (let n = 1; !state.over || n === 1; n++) {
-    const id = `${name}.${n}`
-    yield* say(n, id, first[n - 1] ?? `#${id} ${oneOf(random, state.habits.behaviours)}`)
-    if (n % state.habits.burst === 0) {
-      yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
-      if (!state.habits.restless.includes(name)) yield* composure(state, name, n)
-    }
-  }
-})
-
-/** What somebody says first: with whom to speak, and to be answered in another way than all at once. */
-const firstOf = ({ agents, followup, restless }: Habits, name: string): ReadonlyArray<string> => {
-  const kind = agents[name] ?? "command"
-  const chosen = kind === "command" ? [] : [`/new own ${kind}`]
-  if (followup.includes(name)) return [...chosen, "/queue followup"]
-  return restless.includes(name) ? [...chosen, "/queue interrupt"] : chosen
-}
-
 const overHttp = (state: State, conversation: string, random: Random) =>
   person(
     state,
@@ -219,7 +85,7 @@ const overHttp = (state: State, conversation: string, random: Random) =>
       const restless = state.habits.restless.includes(conversation)
       const text = restless && n > 1 && random() < 0.1 ? "/stop" : said
       const message = { conversation, id, n, text, command: text.startsWith("/"), unseen: restless }
-      const line = lineOf(state, "http", message)
+      const line = lineOf(state, http, message)
       line.invoke()
       const twins = random() < 0.05 ? [1, 2] : [1]
       const told = yield* Effect.forEach(twins, () => insist(state, message, line), { concurrency: 2 })
@@ -236,7 +102,8 @@ const overFeed = (state: State, channel: FarChannel, peer: string, random: Rando
     random,
     Effect.fnUntraced(function* (n, id, text) {
       const command = text.startsWith("/")
-      const line = lineOf(state, channel, { conversation: peer, id, n, text, command, unseen: false })
+      const on = { name: channel, class: classes[channel] }
+      const line = lineOf(state, on, { conversation: peer, id, n, text, command, unseen: false })
       line.invoke()
       yield* state.far.write(channel, peer, id, text)
       line.ok()
@@ -294,7 +161,7 @@ const saying = (state: State) => {
     const id = `${conversation}.${n}`
     const text = words(id)
     const message = { conversation, id, n, text, command: text.startsWith("/"), unseen: false }
-    const line = lineOf(state, "http", message)
+    const line = lineOf(state, http, message)
     line.invoke()
     const told = yield* insist(state, message, line)
     if (told !== undefined) line.ok(told)
@@ -328,12 +195,14 @@ export const gather = Effect.fnUntraced(function* (
   history: History,
   far: Far,
   seed: number,
-  habits: Habits
+  habits: Habits,
+  telegram?: Telegram
 ): Effect.fn.Return<People, never, Scope.Scope> {
   const state: State = {
     place,
     history,
     far,
+    telegram,
     habits,
     over: false,
     sent: 0,
@@ -348,7 +217,8 @@ export const gather = Effect.fnUntraced(function* (
   const channels: ReadonlyArray<FarChannel> = ["keyed", "edit", "resend", "hold"]
   const lives = [
     ...habits.http.map((name) => overHttp(state, name, random())),
-    ...channels.flatMap((channel) => habits.peers.map((peer) => overFeed(state, channel, peer, random())))
+    ...channels.flatMap((channel) => habits.peers.map((peer) => overFeed(state, channel, peer, random()))),
+    ...(telegram === undefined ? [] : habits.telegram.map((name) => onTelegram(state, telegram, name, random())))
   ]
   for (const name of habits.http.filter((name) => habits.sockets.includes(name))) yield* onSocket(state, name)
   const pulling = [...habits.http, ...habits.guests].filter((name) => !state.talks.has(name))

@@ -147,7 +147,7 @@ const json = (response: ServerResponse, status: number, body: unknown): void => 
 }
 
 /** Whether a process is there; a zombie hears nothing. */
-const lives = (pid: number): boolean => {
+export const lives = (pid: number): boolean => {
   try {
     return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"))
   } catch {

@@ -7,7 +7,9 @@
  * it only stands (`boot:resume=250`), TORTURE_CROSSED a file for each label that it crosses.
  */
 import type { Agent } from "@sluice/runtime/Agent"
+import type { AnyChannel } from "@sluice/runtime/Channel"
 import { Gateway, type GatewayOptions, type Registry } from "@sluice/runtime/Gateway"
+import type { Reply } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { appendFileSync } from "node:fs"
@@ -16,6 +18,7 @@ import { record } from "../../../gateway/src/process/SignalRecorder.ts"
 import * as YoungGeneration from "../../../gateway/src/process/YoungGeneration.ts"
 import { Boundary, type Label } from "../../../../packages/runtime/src/internal/boundary.ts"
 import { channels } from "./channels.ts"
+import { answerOf, withMark } from "./sayings.ts"
 
 const recorder = record()
 const setting = (name: string) => process.env[name] ?? ""
@@ -57,12 +60,38 @@ const keeper = (agent: Agent<unknown>): Agent<unknown> => {
   return made
 }
 
+/** An answer of an agent of the harness names its messages by itself. */
+const marked = (reply: Reply): Reply =>
+  answerOf(reply.text) === undefined ? { ...reply, text: withMark(reply.text, reply.kind, reply.inReplyTo) } : reply
+
+const tellers = new WeakMap<AnyChannel, AnyChannel>()
+/** The channel of the configuration, as it ships, whose replies also say which messages they are for. */
+const teller = <C extends AnyChannel>(channel: C): C => {
+  const { delivery } = channel
+  const known = tellers.get(channel)
+  if (known !== undefined) return known as C
+  const made = {
+    ...channel,
+    delivery:
+      delivery._tag === "Edit"
+        ? { ...delivery, edit: (id: string, reply: Reply) => delivery.edit(id, marked(reply)) }
+        : delivery._tag === "Ambiguous"
+          ? { ...delivery, deliver: (reply: Reply) => delivery.deliver(marked(reply)) }
+          : delivery
+  }
+  tellers.set(channel, made)
+  return made
+}
+
 if (far !== "") {
   const { layer } = Gateway
   const withChannels = <R extends Registry<unknown>>(registry: R): R => ({
     ...registry,
     agents: Object.fromEntries(Object.entries(registry.agents).map(([name, agent]) => [name, keeper(agent)])),
-    channels: { ...registry.channels, ...channels(far) }
+    channels: {
+      ...Object.fromEntries(Object.entries(registry.channels ?? {}).map(([name, channel]) => [name, teller(channel)])),
+      ...channels(far)
+    }
   })
   const reloading = Effect.map(Gateway, (gateway) =>
     Gateway.of({ ...gateway, reload: (registry) => gateway.reload(withChannels(registry)) })

@@ -5,10 +5,27 @@
  */
 import type { Deliver } from "../history/Operation.ts"
 
-/** `[[<run> <id>,<id>]]`, as the agent writes it. */
-export const answerOf = (text: string): { readonly run: string; readonly ids: ReadonlyArray<string> } | undefined => {
-  const [, run, ids = ""] = /\[\[(\S+) ([^\]]*)\]\]/.exec(text) ?? []
-  return run === undefined ? undefined : { run, ids: ids.split(",").filter((id) => id !== "") }
+/** `[[<run> <id>,<id>]]`, as the agent writes it; `[[<run> <id>,<id> 2/3]]` in one that is cut into parts. */
+export const answerOf = (text: string): Pick<Deliver, "ids" | "part" | "parts" | "run"> | undefined => {
+  const [, run, ids = "", part, parts] = /\[\[(\S+) ([^\] ]*)(?: (\d+)\/(\d+))?\]\]/.exec(text) ?? []
+  if (run === undefined) return undefined
+  const cut = part === undefined ? {} : { part: Number(part), parts: Number(parts) }
+  return { run, ids: ids.split(",").filter((id) => id !== ""), ...cut }
+}
+
+/**
+ * On a network that has no room for it, the gateway under test writes behind the first line what a reply is and which
+ * messages it is for, by the ids that the network knows them by.
+ */
+export const withMark = (text: string, kind: string, inReplyTo: ReadonlyArray<string>): string =>
+  text.replace(/$/m, () => ` {{${kind} ${inReplyTo.join(",")}}}`)
+
+/** Reads what `withMark` wrote. */
+export const markIn = (
+  text: string
+): { readonly kind: string; readonly inReplyTo: ReadonlyArray<string> } | undefined => {
+  const [, kind, ids = ""] = /\{\{(\w+) ([^}]*)\}\}/.exec(text) ?? []
+  return kind === undefined ? undefined : { kind, inReplyTo: ids.split(",").filter((id) => id !== "") }
 }
 
 const copyMark = "(You may have seen this before"
@@ -32,7 +49,7 @@ export const asideOf = (text: string): Pick<Deliver, "aside"> => {
 export const toldBy = (
   text: string,
   reply: { readonly kind?: string; readonly inReplyTo?: ReadonlyArray<string> }
-): Pick<Deliver, "what" | "ids" | "run" | "aside"> => {
+): Pick<Deliver, "what" | "ids" | "run" | "aside" | "part" | "parts"> => {
   const answer = answerOf(text)
   const copy = text.startsWith(copyMark)
   if (answer !== undefined) return { what: copy ? "copy" : "answer", ...answer }

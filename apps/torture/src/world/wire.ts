@@ -30,6 +30,7 @@ export interface Asking {
   /** The client's id of what it sends. */
   readonly key?: string
   readonly method?: "GET" | "POST"
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** One who asks at one address; `close` ends its connections. */
@@ -56,10 +57,10 @@ const parsed = (text: string): Answer["body"] => {
 export const wire = (url: string): Wire => {
   const { hostname, port } = new URL(url)
   const agent = new Agent({ keepAlive: true, maxSockets: 256 })
-  const ask: Wire["ask"] = (path, { body, key, method, token } = {}) =>
+  const ask: Wire["ask"] = (path, { body, headers: more, key, method, token } = {}) =>
     Effect.callback<Answer, Unanswered>((resume) => {
       const text = body === undefined ? "" : JSON.stringify(body)
-      const headers: Record<string, string | number> = { "content-length": Buffer.byteLength(text) }
+      const headers: Record<string, string | number> = { ...more, "content-length": Buffer.byteLength(text) }
       if (body !== undefined) headers["content-type"] = "application/json"
       if (token !== undefined) headers["authorization"] = `Bearer ${token}`
       if (key !== undefined) headers["idempotency-key"] = key

@@ -269,7 +269,8 @@ describe("strangers", () => {
             paired.push(id)
             valid = ""
             return true
-          })
+          }),
+        redeemed: (code: string, id: string) => Effect.succeed(code === "ABCD1234" && paired.includes(id))
       }
       const hint = "I only talk to people that I know. If you were given a code, send it to me."
       const from = (user: string) => ({ user })

@@ -9,9 +9,18 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
-import { type Call, type Fate, type Json, Refusal, type Shown, World } from "./telegramWorld.ts"
+import {
+  type Call,
+  type Fate,
+  type Hook,
+  type Json,
+  Refusal,
+  type Shown,
+  type Witness,
+  World
+} from "./telegramWorld.ts"
 
-export type { Call, Fate, Shown } from "./telegramWorld.ts"
+export type { Call, Fate, Hook, Json, Shown, Witness } from "./telegramWorld.ts"
 
 /** A person's message beyond its text. */
 export type More = Json & { readonly from?: Json; readonly chat?: Json }
@@ -41,6 +50,12 @@ export interface StandIn {
   readonly confirmed: (number: number) => Effect.Effect<void>
   /** Updates that have not been acknowledged. */
   readonly unconfirmed: () => ReadonlyArray<number>
+  /** The oldest of them, once there is one: what is delivered to a webhook next. */
+  readonly next: Effect.Effect<Json & { readonly update_id: number }>
+  /** A webhook has taken everything up to this one. */
+  readonly confirm: (number: number) => void
+  /** The webhook, while one is set. */
+  readonly hook: () => Hook | undefined
   /** The bot's messages in a chat, oldest first. */
   readonly shown: (chat: number) => ReadonlyArray<Shown>
   /** Their texts. */
@@ -82,21 +97,33 @@ const follow = (world: World, call: Call, fate: Fate, response: http.ServerRespo
     )
     return
   }
-  if (typeof fate === "object") {
+  if (typeof fate === "object" && "refuse" in fate) {
+    if (fate.refuse >= 500) world.witness?.lost(call)
     return write(response, new Refusal(fate.refuse, fate.description ?? `refused ${fate.refuse}`, fate.parameters))
   }
-  if (fate === "drop") return void response.destroy()
-  if (fate === "silence") return
+  if (fate === "drop" || fate === "silence") {
+    world.witness?.lost(call)
+    if (fate === "drop") response.destroy()
+    return
+  }
   if (call.method === "getUpdates") {
-    if (fate === "answer") return world.getUpdates(call.params, response, (result) => write(response, result))
+    if (fate === "answer" || typeof fate === "object") {
+      return world.getUpdates(call.params, response, (result) => write(response, result))
+    }
     // What was asked for is acknowledged, whatever becomes of the page.
     world.confirm(call.params)
     if (fate !== "hang") response.destroy()
     return
   }
-  const result = world.perform(call)
-  if (fate === "answer") write(response, result)
-  else if (fate === "lose-answer") response.destroy()
+  const { answered, result } = world.perform(call)
+  const answer = () => {
+    answered(!response.destroyed)
+    write(response, result)
+  }
+  if (fate === "answer") answer()
+  else if (typeof fate === "object") Effect.runFork(Effect.andThen(Deferred.await(fate.late), Effect.sync(answer)))
+  else answered(false)
+  if (fate === "lose-answer") response.destroy()
   else if (fate === "garbage") {
     response.writeHead(200, { "content-type": "text/html" })
     response.end("<html><body>Welcome to the hotel's network</body></html>")
@@ -129,7 +156,7 @@ const serving = (world: World, token: string) => {
   let whole = true
   const server = http.createServer((request, response) => {
     const path = request.url ?? ""
-    const file = /^\/file\/bot([^/]+)\/files\/(.+)$/.exec(path)
+    const file = /^(?:\/[\w-]+)?\/file\/bot([^/]+)\/files\/(.+)$/.exec(path)
     if (file !== null) {
       const found = world.files.get(decodeURIComponent(file[2] ?? ""))
       world.calls.push({ method: "download", params: { file: file[2] } })
@@ -139,9 +166,9 @@ const serving = (world: World, token: string) => {
       response.writeHead(found === undefined || file[1] !== token ? 404 : 200)
       return void response.end(found?.bytes)
     }
-    const [, given, method = ""] = /^\/bot([^/]+)\/(\w+)$/.exec(path) ?? []
+    const [, from, given, method = ""] = /^(?:\/([\w-]+))?\/bot([^/]+)\/(\w+)$/.exec(path) ?? []
     const begin = async () => {
-      const call = { method, params: await read(request) }
+      const call = { method, params: await read(request), ...(from === undefined ? {} : { from }) }
       world.calls.push(call)
       const fate: Fate = given === token ? world.fate(method) : { refuse: 401, description: "Unauthorized" }
       world.changed()
@@ -181,9 +208,12 @@ const listening = (server: http.Server) =>
   )
 
 /** Starts the stand-in, for as long as the scope is open. */
-export const standIn = (token = "4711:secret-of-the-bot"): Effect.Effect<StandIn, never, Scope.Scope> =>
+export const standIn = (
+  token = "4711:secret-of-the-bot",
+  witness?: Witness
+): Effect.Effect<StandIn, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const world = new World()
+    const world = new World(witness)
     const { cut, mend, server } = serving(world, token)
     const url = yield* listening(server)
     const countOf = (method: string) => world.calls.filter((call) => call.method === method)
@@ -222,6 +252,16 @@ export const standIn = (token = "4711:secret-of-the-bot"): Effect.Effect<StandIn
       again: (number) => world.again(number),
       confirmed: (number) => world.until(() => !world.updates.some(({ update_id }) => update_id === number)),
       unconfirmed: () => world.updates.map(({ update_id }) => update_id),
+      next: Effect.suspend(function next(): Effect.Effect<Json & { readonly update_id: number }> {
+        const [first] = world.updates
+        if (first !== undefined) return Effect.succeed(first)
+        return Effect.flatMap(
+          world.until(() => world.updates.length > 0),
+          next
+        )
+      }),
+      confirm: (number) => world.confirm({ offset: number + 1 }),
+      hook: () => world.hook,
       shown: (chat) => world.chat(chat).slice(),
       texts: (chat) => world.chat(chat).map(({ text }) => text),
       remove: (chat, message) => {

@@ -22,6 +22,8 @@ export type Fate =
   | { readonly refuse: number; readonly description?: string; readonly parameters?: object }
   /** It waits for the gate before it goes on. */
   | { readonly gate: Deferred.Deferred<void>; readonly then?: Fate }
+  /** It takes effect at once, and its answer waits. */
+  | { readonly late: Deferred.Deferred<void> }
 
 export type Json = { readonly [key: string]: unknown }
 
@@ -29,6 +31,8 @@ export type Json = { readonly [key: string]: unknown }
 export interface Call {
   readonly method: string
   readonly params: Json
+  /** What stands before the bot in the address, where a test tells its gateways apart by that. */
+  readonly from?: string
 }
 
 /** A message that the bot has sent, as a person sees it now. */
@@ -41,6 +45,20 @@ export interface Shown {
   buttons: ReadonlyArray<{ readonly text: string; readonly callback_data?: string }>
   edits: number
   file?: { readonly name: string; readonly text: string }
+}
+
+/** Whoever keeps a record of what people see of the bot. */
+export interface Witness {
+  /** A message of the bot's stands there, is another one now, or was to become what it is. What is returned hears whether the bot was told. */
+  readonly shown: (message: Shown, call: Call) => (told: boolean) => void
+  /** A request that took no effect, and the bot can't know that. */
+  readonly lost: (call: Call) => void
+}
+
+/** Where updates are delivered to instead of being asked for. */
+export interface Hook {
+  readonly url: string
+  readonly secret: string
 }
 
 /** A refusal, as the Bot API words it. */
@@ -76,10 +94,18 @@ export class World {
   readonly fates = new Map<string, Array<Fate>>()
   readonly always = new Map<string, Fate | (() => Fate)>()
   readonly files: Map<string, { readonly bytes: Uint8Array; readonly path?: string }> = new Map()
+  readonly witness: Witness | undefined
+  hook: Hook | undefined
+  /** What the request at hand has touched. */
+  #touched: Shown | undefined
   #watchers: Array<{ readonly is: () => boolean; readonly done: Deferred.Deferred<void> }> = []
   #held: ((conflict: boolean) => void) | undefined
   #update = 100
   #message = 10
+
+  constructor(witness?: Witness) {
+    this.witness = witness
+  }
 
   readonly changed = () => {
     const met = this.#watchers.filter(({ is }) => is())
@@ -134,6 +160,9 @@ export class World {
 
   getUpdates(params: Json, response: http.ServerResponse, answer: (result: unknown) => void): void {
     this.#held?.(true)
+    if (this.hook !== undefined) {
+      return answer(new Refusal(409, "Conflict: can't use getUpdates method while webhook is active"))
+    }
     this.confirm(params)
     const page = () => this.updates.slice(0, Number(params["limit"] ?? 100))
     if (page().length > 0) return answer(page())
@@ -168,6 +197,7 @@ export class World {
       edits: 0
     }
     this.chat(message.chat).push(message)
+    this.#touched = message
     return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" }, text }
   }
 
@@ -182,6 +212,7 @@ export class World {
     const same =
       message.text === text &&
       JSON.stringify([message.entities, message.buttons]) === JSON.stringify([entities, buttons])
+    this.#touched = message
     if (same) return bad("message is not modified: specified new message content and reply markup are exactly the same")
     Object.assign(message, { text, entities, buttons, edits: message.edits + 1 })
     return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" }, text }
@@ -194,6 +225,7 @@ export class World {
     if (message === undefined) return bad("message to edit not found")
     if ((media.caption ?? "").length > 1024) return bad("message caption is too long")
     Object.assign(message, { text: media.caption ?? "", buttons: [], edits: message.edits + 1, file: params["file"] })
+    this.#touched = message
     return { message_id: message.id, date: 1_700_000_000, chat: { id: message.chat, type: "private" } }
   }
 
@@ -207,12 +239,38 @@ export class World {
     return sent
   }
 
-  perform({ method, params }: Call): unknown {
+  /** The buttons under a message go, or others come. */
+  editButtons(params: Json): unknown {
+    const message = this.chat(Number(params["chat_id"])).find(({ id }) => id === params["message_id"])
+    if (message === undefined) return bad("message to edit not found")
+    const buttons = buttonsOf(params)
+    if (JSON.stringify(buttons) === JSON.stringify(message.buttons)) return bad("message is not modified")
+    Object.assign(message, { buttons })
+    return true
+  }
+
+  /** Does what is asked for; `answered` is to hear whether the bot was told of it. */
+  perform(call: Call): { readonly result: unknown; readonly answered: (told: boolean) => void } {
+    this.#touched = undefined
+    const result = this.#act(call)
+    const answered = this.#touched === undefined ? undefined : this.witness?.shown(this.#touched, call)
+    return { result, answered: answered ?? (() => undefined) }
+  }
+
+  #act({ method, params }: Call): unknown {
     switch (method) {
+      case "setWebhook":
+        this.hook = { url: wordsOf(params, "url"), secret: wordsOf(params, "secret_token") }
+        return true
+      case "deleteWebhook":
+        this.hook = undefined
+        return true
+      case "editMessageReplyMarkup":
+        return this.editButtons(params)
       case "getMe":
         return { id: 4711, is_bot: true, first_name: "Sluice", username: "sluice_bot" }
       case "getWebhookInfo":
-        return { url: "", has_custom_certificate: false, pending_update_count: this.updates.length }
+        return { url: this.hook?.url ?? "", has_custom_certificate: false, pending_update_count: this.updates.length }
       case "sendMessage":
         return this.send(params)
       case "editMessageText":

@@ -123,6 +123,35 @@ describe("files", () => {
   )
 })
 
+describe("a file whose caption is a command", () => {
+  it.live("W3, Q24: is kept: the command is done, then the file is a message of its own, once over repeats", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      server.files.set("pic", { bytes })
+      yield* boot(server, { agent }, (gateway) =>
+        Effect.gen(function* () {
+          const update = server.say(kim, "", { ...photo("pic"), caption: "/new drafts" })
+          const run = yield* agent.run(1)
+          yield* server.confirmed(update)
+          server.again(update)
+          yield* server.confirmed(update)
+          assert.strictEqual(run.turn.session, `telegram/${kim}#drafts`)
+          assert.deepStrictEqual(
+            run.turn.messages.map(({ attachments, text }) => [text, attachments.map((file) => file.hash)]),
+            [["", [hash]]]
+          )
+          yield* run.finish("a nice picture")
+          yield* server.until(() => server.texts(kim).includes("a nice picture"))
+          yield* gateway.settled(`telegram/${kim}`)
+          assert.deepInclude(yield* gateway.audit, { accepted: 2, open: 0 })
+          assert.strictEqual(agent.runs.length, 1)
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("files of replies", () => {
   const archive = (delivery: "edit" | "plain", ...fates: ReadonlyArray<Fate>) =>
     Effect.gen(function* () {

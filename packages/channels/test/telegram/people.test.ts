@@ -150,7 +150,8 @@ describe("strangers", () => {
             paired.push(id)
             valid = ""
             return true
-          })
+          }),
+        redeemed: () => Effect.succeed(false)
       }
       const hint = "I only talk to people that I know. If you were given a code, send it to me."
       yield* boot(server, { options: { pairing } }, (gateway) =>

@@ -42,35 +42,45 @@ describe("a file", () => {
 })
 
 describe("a code", () => {
-  it.effect("W5, D9: that is delivered again lets nobody in twice, and is no message to an agent", () =>
+  it.effect("W5, D9: that is delivered again, also to the next boot, lets nobody in twice and is no message", () =>
     Effect.gen(function* () {
       const server = yield* standIn()
       const agent = TestAgent.echo()
-      let valid = "ABCD1234"
+      const store = yield* boot.store
+      const used: Array<string> = []
       const pairing = {
-        paired: Effect.succeed([]),
+        paired: Effect.sync(() => (used.length === 0 ? [] : [lee])),
         redeem: (code: string) =>
           Effect.sync(() => {
-            const right = code === valid
-            if (right) valid = ""
+            const right = code === "ABCD1234" && used.length === 0
+            if (right) used.push(code)
             return right
-          })
+          }),
+        redeemed: (code: string, id: number) => Effect.succeed(id === lee && used.includes(code))
       }
-      yield* boot(server, { agent, options: { pairing } }, () =>
+      const welcome = "Welcome! I'll answer you from now on."
+      const update = server.say(lee, "abcd-1234")
+      yield* boot(server, { agent, store, options: { pairing } }, () =>
         Effect.gen(function* () {
-          const welcome = "Welcome! I'll answer you from now on."
-          const update = server.say(lee, "abcd-1234")
           yield* server.confirmed(update)
           yield* server.until(() => server.texts(lee).includes(welcome))
           server.again(update)
           server.say(lee, "hello")
           yield* server.until(() => server.texts(lee).includes("hello"))
-          assert.deepStrictEqual(server.texts(lee), [welcome, "hello"])
-          assert.deepStrictEqual(
-            agent.runs.map(({ turn }) => turn.text),
-            ["hello"]
-          )
         })
+      )
+      // As after a crash between the code and the next question to Telegram.
+      server.again(update)
+      yield* boot(server, { agent, store, options: { pairing } }, () =>
+        Effect.gen(function* () {
+          server.say(lee, "WXYZ5678")
+          yield* server.until(() => server.texts(lee).includes("WXYZ5678"))
+        })
+      )
+      assert.deepStrictEqual(server.texts(lee), [welcome, "hello", "WXYZ5678"])
+      assert.deepStrictEqual(
+        agent.runs.map(({ turn }) => turn.text),
+        ["hello", "WXYZ5678"]
       )
     }).pipe(Effect.scoped, whileTimePasses)
   )

@@ -106,6 +106,41 @@ describe("a question", () => {
     }).pipe(Effect.scoped, whileTimePasses)
   )
 
+  it.effect("Q19: loses its buttons when it is answered in words, and when its turn is over without an answer", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      const asking = (number: number) => server.shown(kim).find(({ text }) => text.startsWith(`Question ${number}?`))
+      yield* boot(server, { agent }, () =>
+        Effect.gen(function* () {
+          const ask = Effect.fnUntraced(function* (number: number) {
+            server.say(kim, `work ${number}`)
+            const run = yield* agent.run(number)
+            const decided = yield* Deferred.make<string | undefined>()
+            yield* run.emit({
+              _tag: "Permission",
+              question: `Question ${number}?`,
+              options: ["Yes", "No"],
+              respond: (option) => Effect.asVoid(Deferred.succeed(decided, option))
+            })
+            yield* server.until(() => asking(number)?.buttons.length === 2)
+            return { run, decided }
+          })
+          const first = yield* ask(1)
+          server.say(kim, "yes")
+          assert.strictEqual(yield* Deferred.await(first.decided), "Yes")
+          yield* server.until(() => asking(1)?.buttons.length === 0)
+          yield* first.run.finish("done")
+          const second = yield* ask(2)
+          server.say(kim, "/stop")
+          yield* server.until(() => asking(2)?.buttons.length === 0)
+          assert.strictEqual(yield* second.run.over, "interrupted")
+          assert.isTrue(asking(2)?.text.includes("1. Yes"))
+        })
+      )
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
   it.live("a press of somebody who may not speak does nothing", () =>
     Effect.gen(function* () {
       const server = yield* standIn()

@@ -138,9 +138,11 @@ export class Run {
     this.#alive = setInterval(() => history.append({ ...this.#account, phase: "info" }), 150).unref()
   }
 
-  /** The answer. */
+  /** The answer. A long one is of three paragraphs, of which no two go into one message of a chat. */
   get answer() {
-    return `[[${this.id} ${this.orders.ids.join(",")}]]`
+    const told = `${this.id} ${this.orders.ids.join(",")}`
+    if (!this.orders.told("long")) return `[[${told}]]`
+    return [1, 2, 3].map((part) => `[[${told} ${part}/3]] ${"and so on ".repeat(220)}`.trimEnd()).join("\n\n")
   }
 
   /** It ends: before it lets go of its answer, or without one. @param {"ok" | "fail"} phase */

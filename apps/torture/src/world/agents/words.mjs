@@ -15,6 +15,8 @@ export const messagesIn = (blocks) =>
 
 /** In which conversation a message was written: its id says by whom and where. @param {string} id */
 export const conversationOf = (id) => {
+  const [, chat, thread] = /^telegram-(-?\d+)(?:_(\d+))?\.\d+$/.exec(id) ?? []
+  if (chat !== undefined) return `telegram/${chat}${thread === undefined ? "" : `/${thread}`}`
   const [, channel, peer] = /^(keyed|edit|resend|hold)-(.+)\.\d+$/.exec(id) ?? []
   return channel === undefined ? `http/${id.replace(/\.\d+$/, "")}` : `${channel}/${peer}`
 }

@@ -60,3 +60,6 @@ const offers = (text: string): Offer | undefined => {
 /** A reply with its buttons; none under an answer. */
 export const offerOf = ({ kind, text }: Reply): Offer =>
   (kind === "notice" ? (question(text) ?? offers(text)) : undefined) ?? { text, rows: [] }
+
+/** Whether a reply asks, with buttons that are worth nothing once the question is over. */
+export const isQuestion = (reply: Reply): boolean => reply.kind === "notice" && question(reply.text) !== undefined

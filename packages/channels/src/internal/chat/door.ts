@@ -13,6 +13,8 @@ export interface Pairing<Id> {
   readonly paired: Effect.Effect<ReadonlyArray<Id>>
   /** Lets somebody in when the code is right, which makes it invalid; stored on return. */
   readonly redeem: (code: string, id: Id) => Effect.Effect<boolean>
+  /** Whether this person was let in by this code: after a crash it comes once more, and is no message. */
+  readonly redeemed: (code: string, id: Id) => Effect.Effect<boolean>
 }
 
 /** Tries of one stranger and of all together in an hour, and strangers that are remembered. */
@@ -71,6 +73,12 @@ export class Door<Id extends number | string> {
     stranger.tries++
     this.#tries++
     return true
+  }
+
+  /** Whether what somebody wrote in their own chat is the code that let them in, delivered again. */
+  wasCode(id: Id, text: string): Effect.Effect<boolean> {
+    const code = codeIn(text)
+    return code === undefined || this.#pairing === undefined ? Effect.succeed(false) : this.#pairing.redeemed(code, id)
   }
 
   /** Somebody who may not speak wrote this in their own chat. */

@@ -44,10 +44,34 @@ const nudgeDelay = 2000
 const isWorking = ({ name }: Extract<Progress, { readonly _tag: "State" }>["state"]): boolean =>
   name === "processing" || name === "tool" || name === "responding"
 
+/** A question that is shown when it is over already: after so many milliseconds it is known that nobody waits. */
+const askedBy = 1000
+
+/** Completes when no session of the conversation waits for somebody's answer. */
+const nobodyIsAsked = (handle: Handle, peer: Peer): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const asking = new Set<string>()
+    const over = handle.progress(peer).pipe(
+      Stream.takeUntil((event) => {
+        if (event._tag !== "State") return false
+        if (event.state.name !== "waiting") return asking.delete(event.session) && asking.size === 0
+        asking.add(event.session)
+        return false
+      }),
+      Stream.runDrain
+    )
+    const never = Effect.andThen(
+      Effect.sleep(askedBy),
+      Effect.suspend(() => (asking.size === 0 ? Effect.void : Effect.never))
+    )
+    return Effect.raceFirst(over, never)
+  })
+
 /** The signs of one bot. Without `run` (before and after receiving) nothing is shown. */
 export class Signs {
   readonly #acts: Acts
   readonly #nudgeAfter: number
+  #handle: Handle | undefined
   #queue: Queue.Queue<Act> | undefined
   #watching: FiberMap.FiberMap<string, void> | undefined
   /** How often something new was put into a chat: a nudge that comes after it is too late. */
@@ -60,23 +84,24 @@ export class Signs {
   }
 
   /** Shows signs as long as the scope is open. */
-  readonly run: Effect.Effect<void, never, HttpClient.HttpClient | Scope.Scope> = Effect.gen(
-    { self: this },
-    function* () {
+  run(handle: Handle): Effect.Effect<void, never, HttpClient.HttpClient | Scope.Scope> {
+    return Effect.gen({ self: this }, function* () {
       const queue = yield* Queue.dropping<Act>(bounds.waiting)
       const watching = yield* FiberMap.make<string, void>()
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
+          this.#handle = undefined
           this.#queue = undefined
           this.#watching = undefined
         })
       )
+      this.#handle = handle
       this.#queue = queue
       this.#watching = watching
       const worker = Effect.forever(Effect.flatten(Queue.take(queue)))
       for (let one = 0; one < bounds.atOnce; one++) yield* Effect.forkScoped(worker)
-    }
-  )
+    })
+  }
 
   /** Puts something behind what is being shown. */
   soon(act: Act): Effect.Effect<void> {
@@ -151,6 +176,19 @@ export class Signs {
       const key = `nudge ${conversation.peer}/${message}`
       yield* this.#watch(key, Effect.andThen(Effect.sleep(nudgeDelay), unlessRung))
     })
+  }
+
+  /** A question is shown: its buttons go, as `remove` does it, when nobody is asked any more, whatever ended it. */
+  asked(
+    { conversation }: Reply,
+    message: Spot["message"],
+    remove: Act
+  ): Effect.Effect<void, never, HttpClient.HttpClient> {
+    const handle = this.#handle
+    if (handle === undefined) return Effect.void
+    const { peer, thread } = conversation
+    const over = nobodyIsAsked(handle, { conversation: peer, ...(thread === "" ? {} : { thread }) })
+    return this.#watch(`buttons ${peer}/${message}`, Effect.andThen(over, this.soon(remove)))
   }
 
   #typing(handle: Handle, peer: Peer, { act, every }: NonNullable<Acts["typing"]>): Act {

@@ -11,9 +11,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
-import { type Offer, offerOf } from "../chat/buttons.ts"
+import { isQuestion, type Offer, offerOf } from "../chat/buttons.ts"
 import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
 import type { Signs } from "../chat/signs.ts"
+import { courtesy } from "./acts.ts"
 import type { BotApi, Failure } from "./botApi.ts"
 import { render } from "./entities.ts"
 
@@ -220,6 +221,10 @@ const pacing = () => {
     })
 }
 
+/** The buttons under a message go. */
+const withoutButtons = (api: BotApi, { peer }: Conversation, message: number) =>
+  courtesy(api)("editMessageReplyMarkup", { chat_id: Number(peer), message_id: message })
+
 /** Placeholder, then edits. */
 export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Needs> => {
   const { call, explained } = sender(api)
@@ -274,6 +279,8 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
           return false
         })
       )
+      if (isQuestion(reply))
+        yield* signs.asked(reply, id, withoutButtons(api, conversation, instead.get(key) ?? message))
       instead.delete(key)
       if (modified) yield* Effect.andThen(signs.answered(reply), signs.edited(reply, remote.message, remote.placedAt))
       return {}
@@ -308,7 +315,11 @@ export const plain = (api: BotApi, signs: Signs, policy: "resend-once" | "hold")
         }),
       (reply) => withLooks(reply, (shape) => call("sendMessage", { ...chat, ...shape }, Sent))
     )
-    const marked = Effect.tap(sent, () => signs.answered(reply))
+    const marked = Effect.tap(sent, ({ message_id }) =>
+      isQuestion(reply)
+        ? signs.asked(reply, message_id, withoutButtons(api, reply.conversation, message_id))
+        : signs.answered(reply)
+    )
     return explained(reply.conversation)(Effect.map(marked, ({ message_id }) => ({ remoteId: String(message_id) })))
   })
 }

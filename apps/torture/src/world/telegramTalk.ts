@@ -1,0 +1,85 @@
+/**
+ * People on Telegram. They write in chats of their own and in topics of groups, edit
+ * what they have just written, press the button that stops what runs, and those who
+ * are asked press an answer, each time that they are asked. A message that is edited
+ * may end unseen, because its edit may take its place.
+ */
+import * as Effect from "effect/Effect"
+import { firstOf, isAnswered, lineOf, type Message, person, type State } from "./person.ts"
+import { nap } from "./place.ts"
+import { oneOf, type Random } from "./random.ts"
+import { peerOf, type Talk, talkOf, type Telegram } from "./telegram.ts"
+
+/** How often a message is edited, and how often somebody restless stops what runs. */
+const odds = { edit: 0.12, stop: 0.15, long: 0.06 }
+
+/** The name under which somebody's messages go. */
+const nameOf = (talk: Talk): string => `telegram-${talk.name}`
+
+const lines = (state: State, telegram: Telegram, talk: Talk) => (message: Omit<Message, "conversation">) =>
+  lineOf(state, { name: "telegram", class: telegram.class }, { ...message, conversation: peerOf(talk) })
+
+/** Somebody who is answered by an agent of the harness. */
+const writer = (state: State, telegram: Telegram, talk: Talk, random: Random): Effect.Effect<void> => {
+  const name = nameOf(talk)
+  const restless = state.habits.restless.includes(name)
+  const line = lines(state, telegram, talk)
+  let edited: string | undefined
+  const say = Effect.fnUntraced(function* (n: number, id: string, said: string) {
+    const plain = !said.startsWith("/")
+    const stops = restless && plain && random() < odds.stop
+    const edits = edited
+    edited = !restless && plain && edits === undefined && random() < odds.edit ? id : undefined
+    const text = stops ? "/stop" : plain && random() < odds.long ? `#${id} long` : said
+    const told = line({ id, n, text, command: text.startsWith("/"), unseen: restless || edited !== undefined })
+    const button = stops ? telegram.button(talk, /^\/stop$/) : undefined
+    told.invoke()
+    if (button !== undefined) yield* telegram.press(talk, id, button.message, button.data)
+    else yield* telegram.write(talk, id, text, edits)
+    told.ok()
+  })
+  return person(state, name, random, say, firstOf(state.habits, name))
+}
+
+/** Somebody whom the demo agent asks, and who presses an answer. */
+const asked = Effect.fnUntraced(function* (state: State, telegram: Telegram, talk: Talk, random: Random) {
+  const line = lines(state, telegram, talk)
+  let n = 0
+  const say = Effect.fnUntraced(function* (text: string) {
+    const id = `${nameOf(talk)}.${++n}`
+    const told = line({ id, n, text, command: true, unseen: false })
+    told.invoke()
+    yield* telegram.write(talk, id, text)
+    told.ok()
+    return id
+  })
+  const press = Effect.fnUntraced(function* (message: number, data: string) {
+    const id = `${nameOf(talk)}.${++n}`
+    const told = line({ id, n, text: data, command: true, unseen: false })
+    told.invoke()
+    yield* telegram.press(talk, id, message, data)
+    told.ok()
+  })
+  const pressed = new Set<number>()
+  yield* say("/new asked asker")
+  do {
+    const id = yield* say(`ask go on after ${n}`)
+    // A crash asks again, under a message of its own; one that a person never answers would run for ever.
+    while (!isAnswered(state, id)) {
+      const button = telegram.button(talk, oneOf(random, [/^\/allow \d+ 1$/, /^\/allow \d+ 2$/]))
+      if (button === undefined || pressed.has(button.message)) {
+        yield* nap
+        continue
+      }
+      pressed.add(button.message)
+      yield* press(button.message, button.data)
+    }
+    yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
+  } while (!state.over)
+})
+
+/** Somebody at work in a talk. */
+export const onTelegram = (state: State, telegram: Telegram, name: string, random: Random): Effect.Effect<void> => {
+  const talk = talkOf(name)
+  return (state.habits.asked.includes(name) ? asked : writer)(state, telegram, talk, random)
+}
