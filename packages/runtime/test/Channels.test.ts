@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as TestClock from "effect/testing/TestClock"
@@ -65,6 +66,52 @@ describe("channels", () => {
       assert.isTrue((yield* gateway.readiness).ready)
     })
   )
+
+  it.effect("a poller that can't receive makes the gateway not ready, is tried again, and nobody waits for it", () => {
+    const far = TestChannel.make({ class: "keyed" })
+    let broken = true
+    const tries: Array<number> = []
+    const flaky = Channel.make({
+      delivery: Channel.pull,
+      receive: ({ ready }) =>
+        Effect.suspend(() => {
+          tries.push(tries.length)
+          return broken
+            ? Effect.fail(new Channel.ChannelError({ channel: "flaky", reason: "no route" }))
+            : Effect.andThen(ready, Effect.never)
+        })
+    })
+    const agent = TestAgent.echo()
+    return Effect.gen(function* () {
+      const built = yield* Effect.forkChild(
+        Effect.provide(
+          Effect.gen(function* () {
+            const gateway = yield* Gateway
+            const { problems, ready } = yield* gateway.readiness
+            assert.isFalse(ready)
+            assert.match(problems[0] ?? "", /^channel "flaky": no route; tried again in \d+ s$/)
+            yield* far.say("kim", "a")
+            yield* meanwhile(gateway.settled("chat/kim"))
+            broken = false
+            yield* TestClock.adjust("1 minutes")
+            assert.isTrue((yield* gateway.readiness).ready)
+          }),
+          TestGateway.make({
+            agents: { main: agent.agent },
+            channels: { chat: far.channel, flaky },
+            debounce: { quiet: 0 }
+          })
+        ),
+        { startImmediately: true }
+      )
+      // Others receive while this one is still being started.
+      yield* far.started
+      yield* meanwhile(Fiber.join(built))
+      // After 1, 2, 4 and 8 s, and once more after it was mended.
+      assert.isAtMost(tries.length, 6)
+      assert.deepStrictEqual(far.seen("kim"), ["a"])
+    })
+  })
 
   it.effect("one that is refused is tried again after longer waits than one that is away", () =>
     Effect.gen(function* () {
@@ -215,6 +262,42 @@ describe("channels", () => {
       yield* chat.say("kim", "a")
       yield* settled(gateway, "chat/kim")
       assert.deepStrictEqual(chat.seen("kim"), ["a"])
+    })
+  )
+
+  it.effect("a reload that changes one channel, for better or worse, leaves the receiving of the others alone", () =>
+    Effect.gen(function* () {
+      const [chat, push] = [TestChannel.make({ class: "keyed" }), TestChannel.make({ class: "keyed" })]
+      const lives = { begun: 0, ended: 0 }
+      const counted: Channel.Channel = {
+        ...push.channel,
+        receive: (handle) =>
+          Effect.suspend(() => {
+            lives.begun++
+            return Effect.ensuring(
+              push.channel.receive(handle),
+              Effect.sync(() => void lives.ended++)
+            )
+          })
+      }
+      const { gateway, state } = yield* started({ chat: chat.channel, push: counted })
+      const agents = { main: TestAgent.echo().agent }
+      const since = (yield* state("push"))?.since
+      yield* TestClock.adjust("1 minute")
+      const changes = [
+        { ...chat.channel },
+        failing(chat, refused, refused),
+        failing(chat, new Error("no such property"))
+      ]
+      for (const changed of changes) {
+        yield* meanwhile(gateway.reload({ agents, channels: { chat: changed, push: counted } }), { step: 100 })
+        yield* push.say("lee", "still here")
+        yield* settled(gateway, "push/lee")
+      }
+      yield* meanwhile(gateway.reload({ agents, channels: { push: counted } }), { step: 100 })
+      assert.deepStrictEqual(lives, { begun: 1, ended: 0 })
+      assert.strictEqual((yield* state("push"))?.since, since)
+      assert.lengthOf(push.seen("lee"), 3)
     })
   )
 

@@ -363,44 +363,4 @@ describe("channels", () => {
       })
     )
   })
-
-  it.effect("a poller that can't receive makes the gateway not ready, is tried again, and nobody waits for it", () => {
-    const far = chat()
-    let broken = true
-    const tries: Array<number> = []
-    const flaky = Channel.make({
-      delivery: Channel.pull,
-      receive: ({ ready }) =>
-        Effect.suspend(() => {
-          tries.push(tries.length)
-          return broken
-            ? Effect.fail(new Channel.ChannelError({ channel: "flaky", reason: "no route" }))
-            : Effect.andThen(ready, Effect.never)
-        })
-    })
-    const agent = TestAgent.echo()
-    return Effect.gen(function* () {
-      const built = yield* Effect.forkChild(
-        running({ main: agent }, { chat: far.channel, flaky }, (gateway) =>
-          Effect.gen(function* () {
-            const { problems, ready } = yield* gateway.readiness
-            assert.isFalse(ready)
-            assert.match(problems[0] ?? "", /^channel "flaky": no route; tried again in \d+ s$/)
-            yield* far.say("kim", "a")
-            yield* meanwhile(gateway.settled("chat/kim"))
-            broken = false
-            yield* TestClock.adjust("1 minutes")
-            assert.isTrue((yield* gateway.readiness).ready)
-          })
-        ),
-        { startImmediately: true }
-      )
-      // Others receive while this one is still being started.
-      yield* far.started
-      yield* meanwhile(Fiber.join(built))
-      // After 1, 2, 4 and 8 s, and once more after it was mended.
-      assert.isAtMost(tries.length, 6)
-      assert.deepStrictEqual(far.seen("kim"), ["a"])
-    })
-  })
 })

@@ -209,6 +209,36 @@ describe("restart notices", () => {
     })
   )
 
+  it.effect("S18: where nothing goes on the return has no words", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const asking = TestAgent.make({ resume: "ask" })
+      const current = yield* boot(place, { ...options, agent: asking })
+      yield* current.say("kim", "book the flight")
+      yield* asking.run(1)
+      yield* stopped(current)
+      yield* rest(yield* boot(place, { ...options, agent: TestAgent.make({ resume: "ask" }) }), "chat/kim")
+      const seen = place.far.chat?.seen("kim") ?? []
+      assert.sameMembers(
+        [...seen],
+        [down, back(""), 'I was cut off while working on "book the flight". /retry starts it again.']
+      )
+    })
+  )
+
+  it.effect("S18: a channel that is gone at the return hears nothing of it, nor later when it is there again", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const { current } = yield* cut(place)
+      yield* stopped(current)
+      const without = yield* boot({ ...place, far: {} }, options)
+      assert.deepStrictEqual(yield* without.journal.told, [])
+      yield* stopped(without, "stop")
+      yield* finished(place)
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [down, "done"])
+    })
+  )
+
   it.effect("S18: switched off between the stop and the boot, nothing is said any more", () =>
     Effect.gen(function* () {
       const place = yield* world()

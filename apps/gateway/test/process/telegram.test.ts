@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { standIn, type StandIn } from "../../../../packages/channels/test/standIn/telegram.ts"
-import { start, temporaryFolder, tool, until } from "../harness.ts"
+import { type Running, start, temporaryFolder, tool, until } from "../harness.ts"
 import { socketClient } from "../socketClient.ts"
 
 const kim = 42
@@ -22,9 +22,29 @@ const folderWith = (token: string) =>
     Effect.sync(() => writeFileSync(join(folder, "token"), `${token}\n`, { mode: 0o600 }))
   )
 
+/** A stream of events that stays open; completes when this has come over it. */
+const listen = Effect.fnUntraced(function* (gateway: Pick<Running, "url" | "token">, conversation: string) {
+  const response = yield* Effect.promise(() =>
+    fetch(`${gateway.url}/v1/conversations/${conversation}/events`, {
+      headers: { authorization: `Bearer ${gateway.token}` }
+    })
+  )
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  yield* Effect.addFinalizer(() => Effect.promise(async () => reader?.cancel()))
+  let heard = ""
+  return (text: string) =>
+    Effect.promise(async () => {
+      while (!heard.includes(text)) {
+        const part = await reader?.read()
+        if (part === undefined || part.done) throw new Error(`the stream has ended; it said: ${heard}`)
+        heard += part.value
+      }
+    })
+})
+
 describe("Telegram", () => {
   it.live(
-    "D7, D8: what was written while nobody was there is answered; killed in the middle of a send, the answer is there once",
+    "D7, D8, S13: what was written while nobody was there is answered; killed in the middle of a send, the answer is there once",
     () =>
       Effect.gen(function* () {
         const server = yield* standIn()
@@ -63,6 +83,7 @@ describe("Telegram", () => {
         const gateway = yield* start({ folder, configuration: configuration(server) })
         const socket = yield* socketClient(gateway, "ann")
         yield* socket.send("1", "before the reload")
+        const stream = yield* listen(gateway, "ann")
         const figures = Effect.map(gateway.client.call("/metrics"), ({ body }) =>
           [
             ...(body.text ?? "").matchAll(/^(sluice_channel_up\{channel="telegram"\}|sluice_websockets_open) (.*)$/gm)
@@ -86,6 +107,7 @@ describe("Telegram", () => {
         assert.deepStrictEqual(yield* figures, ["1", "1"])
         yield* socket.send("2", "after the reload")
         yield* socket.until((shown) => shown.length === 2)
+        yield* stream("after the reload")
         assert.deepStrictEqual(socket.codes, [], "the same connection, all the time")
         const reloaded = yield* gateway.client.call("/v1/admin/reload", { method: "POST" })
         assert.notInclude(JSON.stringify(reloaded.body), "telegram")

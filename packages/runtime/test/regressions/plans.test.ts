@@ -81,6 +81,27 @@ describe("questions to a store with a long history", () => {
     })
   )
 
+  it.effect("S18, T9: the words of a stop and of a return walk through no table, whoever else waits", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      const first = yield* bootFile(file)
+      yield* first.journal.admit(message("one", { id: "m1" }))
+      const [{ session } = { session: 0 }] = yield* first.journal.rows([1])
+      const spoken = { parts: ["words"], route: { pull: false, places: false } }
+      const statements = yield* recorded
+      const farewell = { sessions: [session], most: 10, channels: { http: spoken }, expiresAt: undefined, within: 1000 }
+      assert.strictEqual(yield* first.journal.farewell(farewell), 1)
+      const told = yield* first.journal.told
+      assert.lengthOf(told, 1)
+      yield* first.journal.return(told.map(({ conversation }) => ({ conversation, spoken, expiresAt: undefined })))
+      assert.deepStrictEqual(yield* first.journal.told, [])
+      const { explain, steps } = yield* planning(file)
+      explain([...statements].filter((statement) => /^\s*(select|update|delete|insert|with)\b/i.test(statement)))
+      assert.isAbove(steps.length, 5)
+      assert.deepStrictEqual(walks(steps), [])
+    })
+  )
+
   it.effect("a boot walks through no table: a million conversations that rest cost it nothing", () =>
     Effect.gen(function* () {
       const file = yield* storeFile

@@ -206,7 +206,6 @@ export const makeOutbox = Effect.fnUntraced(function* (
       )
   })
   const readers = yield* Readers.make(journal.page)
-  const { begin, leave, progress } = placeholders(desk, channelOf)
 
   /** Before the boot's rows are looked at, and after the end, the journal keeps them: memory only notes that there are some. */
   const offer = (row: ReplyRow): ConversationLane => {
@@ -233,9 +232,7 @@ export const makeOutbox = Effect.fnUntraced(function* (
         else if (owes(row)) dispatch.schedule(offer(row))
       }
     },
-    begin,
-    leave,
-    progress,
+    ...placeholders(desk, channelOf),
     route: (address) => routeOf(channelOf(address.channel)),
     ...answering(speaker, channelOf),
     sentence: (address, id, values) =>

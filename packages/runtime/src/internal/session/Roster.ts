@@ -14,6 +14,7 @@ import type { Progress } from "../../Message.ts"
 import { reference } from "../../Notices.ts"
 import { doing, type Running, Session } from "../../Session.ts"
 import { monotonic } from "../clock.ts"
+import { resolveAgent } from "../registry.ts"
 import type { Outcome } from "./attempt.ts"
 import { Alarm, type Environment } from "./Environment.ts"
 import { Gate } from "./Gate.ts"
@@ -269,19 +270,21 @@ export class Roster {
     if (session.toldHeld || row === undefined) return
     session.toldHeld = true
     if (hold !== undefined) return this.#tellBudget(row, hold)
-    this.background(
-      Effect.andThen(
-        Effect.logWarning("A session is held").pipe(
-          Effect.annotateLogs({ session: session.key, missing: session.held ?? "" })
-        ),
-        // Once for each time that it is held, over reloads and boots: since its last turn.
-        this.env.outbox.notify(
-          { conversation: row.conversation, address: row.address },
-          "heldAgent",
-          { agent: row.agent },
-          row.lastActive
-        )
-      )
+    const { agent } = resolveAgent(this.env.registered.entries, row)
+    // Once for each time that it is held, over reloads and boots: since its last turn. Where it is the channel that is
+    // missing nobody could hear it, and by the time that it is back it would be wrong.
+    const told =
+      agent !== undefined
+        ? Effect.void
+        : this.env.outbox.notify(
+            { conversation: row.conversation, address: row.address },
+            "heldAgent",
+            { agent: row.agent },
+            row.lastActive
+          )
+    const logged = Effect.logWarning("A session is held").pipe(
+      Effect.annotateLogs({ session: session.key, missing: session.held ?? "" })
     )
+    this.background(Effect.andThen(logged, told))
   }
 }
