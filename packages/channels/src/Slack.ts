@@ -241,7 +241,8 @@ export const make = (options: Options): SlackChannel => {
   const api = makeApi({ token: options.token, apiRoot: options.apiRoot ?? defaultRoot })
   const mode = options.delivery ?? "edit"
   const words = { ...english, ...options.words }
-  const acts = actsOf(api, { reactions: options.reactions ?? true, nudge: words.done })
+  const reactions = options.reactions ?? true
+  const acts = actsOf(api, { reactions, nudge: words.done })
   const signs = new Signs(acts, Duration.toMillis(options.nudgeAfter ?? "1 minute"))
   const allow = new Set(options.allow)
   const logged = new Set<string>()
@@ -251,7 +252,7 @@ export const make = (options: Options): SlackChannel => {
   let bot: Bot | undefined
   let receiving: Receiving | undefined
   const receive = Effect.fnUntraced(function* (handle: Channel.Handle) {
-    bot = yield* persist(handle.name, botOf(api), troubleOf)
+    bot = yield* persist(handle.name, botOf(api, reactions), troubleOf)
     for (const id of yield* door.paired) allow.add(id)
     yield* signs.run(handle)
     const context = yield* Effect.context<Needs>()
@@ -260,6 +261,7 @@ export const make = (options: Options): SlackChannel => {
     yield* Effect.addFinalizer(() => Effect.sync(() => (receiving = undefined)))
     receiving = { underWay, take: (delivered) => Effect.provideContext(take(delivered), context) }
     yield* handle.ready
+    yield* handle.trouble(bot.lacks)
     return yield* Effect.never
   })
   const channel = Channel.make({

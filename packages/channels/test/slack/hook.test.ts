@@ -9,6 +9,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Full } from "@sluice/runtime/Message"
 import { MemoryHandle } from "@sluice/runtime/testing"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -136,6 +137,23 @@ describe("a request", () => {
       )
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(yield* statusOf(call(said("too late", "1.3"))), 503)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("W6: is heard also when the app may not do everything; the operator is told what is missing", () =>
+    Effect.gen(function* () {
+      const { server } = yield* running
+      server.world.scopes = "chat:write,im:history,app_mentions:read"
+      const memory = yield* MemoryHandle.make({ name: "slack" })
+      const told = yield* Deferred.make<string | undefined>()
+      const handle = { ...memory.handle, trouble: (reason?: string) => Effect.asVoid(Deferred.succeed(told, reason)) }
+      yield* Effect.scoped(Slack.make(optionsOf(server, { reactions: false })).receive(handle)).pipe(
+        Effect.provide(Layer.merge(NodeHttpClient.layerNodeHttp, temporaryAttachments)),
+        Effect.forkScoped
+      )
+      yield* memory.ready
+      const lacks = "the app lacks files:read, files:write; add them to its bot token scopes and install it again"
+      assert.strictEqual(yield* Deferred.await(told), lacks)
     }).pipe(Effect.scoped)
   )
 

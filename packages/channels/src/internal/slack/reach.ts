@@ -17,22 +17,34 @@ const Me = Schema.Struct({
   team: Schema.optionalKey(Schema.String)
 })
 
+/** What an app needs to be allowed. */
+export const needed = ["chat:write", "files:read", "files:write", "im:history", "app_mentions:read"]
+
 /** The bot of the app. */
 export interface Bot {
   readonly user: string
   readonly name: string
   readonly team: string
+  /** What it may not do although the channel does it, in a sentence. */
+  readonly lacks: string | undefined
 }
 
-const named = ({ team = "?", user = "?", user_id }: typeof Me.Type): Bot => ({
-  user: user_id,
-  name: visible(user),
-  team: visible(team)
-})
+const lacking = (scopes: ReadonlyArray<string>, reactions: boolean): string | undefined => {
+  const missing = [...needed, ...(reactions ? ["reactions:write"] : [])].filter((scope) => !scopes.includes(scope))
+  // Who says nothing of scopes is no Slack: a proxy that hides them, for example.
+  return missing.length === 0 || scopes.length === 0
+    ? undefined
+    : `the app lacks ${missing.join(", ")}; add them to its bot token scopes and install it again`
+}
 
 /** Asks who the app is. */
-export const botOf = (api: WebApi): Effect.Effect<Bot, Failure, HttpClient.HttpClient> =>
-  Effect.map(api.call("auth.test", {}, Me), named)
+export const botOf = (api: WebApi, reactions: boolean): Effect.Effect<Bot, Failure, HttpClient.HttpClient> =>
+  Effect.map(api.scoped("auth.test", Me), ({ result: { team = "?", user = "?", user_id }, scopes }) => ({
+    user: user_id,
+    name: visible(user),
+    team: visible(team),
+    lacks: lacking(scopes, reactions)
+  }))
 
 /** What a failure means for the channel. */
 export const troubleOf = (failure: Failure): Trouble => {
@@ -45,26 +57,16 @@ export const troubleOf = (failure: Failure): Trouble => {
   }
 }
 
-/** What an app needs to be allowed. */
-export const needed = ["chat:write", "files:read", "files:write", "im:history", "app_mentions:read"]
-
 /** A sentence on what was found, or what is wrong. */
 export const reach = (
   api: WebApi,
   reactions: boolean,
   within: Duration.Input = "10 seconds"
 ): Effect.Effect<string, string, HttpClient.HttpClient> =>
-  Effect.gen(function* () {
-    const { result, scopes } = yield* Effect.mapError(
-      api.scoped("auth.test", Me),
-      (failure) => troubleOf(failure).reason
-    )
-    const missing = [...needed, ...(reactions ? ["reactions:write"] : [])].filter((scope) => !scopes.includes(scope))
-    if (missing.length > 0) {
-      return yield* Effect.fail(
-        `the app lacks ${missing.join(", ")}; add them to its bot token scopes and install it again`
-      )
-    }
-    const { name, team } = named(result)
-    return `@${name} in ${team}`
-  }).pipe(Effect.timeoutOrElse({ duration: within, orElse: () => Effect.fail("the Web API did not answer in time") }))
+  botOf(api, reactions).pipe(
+    Effect.mapError((failure) => troubleOf(failure).reason),
+    Effect.flatMap(({ lacks, name, team }) =>
+      lacks === undefined ? Effect.succeed(`@${name} in ${team}`) : Effect.fail(lacks)
+    ),
+    Effect.timeoutOrElse({ duration: within, orElse: () => Effect.fail("the Web API did not answer in time") })
+  )

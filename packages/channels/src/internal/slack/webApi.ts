@@ -169,7 +169,7 @@ export const make = (options: { readonly token: Redacted.Redacted; readonly apiR
       Effect.flatMap(answered(method, {}), ({ answer, body }) =>
         Effect.map(decoded(result, body), (found) => ({
           result: found,
-          scopes: (answer.headers["x-oauth-scopes"] ?? "").split(",").map((scope) => scope.trim())
+          scopes: (answer.headers["x-oauth-scopes"] ?? "").split(",").flatMap((scope) => scope.trim() || [])
         }))
       ),
     bring: (url, content) =>
