@@ -89,8 +89,8 @@ const secretsOf = ({ connected, made, pooled, tokens }: Decided): ReadonlyArray<
 
 /** Opens and lets go of pools as it is decided now. */
 export const openPools = ({ current, pools, started }: Setup) => {
-  const { poolBody, poolMemory } = started.configuration.limits
-  return Pools.apply(pools, current.pooled, { memory: poolMemory, bodyLimit: poolBody })
+  const { poolBodies, poolBody, poolMemory } = started.configuration.limits
+  return Pools.apply(pools, current.pooled, { memory: poolMemory, bodyLimit: poolBody, bodiesLimit: poolBodies })
 }
 
 /** Decides everything for a start. */

@@ -75,6 +75,14 @@ describe("pools of a configuration", () => {
     })
   )
 
+  it.effect("C9: all requests together may not be less than one of them", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* problems(yaml("limits: { poolBody: 8 MiB, poolBodies: 4 MiB }\n")), [
+        'limits.poolBodies = "4 MiB" (sluice.yaml:1): is less than limits.poolBody (8 MiB); use at least that'
+      ])
+    })
+  )
+
   it.effect("a server that is started needs its port in its arguments", () =>
     Effect.gen(function* () {
       const text = "pools:\n  a: { capability: vision, kind: server, argv: [llama-server, -m, a.gguf] }\n"

@@ -5,12 +5,10 @@
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
-import * as Deferred from "effect/Deferred"
+import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
-import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
@@ -19,6 +17,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Capabilities from "./Capabilities.ts"
+import * as bodies from "./internal/serve/bodies.ts"
 import * as documents from "./internal/serve/documents.ts"
 import * as problems from "./internal/serve/problems.ts"
 import type * as Pool from "./Pool.ts"
@@ -48,48 +47,28 @@ export interface Options {
   readonly models: Models | (() => Models)
   /** Bytes of the largest request; 32 MiB by default, for images are part of it. */
   readonly bodyLimit?: number
+  /** Bytes of all requests that are here at one time, waiting ones included; 256 MiB by default. */
+  readonly bodiesLimit?: number
   /** Completed when a stop waits for nobody any more: who is still sending a request is cut off. */
   readonly closing?: Deferred.Deferred<void>
 }
 
 const defaultBody = 32 * 1_048_576
 
-/** A request that is answered with a problem. */
-class Refused extends Data.TaggedError("Refused")<{ readonly problem: problems.Problem }> {}
+const defaultAll = 256 * 1_048_576
 
-const refuse = (problem: problems.Problem) => Effect.fail(new Refused({ problem }))
+const refuse = (problem: problems.Problem) => Effect.fail(problems.refused(problem))
 
-const ofPool = (error: PoolError) => new Refused({ problem: problems.ofPool(error) })
+const ofPool = (error: PoolError) => problems.refused(problems.ofPool(error))
 
 /** Decodes, and says what is wrong in the words of the schema. */
-const decoded = <S extends Schema.Decoder<unknown>>(schema: S, value: unknown): Effect.Effect<S["Type"], Refused> =>
-  Effect.mapError(
-    Schema.decodeUnknownEffect(schema)(value),
-    (error) => new Refused({ problem: problems.invalid(error.message) })
+const decoded = <S extends Schema.Decoder<unknown>>(
+  schema: S,
+  value: unknown
+): Effect.Effect<S["Type"], problems.Refused> =>
+  Effect.mapError(Schema.decodeUnknownEffect(schema)(value), (error) =>
+    problems.refused(problems.invalid(error.message))
   )
-
-const parsed = (text: string): Effect.Effect<unknown, Refused> =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => new Refused({ problem: problems.invalid("the body is no JSON") })
-  })
-
-/** Of the body's reader: it was larger than is read here, or its sender left. */
-const unread = (limit: number) => (error: HttpServerError.HttpServerError) => {
-  const { reason } = error
-  const over = reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
-  return new Refused({ problem: over ? problems.tooLarge(limit) : problems.invalid("the body ended early") })
-}
-
-const bodyOf = Effect.fnUntraced(function* ({ bodyLimit = defaultBody, closing }: Options) {
-  const request = yield* HttpServerRequest.HttpServerRequest
-  if (Number(request.headers["content-length"] ?? 0) > bodyLimit) return yield* refuse(problems.tooLarge(bodyLimit))
-  const read = Effect.mapError(request.text, unread(bodyLimit))
-  if (closing === undefined) return yield* parsed(yield* read)
-  if (Deferred.isDoneUnsafe(closing)) return yield* refuse(problems.stopping)
-  const closed = Effect.andThen(Deferred.await(closing), refuse(problems.stopping))
-  return yield* parsed(yield* Effect.raceFirst(read, closed))
-})
 
 /** What a request says of itself beside its question; every document has these fields. */
 interface About {
@@ -122,7 +101,7 @@ const find = <Name extends Model["capability"]>(
   options: Options,
   name: string,
   ...capabilities: ReadonlyArray<Name>
-): Effect.Effect<Named<Name>, Refused> => {
+): Effect.Effect<Named<Name>, problems.Refused> => {
   const fits = (model: Model | undefined): model is Named<Name> =>
     model !== undefined && (capabilities as ReadonlyArray<string>).includes(model.capability)
   const models = modelsOf(options)
@@ -136,7 +115,7 @@ const vectors = Effect.fnUntraced(function* (
   { capability, pool }: Named<"text-embedding" | "image-embedding">,
   { dimensions, input }: typeof documents.Embeddings.Type,
   terms: Pool.Request
-): Effect.fn.Return<Capabilities.Vectors, Refused> {
+): Effect.fn.Return<Capabilities.Vectors, problems.Refused> {
   const items = typeof input === "string" ? [input] : input
   if (capability === "text-embedding") {
     const size = typeof dimensions === "number" ? { dimensions } : {}
@@ -148,8 +127,8 @@ const vectors = Effect.fnUntraced(function* (
   return yield* Effect.mapError(pool.submit(request, terms), ofPool)
 })
 
-const embeddings = Effect.fnUntraced(function* (options: Options) {
-  const body = yield* decoded(documents.Embeddings, yield* bodyOf(options))
+const embeddings = Effect.fnUntraced(function* (options: Options, sent: unknown) {
+  const body = yield* decoded(documents.Embeddings, sent)
   const found = yield* find(options, body.model, "text-embedding", "image-embedding")
   const answer = yield* vectors(found, body, yield* termsOf(body))
   return HttpServerResponse.jsonUnsafe(documents.embeddings(body.model, answer, body.encoding_format ?? "float"))
@@ -177,7 +156,7 @@ const streamed = Effect.fnUntraced(function* (
   const first = yield* pull.pipe(
     Effect.asSome,
     Effect.catchTag("PoolError", (error) => Effect.fail(ofPool(error))),
-    Effect.catch((end) => (end instanceof Refused ? Effect.fail(end) : Effect.succeedNone))
+    Effect.catch((end) => (end instanceof problems.Refused ? Effect.fail(end) : Effect.succeedNone))
   )
   const rest = Stream.fromPull(Effect.succeed(pull))
   const all = Option.isSome(first) ? Stream.concat(Stream.fromIterable(first.value), rest) : Stream.empty
@@ -189,8 +168,8 @@ const streamed = Effect.fnUntraced(function* (
 
 const known = ["model", "user", "messages", "stream", "stream_options"]
 
-const chat = Effect.fnUntraced(function* (options: Options) {
-  const body = yield* decoded(documents.Chat, yield* bodyOf(options))
+const chat = Effect.fnUntraced(function* (options: Options, sent: unknown) {
+  const body = yield* decoded(documents.Chat, sent)
   const { pool, capability } = yield* find(options, body.model, "text-generation", "vision")
   const terms = yield* termsOf(body)
   const schema = capability === "vision" ? Capabilities.VisionRequest : Capabilities.TextRequest
@@ -204,8 +183,8 @@ const chat = Effect.fnUntraced(function* (options: Options) {
   return HttpServerResponse.jsonUnsafe(documents.chat(frame, answer))
 })
 
-const drawing = Effect.fnUntraced(function* (options: Options) {
-  const body = yield* decoded(documents.Drawing, yield* bodyOf(options))
+const drawing = Effect.fnUntraced(function* (options: Options, sent: unknown) {
+  const body = yield* decoded(documents.Drawing, sent)
   const { pool } = yield* find(options, body.model, "image-generation")
   const terms = yield* termsOf(body)
   const request = yield* decoded(Capabilities.ImageRequest, {
@@ -246,16 +225,23 @@ export const paths = {
 
 /** What answers each of {@link paths}, for a host with routes of its own. */
 export const answers = (options: Options): { readonly [name in keyof typeof paths]: Answer } => {
-  const limit = ByteSize.bytes(options.bodyLimit ?? defaultBody)
-  const served = <R>(route: Effect.Effect<HttpServerResponse.HttpServerResponse, Refused, R>) =>
+  const { bodiesLimit: all = defaultAll, bodyLimit: limit = defaultBody, closing } = options
+  const body = bodies.reader({ one: limit, all, closing })
+  const served = <R>(route: Effect.Effect<HttpServerResponse.HttpServerResponse, problems.Refused, R>) =>
     route.pipe(
       Effect.catchTag("Refused", ({ problem }) => Effect.succeed(problems.responseOf(problem))),
-      Effect.provideService(HttpIncomingMessage.MaxBodySize, limit)
+      Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limit))
     )
+  const answering = <R>(
+    answer: (
+      options: Options,
+      sent: unknown
+    ) => Effect.Effect<HttpServerResponse.HttpServerResponse, problems.Refused, R>
+  ) => served(Effect.flatMap(body, (sent) => answer(options, sent)))
   return {
-    embeddings: served(Effect.suspend(() => embeddings(options))),
-    chat: served(Effect.suspend(() => chat(options))),
-    images: served(Effect.suspend(() => drawing(options))),
+    embeddings: answering(embeddings),
+    chat: answering(chat),
+    images: answering(drawing),
     models: listed(options),
     model: served(Effect.suspend(() => one(options)))
   }

@@ -15,11 +15,17 @@ import { memory } from "./workers.ts"
 const vectors: Capabilities.Vectors = { vectors: [[1]] }
 
 const host = Effect.gen(function* () {
+  const gate = Deferred.makeUnsafe<void>()
   const asked: Array<Pool.Request | undefined> = []
   const made = yield* Pool.make({
     name: "words",
     capability: Capabilities.textEmbedding,
-    load: () => Effect.succeed({ answer: () => Effect.succeed(vectors) }),
+    load: () =>
+      Effect.succeed({
+        concurrency: 10,
+        answer: ({ texts }: Capabilities.TextEmbeddingRequest) =>
+          texts[0] === "wait" ? Effect.as(Deferred.await(gate), vectors) : Effect.succeed(vectors)
+      }),
     workers: { start: 1, max: 1 }
   })
   const pool: typeof made = {
@@ -31,7 +37,7 @@ const host = Effect.gen(function* () {
   }
   const closing = Deferred.makeUnsafe<void>()
   let models: Routes.Models = { words: { capability: "text-embedding", pool } }
-  const routes = Routes.layer({ models: () => models, bodyLimit: 200, closing })
+  const routes = Routes.layer({ models: () => models, bodyLimit: 200, bodiesLimit: 300, closing })
   const web = HttpRouter.toWebHandler(Layer.provideMerge(routes, HttpServer.layerServices), { disableLogger: true })
   yield* Effect.addFinalizer(() => Effect.promise(() => web.dispose()))
   const send = (path: string, init?: RequestInit) =>
@@ -47,7 +53,7 @@ const host = Effect.gen(function* () {
       body: JSON.stringify({ model: "words", input: "a", ...fields })
     })
   const exchange = (next: Routes.Models) => Effect.sync(() => (models = next))
-  return { asked, closing, embed, exchange, send }
+  return { asked, closing, embed, exchange, gate, made, send }
 })
 
 describe("routes of a host", () => {
@@ -91,6 +97,20 @@ describe("routes of a host", () => {
       assert.deepInclude(yield* send("/v1/embeddings", announced), { status: 413, code: "too_large" })
       const garbage = { method: "POST", body: "not json" }
       assert.deepInclude(yield* send("/v1/embeddings", garbage), { status: 400, code: "invalid_request" })
+    }).pipe(Effect.provide(memory()))
+  )
+
+  it.live("C9, P5: what all requests take in memory is bounded, and free again with the answer", () =>
+    Effect.gen(function* () {
+      const { embed, gate, made } = yield* host
+      const first = yield* Effect.forkChild(embed({ input: "wait", user: "x".repeat(130) }))
+      while ((yield* made.status).running === 0) yield* Effect.yieldNow
+      const second = yield* embed({ input: "a", user: "x".repeat(100) })
+      assert.deepInclude(second, { status: 429, code: "too_many_bytes" })
+      assert.strictEqual(second.headers.get("retry-after"), "1")
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual((yield* Fiber.join(first)).status, 200)
+      assert.strictEqual((yield* embed({ input: "a", user: "x".repeat(100) })).status, 200)
     }).pipe(Effect.provide(memory()))
   )
 

@@ -6,7 +6,7 @@ import { BlockList, isIP } from "node:net"
 import type { Configuration } from "./Configuration.ts"
 import { modelAgents, modelsOf } from "./ModelAgents.ts"
 import { didYouMean, type Problem, shown } from "./Problem.ts"
-import { millisOf } from "./Setting.ts"
+import { millisOf, sizeText } from "./Setting.ts"
 
 type Origin = (path: ReadonlyArray<PropertyKey>) => string
 
@@ -168,8 +168,15 @@ const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Pro
   )
 }
 
+const poolBodies = ({ limits: { poolBodies, poolBody } }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
+  if (poolBodies >= poolBody) return []
+  const remedy = `is less than limits.poolBody (${sizeText(poolBody)}); use at least that`
+  const [field, path] = ["limits.poolBodies", ["limits", "poolBodies"]]
+  return [{ field, value: shown(sizeText(poolBodies)), origin: origin(path), remedy }]
+}
+
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas, servers, ...secrets, poolKinds, poolBounds, poolModels, modelAgents].flatMap((check) =>
-    check(configuration, origin)
+  [exposure, cap, personas, servers, ...secrets, poolKinds, poolBounds, poolBodies, poolModels, modelAgents].flatMap(
+    (check) => check(configuration, origin)
   )

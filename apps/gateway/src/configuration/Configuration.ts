@@ -88,6 +88,11 @@ const Limits = Schema.Struct({
     meaning: "Largest body of a request to a pool: images are part of it, a third larger than their files.",
     needsRestart: true
   }),
+  poolBodies: Setting.size(1024, 64 * 1024 ** 3, {
+    default: 256 * 1024 ** 2,
+    meaning: "The same of all that are here at one time, those that wait for a worker included; further ones get 429.",
+    needsRestart: true
+  }),
   poolMemory: Setting.number(0.01, 1, {
     default: 0.8,
     meaning:

@@ -216,6 +216,7 @@ export const open = Effect.fnUntraced(function* (bounds: Bounds): Effect.fn.Retu
     answers: Routes.answers({
       models: () => models,
       bodyLimit: bounds.bodyLimit,
+      bodiesLimit: bounds.bodiesLimit,
       closing
     }),
     apply,

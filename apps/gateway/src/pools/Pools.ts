@@ -83,6 +83,8 @@ export interface Bounds {
   readonly memory: number
   /** Bytes of the largest request. */
   readonly bodyLimit: number
+  /** Bytes of all requests that are here at one time. */
+  readonly bodiesLimit: number
 }
 
 /** Opens what a plan wants and lets go of what it no longer wants; the lines say what has changed. Needs the scope that the pools live in. */

@@ -2,6 +2,7 @@
  * What a client of the OpenAI-compatible routes hears when there is no answer: the error document that such clients read,
  * a status that says whose fault it is, and Retry-After where trying again helps.
  */
+import * as Data from "effect/Data"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { PoolError, Reason } from "../../PoolError.ts"
 
@@ -14,6 +15,11 @@ export interface Problem {
   /** Milliseconds. */
   readonly retryAfter?: number
 }
+
+/** A request that is answered with a problem. */
+export class Refused extends Data.TaggedError("Refused")<{ readonly problem: Problem }> {}
+
+export const refused = (problem: Problem): Refused => new Refused({ problem })
 
 /** After a stop, and wherever nobody knows better. */
 const soon = 5000
@@ -77,6 +83,15 @@ export const tooLarge = (limit: number): Problem => ({
   code: "too_large",
   message: `the body is larger than ${limit} bytes`
 })
+
+/** The bodies of others fill what there is for all. */
+export const crowded: Problem = {
+  status: 429,
+  type: "rate_limit_error",
+  code: "too_many_bytes",
+  message: "the requests that are here take all the memory that there is for them; try again in 1 s",
+  retryAfter: 1000
+}
 
 /** A stop began while the request was still being sent. */
 export const stopping: Problem = {
