@@ -138,6 +138,7 @@ export class World {
     this.sent.set(number, numbered)
     this.updates.push(numbered)
     this.#held?.(false)
+    this.changed()
     return number
   }
 
@@ -147,6 +148,7 @@ export class World {
     this.updates.push(update)
     this.updates.sort((one, other) => one.update_id - other.update_id)
     this.#held?.(false)
+    this.changed()
   }
 
   /** Forgets what is acknowledged. */

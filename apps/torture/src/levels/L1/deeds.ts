@@ -10,6 +10,7 @@ import { classes, type FarChannel } from "../../world/channels.ts"
 import type { World } from "../../world/World.ts"
 import type { Fates } from "../../world/far.ts"
 import type { Reply } from "../../world/place.ts"
+import { talkOf } from "../../world/telegram.ts"
 import { insist, type Person, person } from "./client.ts"
 
 /** The people of a world and what they have not seen yet. */
@@ -39,7 +40,14 @@ const farChannels: ReadonlyArray<FarChannel> = ["keyed", "edit", "resend", "hold
 export const alone = (channel: FarChannel): string => `${channel} alone`
 
 /** Parts that only chains of crashes have. */
-const forChains: ReadonlySet<string> = new Set(["long", "slow", "hang", "leaver", ...farChannels.map(alone)])
+const forChains: ReadonlySet<string> = new Set([
+  "long",
+  "slow",
+  "hang",
+  "leaver",
+  "telegram",
+  ...farChannels.map(alone)
+])
 
 /**
  * One reply on each channel has to wait, twice: first for so long that the next one stands behind it, and then once
@@ -108,6 +116,31 @@ const platform = (world: World, channel: FarChannel): Effect.Effect<void> => {
   const write = (n: number, text: string) => writes(world, channel, "eve", n, text)
   return write(1, "patience work60").pipe(Effect.andThen(write(2, "second work20")), Effect.andThen(write(3, "third")))
 }
+
+/** How many messages somebody writes on Telegram: one for each two deaths there, and one. */
+const onTelegram = 8
+
+/** One message after the other on Telegram, each when the one before has its end. */
+const chat = Effect.fnUntraced(function* ({ history, telegram }: World) {
+  if (telegram === undefined) return
+  const talk = talkOf("41")
+  for (let n = 1; n <= onTelegram; n++) {
+    const id = `telegram-41.${n}`
+    const line = {
+      op: "send",
+      by: "client telegram-41",
+      channel: "telegram",
+      class: telegram.class,
+      conversation: "telegram/41",
+      id,
+      n
+    } as const
+    history.append({ ...line, phase: "invoke" })
+    yield* telegram.write(talk, id, `#${id} work20`)
+    history.append({ ...line, phase: "ok" })
+    while (!telegram.answered.has(id)) yield* Effect.sleep("15 millis")
+  }
+})
 
 /** A turn of the conversation runs, or has run. */
 const runs = (world: World, conversation: string): Effect.Effect<void> =>
@@ -179,6 +212,7 @@ const parts = (world: World, people: Map<string, Person>) => {
         Effect.andThen(leaver.say("v4", "#v4 hello")),
         Effect.andThen(leaver.sees(answers("v4")))
       ),
+    telegram: chat(world),
     reload: Effect.asVoid(insist(world, "/v1/admin/reload", { method: "POST" }, ({ status }) => status === 200)),
     ...Object.fromEntries(
       farChannels.map((channel) => [channel, platform(world, channel)] as readonly [string, Effect.Effect<void>])

@@ -223,7 +223,10 @@ export const live = Effect.fnUntraced(function* (
   point: Point,
   bound: number
 ): Effect.fn.Return<Lived, never, Scope.Scope> {
-  const world = yield* World.make({ bundle, seed, configuration, fates: fates() })
+  const world = yield* World.make({
+    ...{ bundle, seed, configuration, fates: fates() },
+    ...(point.telegram === undefined ? {} : { telegram: point.telegram })
+  })
   const todo = deeds(world)
   const whole = point.parts === undefined
   if (whole) {

@@ -4,6 +4,7 @@
  * place, because some promises are about the second and the third crash only.
  */
 import { boundaries } from "../../../../../packages/runtime/src/internal/boundary.ts"
+import type { Bot } from "../../world/telegram.ts"
 import { alone } from "./deeds.ts"
 import type { Grave } from "./lives.ts"
 
@@ -20,6 +21,8 @@ export interface Point {
   readonly stand?: string
   /** Messages that an agent must have answered in the end: nothing that happens here sets them aside. */
   readonly answered?: ReadonlyArray<string>
+  /** There is a bot on Telegram. */
+  readonly telegram?: Bot
   /** A message that must have been set aside in the end, and the reason that is given for it. */
   readonly aside?: { readonly id: string; readonly why: "crashed" | "cut" }
 }
@@ -70,6 +73,18 @@ export const together = (crossed: ReadonlyMap<string, number>): ReadonlyArray<Po
 export const missing = (crossed: ReadonlyMap<string, number>): ReadonlyArray<string> =>
   boundaries.filter((label) => !crossed.has(label))
 
+/**
+ * Deaths in what a message on Telegram goes through, from the page that it comes in to the last edit of its answer. Every
+ * second one is at the admission of the next message, so that none is set aside for what happens to it here.
+ */
+const onTelegram = (telegram: Bot, ...graves: ReadonlyArray<Grave>): Point => ({
+  name: `Telegram, ${telegram.delivery}${telegram.webhook === true ? ", by a webhook" : ""}`,
+  parts: ["telegram"],
+  graves,
+  stand: "",
+  telegram
+})
+
 const times = (count: number, label: string): ReadonlyArray<Grave> => Array.from({ length: count }, () => grave(label))
 
 /** Crashes of the same thing, one boot after the other. */
@@ -114,6 +129,20 @@ export const chains: ReadonlyArray<Point> = [
   { name: "a stop with an agent that hangs", parts: ["hang"], graves: [], stops: { at: "http/hang", times: 1 } },
   // What is stored is nobody's who may leave.
   { name: "clients that leave between commit and answer", parts: ["leaver"], graves: [], stand: "after:admit=500" },
+  onTelegram(
+    { delivery: "edit" },
+    ...[grave("send:before"), grave("before:admit"), grave("send:after"), grave("inside:admit")],
+    ...[grave("inside:step", 2), grave("after:admit"), grave("send:before", 2), grave("before:admit")],
+    ...[grave("send:after", 2), grave("inside:admit"), grave("after:settle"), grave("after:admit")],
+    ...[grave("inside:step", 4), grave("inside:settle"), grave("after:step", 4)]
+  ),
+  onTelegram(
+    { delivery: "plain" },
+    ...[grave("send:before"), grave("before:admit"), grave("send:after"), grave("inside:admit")],
+    ...[grave("inside:settle"), grave("after:admit"), grave("after:settle"), grave("inside:admit")],
+    ...[grave("inside:step"), grave("before:admit"), grave("inside:step", 2)]
+  ),
+  onTelegram({ delivery: "edit", webhook: true }, grave("before:admit"), grave("inside:admit"), grave("after:admit")),
   { name: "boots that die before they resume", graves: [...times(2, "boot:resume"), grave("after:resume")] },
   { name: "boots that die in their opening", graves: [grave("inside:open"), grave("after:open"), grave("boot:ready")] }
 ]
