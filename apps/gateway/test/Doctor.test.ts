@@ -253,6 +253,25 @@ ${["new", "old", "other", "broken", "missing"].map((name) => `  ${name}: { kind:
     const [finding] = Findings.readiness(503, { ready: false, problems: ["resuming is paused"] }, "http://x")
     assert.strictEqual(finding?.state, "warn")
     assert.include(finding?.detail, "resuming is paused")
+    const channels = [
+      { name: "http", state: "up", problems: [] },
+      { name: "telegram", state: "down", problems: ["the token was refused (401)"] },
+      { name: "slack", state: "stopped", problems: [] }
+    ]
+    assert.deepStrictEqual(Findings.readiness(503, { ready: false, problems: [], channels }, "http://x").slice(1), [
+      {
+        name: "channel telegram",
+        state: "warn",
+        detail: "is down: the token was refused (401)",
+        remedy: "see: sluice channels"
+      },
+      {
+        name: "channel slack",
+        state: "warn",
+        detail: "was stopped by hand: nothing is taken or sent",
+        remedy: "sluice channels start slack"
+      }
+    ])
     assert.strictEqual(Findings.readiness(200, { ready: true, problems: [] }, "http://x")[0]?.state, "ok")
   })
 })

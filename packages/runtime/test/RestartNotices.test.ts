@@ -103,6 +103,24 @@ describe("restart notices", () => {
     })
   )
 
+  it.effect(
+    "S18, C9: more chats than a platform takes at once are not all told, and one channel's don't cost another's",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world({ chat: "keyed", push: "keyed" })
+        const current = yield* boot(place, { ...options, turns: { limit: 100 } })
+        for (let n = 0; n < 40; n++) yield* current.say(`p${n}`, "hello")
+        yield* current.agent.run(40)
+        yield* current.say("lee", "hello", undefined, "push")
+        yield* current.agent.run(41)
+        const report = yield* stopped(current)
+        assert.isAtMost(report.millis, 10_250)
+        const told = Array.from({ length: 40 }, (_, n) => place.far.chat?.seen(`p${n}`) ?? [])
+        assert.strictEqual(told.flat().length, 30)
+        assert.deepStrictEqual(place.far.push?.seen("lee"), [down])
+      })
+  )
+
   it.effect("S18: a restart loop tells nobody again, until ten minutes after the last word", () =>
     Effect.gen(function* () {
       const place = yield* world()

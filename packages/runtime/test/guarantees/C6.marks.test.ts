@@ -27,7 +27,9 @@ const watched = (place: World, agent: TestAgent.TestAgent) =>
 
 const turns = ({ gateway }: Boot) =>
   Effect.map(gateway.sessions, (sessions) =>
-    sessions.map(({ conversationKey, turn }) => [conversationKey, turn?.crashes, turn?.cuts, turn?.cutBy])
+    sessions
+      .map(({ conversationKey, turn }) => [conversationKey, turn?.crashes, turn?.cuts, turn?.cutBy] as const)
+      .toSorted(([one], [other]) => one.localeCompare(other))
   )
 
 describe("C6: marks", () => {

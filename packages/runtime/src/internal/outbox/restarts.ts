@@ -11,8 +11,11 @@ import { type Said, type Speaker, sentences } from "../../Notices.ts"
 import type { Registered } from "../registry.ts"
 import { parts, routeOf, textOf } from "./compose.ts"
 
-/** Most conversations that a stop tells: more could not hear of it in the time that is left, and would only be throttled. */
-const mostTold = 200
+/**
+ * Most conversations of a channel that a stop tells. More could not hear of it in the second or two that are left, and what
+ * a platform asks to wait for then is stored and would hold up the answers after the return.
+ */
+const mostTold = 30
 
 /** How long nobody hears of a stop or a return again, in milliseconds. */
 const within = sentences.goingDown.cap?.within ?? 0

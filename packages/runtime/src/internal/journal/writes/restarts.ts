@@ -24,7 +24,7 @@ export interface Spoken {
 
 /** Says of a stop to those whose answers it makes late, each with the promise of a word at the return. */
 export interface Farewell {
-  /** Sessions with work that is left, the first ones first; conversations beyond `most` are not told. */
+  /** Sessions with work that is left, the first ones first; conversations of a channel beyond `most` are not told. */
   readonly sessions: ReadonlyArray<number>
   readonly most: number
   /** By channel; whoever is on another one is not told. */
@@ -97,7 +97,8 @@ export const writeFarewells = Effect.fnUntraced(function* (
     const { channels, expiresAt, most, within } = entry.input
     const found = yield* reachable(round, entry.input)
     const deaf = yield* heard(round, found.keys(), within)
-    const told = [...found.values()].filter(({ id }) => !deaf.has(id)).slice(0, most)
+    const hearing = [...found.values()].filter(({ id }) => !deaf.has(id))
+    const told = [...Map.groupBy(hearing, ({ channel }) => channel).values()].flatMap((chats) => chats.slice(0, most))
     yield* loadNumbers(
       round,
       told.map(({ id }) => id)
