@@ -60,6 +60,11 @@ const flags = {
     Flag.withDescription("Put faults into copies of the source and see that the levels catch each"),
     Flag.withDefault(false)
   ),
+  only: Flag.String("only").pipe(
+    Flag.withDescription("With --mutants: those whose names hold one of these, with commas between them"),
+    Flag.map((text) => text.split(",").map((name) => name.trim())),
+    Flag.optional
+  ),
   agents: Flag.Literals("agents", ["stand-in", "real"]).pipe(
     Flag.withDescription("At L2: the harness's own programs, or the Claude Code CLI and its adapter in small numbers"),
     Flag.withDefault("stand-in")
@@ -164,17 +169,17 @@ interface Hunt {
 }
 
 interface MutantsModule {
-  readonly run: (budget: Budget) => Effect.Effect<Hunt>
+  readonly run: (budget: Budget, only?: ReadonlyArray<string>) => Effect.Effect<Hunt>
 }
 
-const runMutants = Effect.fnUntraced(function* (budget: Budget) {
+const runMutants = Effect.fnUntraced(function* (budget: Budget, only: Option.Option<ReadonlyArray<string>>) {
   const file = fileOf("mutants")
   if (file === undefined) {
     budget.progress("the mutants' runner is not there yet: nothing was run")
     return undefined
   }
   const { run } = yield* moduleOf<MutantsModule>(file)
-  return yield* run(budget)
+  return yield* run(budget, Option.getOrUndefined(only))
 })
 
 /** The command line without the command: what the figures were measured with. */
@@ -190,7 +195,7 @@ const torture = Command.make("torture", flags, (given) =>
     const levels = Option.getOrElse(given.levels, () => (given.mutants ? [] : names))
     const verdicts = yield* runLevels({ agents, levels, minutes, stopAtFirst, json }, seed)
     const budget = { seed, millis: minutes * 60_000, stopAtFirst, progress: say(json) }
-    const mutants = given.mutants ? yield* runMutants(budget) : undefined
+    const mutants = given.mutants ? yield* runMutants(budget, given.only) : undefined
     // Nothing run is nothing proved.
     const ran = verdicts.length > 0 || mutants !== undefined
     const kept = ran && verdicts.every(({ violations }) => violations.length === 0) && mutants?.caught !== false

@@ -41,7 +41,7 @@ export interface Options {
 }
 
 /** Minutes that a level gets to catch a mutant; the exhaustive ones take what they need. */
-const minutes: Readonly<Record<string, number>> = { L0: 0.5, L1: 1, L2: 2, L3: 2, L4: 2 }
+const minutes: Readonly<Record<string, number>> = { L0: 0.5, L1: 1, L2: 4, L3: 2, L4: 2 }
 
 /** No level takes so many times its minutes: it hangs. */
 const patience = 10
@@ -176,9 +176,16 @@ export const table = (found: ReadonlyArray<Caught>): string => {
   ].join("\n")
 }
 
-/** Runs all mutants: the table, the same as data, and whether each was caught. */
-export const run = ({ progress, seed }: Budget) =>
+/** Runs the mutants, all unless some are named: the table, the same as data, and whether each was caught. */
+export const run = ({ progress, seed }: Budget, only?: ReadonlyArray<string>) =>
   Effect.map(
-    Effect.promise((signal) => runMutants({ seed, signal, progress: (line) => progress(`mutants  ${line}`) })),
+    Effect.promise((signal) =>
+      runMutants({
+        seed,
+        signal,
+        progress: (line) => progress(`mutants  ${line}`),
+        ...(only === undefined ? {} : { only })
+      })
+    ),
     (found) => ({ text: table(found), found, caught: found.length > 0 && found.every(({ caught }) => caught) })
   )
