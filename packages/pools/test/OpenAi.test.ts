@@ -132,7 +132,7 @@ describe("capabilities", () => {
     )
   })
 
-  it.effect("what is no image is no request", () =>
+  it.effect("P10: what is no image is no request", () =>
     Effect.gen(function* () {
       const decode = (url: string) =>
         Schema.decodeUnknownEffect(Capabilities.VisionRequest)({
@@ -282,7 +282,7 @@ describe("a server that", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.live("P7: refuses a request is not asked again, one that is full says when it is not", () =>
+  it.live("P7, P10: refuses a request is not asked again, one that is full says when it is not", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* server({
         "/v1/embeddings": ({ body }, response) =>

@@ -72,6 +72,19 @@ describe("a request", () => {
       }).pipe(Effect.provide(memory()))
   )
 
+  it.effect("P5: of one caller finds no place beyond his share of the line, another caller's does", () =>
+    Effect.gen(function* () {
+      const workers = bench()
+      const echo = yield* pool(workers, { queue: 3, queuePerKey: 1, workers: { max: 1 } })
+      const ask = (key: string) => Effect.andThen(Effect.forkChild(echo.submit(key, { key })), TestClock.adjust(0))
+      yield* ask("kim")
+      yield* ask("kim")
+      assert.strictEqual((yield* reason(echo.submit("kim", { key: "kim" })))._tag, "Overloaded")
+      yield* ask("ada")
+      assert.strictEqual((yield* echo.status).waiting, 2)
+    }).pipe(Effect.provide(memory()))
+  )
+
   it.effect("takes turns by the caller's key, so that who asks for much delays himself", () =>
     Effect.gen(function* () {
       const workers = bench()
@@ -194,6 +207,28 @@ describe("a worker that breaks", () => {
       yield* Deferred.fail(at(workers.loads, 1).gate, transport("no such file either"))
       assert.deepStrictEqual(yield* Fiber.join(asked), { _tag: "LoadFailed", detail: "no such file either" })
       assert.strictEqual((yield* echo.status).health, "degraded")
+    }).pipe(Effect.provide(memory()))
+  )
+
+  it.effect("P8: who waits hears it now, also when what it has begun takes its time to end", () =>
+    Effect.gen(function* () {
+      const letGo = yield* Deferred.make<void>()
+      const workers = bench({ auto: false, linger: Deferred.await(letGo) })
+      const echo = yield* pool(workers, { workers: { start: 1, max: 1 } })
+      const asked = yield* Effect.forkChild(reason(echo.submit("1")))
+      yield* until(() => workers.loads.length === 1)
+      yield* Deferred.fail(at(workers.loads, 0).gate, transport("no such file"))
+      assert.deepStrictEqual(yield* Fiber.join(asked), { _tag: "LoadFailed", detail: "no such file" })
+      // The next one waits until it is gone: there may be one only.
+      yield* Effect.forkChild(echo.submit("2"))
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(workers.loads.length, 1)
+      yield* Deferred.succeed(letGo, undefined)
+      yield* until(() => workers.loads.length === 2)
+      assert.deepStrictEqual(
+        workers.loads.map(({ state }) => state),
+        ["closed", "loading"]
+      )
     }).pipe(Effect.provide(memory()))
   )
 

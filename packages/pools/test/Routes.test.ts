@@ -192,7 +192,7 @@ describe("the official client", () => {
     }).pipe(Effect.provide(memory()))
   )
 
-  it.live("P5, S6: gets its own errors: not found, refused, overloaded, and unavailable during a stop", () =>
+  it.live("P5, P10, S6: gets its own errors: not found, refused, overloaded, and unavailable during a stop", () =>
     Effect.gen(function* () {
       const { openai, text } = yield* house
       const ask = (model: string, content: string) =>
@@ -236,7 +236,7 @@ describe("a request", () => {
       says: "this model reads text only"
     },
     { path: "/v1/images/generations", body: { model: "brush", prompt: "a", n: 99 }, says: "count" }
-  ])("that is wrong is told what is wrong: $says", ({ body, path, says }) =>
+  ])("P10: that is wrong is told what is wrong: $says", ({ body, path, says }) =>
     Effect.gen(function* () {
       const { post } = yield* house
       const { code, message, status } = yield* post(path, body)

@@ -1,112 +1,170 @@
-// Two pools under one governor, and whatever can happen to them in any order: requests, answers, failures, callers that
-// leave, workers that load, don't load or die, and time. After each step the sum of memory is within its limit and nobody
-// does more than he can; in the end every request has ended, every worker is gone, and nothing is booked.
+// Whatever can happen to pools, in any order, some of it in the same moment. After each moment nobody has more than he may
+// have and nobody waits for nothing; in the end each caller has had one end, the pools have counted what the callers saw,
+// and nothing is left: no memory, no worker, no fiber.
 import { assert, it } from "@effect/vitest"
-import * as Deferred from "effect/Deferred"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
+import * as Metric from "effect/Metric"
 import * as TestClock from "effect/testing/TestClock"
-import { Governor } from "../src/Governor.ts"
-import { answer, at, type Bench, bench, memory, pool, transport } from "./workers.ts"
+import { memory } from "./workers.ts"
+import * as World from "./world.ts"
 
-/** How often each happens: mostly requests and workers that come, so that much is there when something goes wrong. */
-const weights = { ask: 10, batch: 3, answer: 4, fail: 1, leave: 2, load: 6, unload: 1, die: 1, second: 2, minute: 1 }
-const table = Object.entries(weights).flatMap(([kind, weight]) =>
-  Array.from({ length: weight }, () => kind as keyof typeof weights)
-)
+/** Counts the fibers that there are. */
+const fibers = () => {
+  let active = 0
+  const service = { recordFiberStart: () => void active++, recordFiberEnd: () => void active-- }
+  return { context: Context.make(Metric.FiberRuntimeMetrics, service), active: () => active }
+}
 
-const Steps = Schema.Array(
-  Schema.Struct({
-    kind: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: table.length - 1 })),
-    pool: Schema.Literals([0, 1]),
-    pick: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 }))
-  })
-).check(Schema.isMinLength(30), Schema.isMaxLength(80))
+const tally = (names: ReadonlyArray<string>): Readonly<Record<string, number>> => {
+  const counts: Record<string, number> = {}
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1
+  return counts
+}
 
-const limit = 1000
-const sizes = [300, 400] as const
-const concurrency = 2
-
-const state = (workers: Bench) => ({
-  running: workers.runs.filter(({ state }) => state === "running"),
-  loading: workers.loads.filter(({ state }) => state === "loading"),
-  open: workers.loads.filter(({ state }) => state !== "closed")
+/** What holds of one pool at any moment in which everything has had its turn. */
+const ofPool = Effect.fnUntraced(function* ({ benches, phases, pools }: World.World, index: 0 | 1) {
+  const { loads, runs } = benches[index]
+  const { running, waiting, workers } = yield* pools[index].status
+  const open = loads.filter(({ state }) => state !== "closed")
+  assert.isAtMost(open.length, World.most)
+  assert.strictEqual(workers.loading + workers.idle + workers.busy + workers.leaving, open.length)
+  assert.isTrue(loads.every(({ running, state }) => running <= (state === "ready" ? World.concurrency : 0)))
+  assert.isTrue(loads.every(({ cut }) => !cut))
+  assert.strictEqual(running, runs.filter(({ state }) => state === "running").length)
+  // A first try and a second one.
+  assert.isAtMost(Math.max(0, ...Object.values(tally(runs.map(({ request }) => request)))), 2)
+  // What broke and is tried elsewhere was taken already: it may wait beyond the line's length.
+  assert.isAtMost(waiting, World.queue + World.most * World.concurrency)
+  if (phases[index] === "over") assert.strictEqual(waiting + workers.asking + workers.loading, 0)
+  if (waiting === 0) assert.strictEqual(workers.asking, 0)
+  else {
+    // Nobody waits while there is a free place, nor without somebody who will make room.
+    assert.strictEqual(workers.idle, 0)
+    assert.isAbove(workers.asking + workers.loading + workers.busy + workers.leaving, 0)
+  }
+  return { open: open.length, quiet: waiting + running + workers.asking + open.length === 0, leaving: workers.leaving }
 })
 
+/** What holds of both. */
+const moment = Effect.fnUntraced(function* (world: World.World, grows: boolean, extra: () => number) {
+  const first = yield* ofPool(world, 0)
+  const second = yield* ofPool(world, 1)
+  // Nobody sleeps, waits or looks again: a pool at rest is nothing but memory.
+  if (first.quiet && second.quiet) assert.strictEqual(extra(), 0)
+  const booked = yield* world.used
+  // Who has outgrown the memory is on his way out, once his work is done.
+  if (grows) return assert.isTrue(booked <= World.limit || first.leaving + second.leaving > 0)
+  assert.isAtMost(booked, World.limit)
+  assert.strictEqual(booked, first.open * World.sizes[0] + second.open * World.sizes[1])
+})
+
+/** At least what is known of those who stayed, at most that and all who left: they did not wait for the pool's word. */
+const between = (count: number, stayed: number, left: number, what: string): void => {
+  assert.isAtLeast(count, stayed, what)
+  assert.isAtMost(count, stayed + left, what)
+}
+
+/** What a pool says of its requests, against what their callers saw. */
+const compared = Effect.fnUntraced(function* ({ callers, pools }: World.World, index: 0 | 1) {
+  const own = callers.filter(({ pool }) => pool === index)
+  const stayed = own.filter(({ left }) => !left)
+  const left = own.length - stayed.length
+  const { outcomes } = yield* pools[index].status
+  const seen = tally(stayed.flatMap(({ ends }) => ends))
+  assert.strictEqual(
+    Object.values(outcomes).reduce((sum, count) => sum + count, 0),
+    own.length
+  )
+  for (const name of new Set([...Object.keys(outcomes), ...Object.keys(seen)])) {
+    between(outcomes[name] ?? 0, seen[name] ?? 0, left, name)
+  }
+  const { aborted, drained, rejected } = yield* pools[index].interrupt
+  const refused = ({ asked, inside }: World.Caller) => asked === "over" || (asked === "refusing" && !inside)
+  const down = stayed.filter(({ ends }) => ends[0] === "ShuttingDown")
+  assert.strictEqual(aborted + rejected, outcomes["ShuttingDown"] ?? 0)
+  between(rejected, down.filter(refused).length, left, "rejected")
+  between(aborted, down.filter((caller) => !refused(caller)).length, left, "aborted")
+  const inTime = stayed.filter(({ ended, ends }) => ended !== "open" && ends[0] !== "ShuttingDown")
+  // Who was not even taken while the pool was draining is nobody that it drained.
+  const never = inTime.filter(
+    ({ asked, ends: [name] }) => asked !== "open" && /Overloaded|CircuitOpen/.test(name ?? "")
+  )
+  between(drained, inTime.length - never.length, left + never.length, "drained")
+})
+
+const history = Effect.fnUntraced(function* (
+  steps: ReadonlyArray<World.Step>,
+  stops: ReadonlyArray<typeof World.Stop.Type>,
+  grows: boolean,
+  active: () => number
+) {
+  const rest = active()
+  const made = yield* World.make()
+  const { world } = made
+  const { benches, bookings, callers, phases, pools, used } = world
+  const asked: Parameters<typeof World.act>[1] = []
+  for (const [now, step] of steps.entries()) {
+    for (const { interrupt, pool, refuse } of stops) {
+      if (now !== refuse && now !== refuse + interrupt) continue
+      // What came before is seen by everybody before the stop is.
+      yield* TestClock.adjust(0)
+      const over = now === refuse + interrupt
+      yield* over ? pools[pool].interrupt : pools[pool].refuse
+      phases[pool] = over ? "over" : phases[pool] === "open" ? "refusing" : phases[pool]
+      yield* TestClock.adjust(0)
+    }
+    yield* World.act(made, asked, step, grows)
+    if (step.settled === 0) continue
+    yield* TestClock.adjust(0)
+    yield* moment(world, grows, () => active() - rest)
+  }
+  // Everybody's time is over in the end, whatever was left undone, and then that of all workers.
+  yield* TestClock.adjust("2 minutes")
+  assert.isTrue(callers.every(({ ends }) => ends.length === 1))
+  yield* TestClock.adjust("10 minutes")
+  assert.strictEqual(yield* used, 0)
+  assert.isTrue(benches.every(({ runs }) => runs.every(({ state }) => state !== "running")))
+  assert.isTrue(benches.every(({ loads }) => loads.every(({ cut, state }) => state === "closed" && !cut)))
+  // A worker was let in only where there was room, whatever those that were there had grown to.
+  assert.isTrue(bookings.every((bytes) => bytes <= World.limit))
+  assert.strictEqual(active(), rest)
+  yield* compared(world, 0)
+  yield* compared(world, 1)
+})
+
+const Stops = [World.Stop, World.Stop] as const
+
+const proved = (grows: boolean) =>
+  Effect.fnUntraced(function* ({
+    first,
+    second,
+    steps
+  }: {
+    readonly steps: ReadonlyArray<World.Step>
+    readonly first: typeof World.Stop.Type
+    readonly second: typeof World.Stop.Type
+  }) {
+    const { active, context } = fibers()
+    const told = history(steps, [first, second], grows, active)
+    yield* told.pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(memory(World.limit), TestClock.layer())),
+      Effect.provideContext(context)
+    )
+  })
+
+const histories = { steps: World.Steps, first: Stops[0], second: Stops[1] }
+
 it.effect.prop(
-  "P3, P4, P5, P6, P8: whatever the order, memory is kept to, no place is used twice, and every request ends once",
-  { steps: Steps },
-  ({ steps }) =>
-    Effect.gen(function* () {
-      const { used } = yield* Governor
-      const benches = [bench({ auto: false, concurrency }), bench({ auto: false, concurrency })] as const
-      const pools = [
-        yield* pool(benches[0], { name: "a", queue: 5, workers: { memory: sizes[0], max: 3 } }),
-        yield* pool(benches[1], { name: "b", queue: 5, workers: { memory: sizes[1], max: 3 } })
-      ] as const
-      const asked: Array<Fiber.Fiber<unknown, unknown>> = []
-      const one = <A>(list: ReadonlyArray<A>, pick: number): ReadonlyArray<A> =>
-        list.length === 0 ? [] : [at(list, pick % list.length)]
-      const act = Effect.fnUntraced(function* ({ kind, pick, pool }: (typeof steps)[number]) {
-        const { loading, open, running } = state(benches[pool])
-        switch (table[kind]) {
-          case "ask":
-          case "batch": {
-            const priority = table[kind] === "ask" ? "interactive" : "batch"
-            asked.push(yield* Effect.forkChild(Effect.exit(pools[pool].submit("x", { key: `${pick}`, priority }))))
-            return
-          }
-          case "answer":
-            for (const run of one(running, pick)) yield* answer(run)
-            return
-          case "fail":
-            for (const run of one(running, pick)) yield* Deferred.fail(run.end, transport())
-            return
-          case "leave":
-            for (const fiber of one(asked, pick)) yield* Fiber.interrupt(fiber)
-            return
-          case "load":
-            for (const { gate } of one(loading, pick)) yield* Deferred.succeed(gate, undefined)
-            return
-          case "unload":
-            for (const { gate } of one(loading, pick)) yield* Deferred.fail(gate, transport())
-            return
-          case "die":
-            for (const { death } of one(open, pick)) yield* Deferred.fail(death, transport())
-            return
-          case "second":
-            return yield* TestClock.adjust("1 second")
-          case "minute":
-            return yield* TestClock.adjust("1 minute")
-        }
-      })
-      for (const step of steps) {
-        yield* act(step)
-        yield* TestClock.adjust(0)
-        const booked = yield* used
-        const real = benches.reduce((sum, workers, at) => sum + state(workers).open.length * (sizes[at] ?? 0), 0)
-        assert.isAtMost(booked, limit)
-        assert.strictEqual(booked, real)
-        for (const [at, workers] of benches.entries()) {
-          assert.isTrue(workers.loads.every(({ running, state }) => running <= (state === "ready" ? concurrency : 0)))
-          const { waiting, workers: counts } = yield* (pools[at] ?? pools[0]).status
-          // What broke and is to be tried elsewhere was taken already: it may wait beyond the line's length.
-          assert.isAtMost(waiting, 5 + 3 * concurrency)
-          // Nobody waits while there is a free place, nor without a worker that is on its way.
-          if (waiting > 0) {
-            assert.strictEqual(counts.idle, 0)
-            assert.isAbove(counts.asking + counts.loading + counts.busy, 0)
-          }
-        }
-      }
-      // Everybody's time is over in the end, whatever was left undone.
-      yield* TestClock.adjust("2 minutes")
-      for (const fiber of asked) assert.isDefined(fiber.pollUnsafe())
-      yield* TestClock.adjust("10 minutes")
-      assert.strictEqual(yield* used, 0)
-      assert.isTrue(benches.every(({ runs }) => runs.every(({ state }) => state !== "running")))
-      assert.isTrue(benches.every(({ loads }) => loads.every(({ state }) => state === "closed")))
-    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(memory(limit), TestClock.layer())))
+  "P2, P3, P4, P5, P6, P7, P8: whatever the order, memory is kept to, no place is used twice, and every request ends once",
+  histories,
+  proved(false)
+)
+
+it.effect.prop(
+  "P4, P9: also when workers grow, busy ones are left alone, nobody is let in where there is no room, and it all ends",
+  histories,
+  proved(true)
 )

@@ -317,6 +317,27 @@ describe("the circuit", () => {
   )
 })
 
+describe("a trial", () => {
+  it.effect("P7: whose worker does not load opens the circuit again", () =>
+    Effect.gen(function* () {
+      const workers = bench({ auto: false })
+      const echo = yield* pool(workers, { breaker: { minimum: 2, pause: "10 seconds" }, workers: { start: 1 } })
+      const fail = Effect.fnUntraced(function* (count: number) {
+        const asked = yield* Effect.forkChild(reason(echo.submit("1")))
+        yield* until(() => workers.loads.length === count)
+        yield* Deferred.fail(at(workers.loads, -1).gate, transport("gone"))
+        return (yield* Fiber.join(asked))._tag
+      })
+      assert.deepStrictEqual([yield* fail(1), yield* fail(2)], ["LoadFailed", "CircuitOpen"])
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* echo.status).breaker, "half-open")
+      assert.strictEqual(yield* fail(3), "LoadFailed")
+      assert.strictEqual((yield* echo.status).breaker, "open")
+      assert.deepStrictEqual(yield* reason(echo.submit("1")), { _tag: "CircuitOpen", retryAfter: 10_000 })
+    }).pipe(Effect.provide(memory()))
+  )
+})
+
 describe("options", () => {
   it.effect.each([
     { options: { queue: 0 }, says: "queue 0: is no count; give a whole number from 1" },

@@ -25,10 +25,13 @@ export interface Load {
   readonly death: Deferred.Deferred<never, WorkerError>
   state: "loading" | "ready" | "closed"
   running: number
+  /** It was closed while it had work, and had not died. */
+  cut: boolean
 }
 
 export interface Run {
   readonly request: string
+  readonly kind: "whole" | "parts"
   readonly load: Load
   readonly end: Deferred.Deferred<string, WorkerError>
   readonly parts: Queue.Queue<string, WorkerError | Cause.Done>
@@ -46,13 +49,20 @@ export interface Bench {
 
 /** A place that workers come from. */
 export const bench = (
-  options: { readonly auto?: boolean; readonly concurrency?: number; readonly memory?: () => number } = {}
+  options: {
+    readonly auto?: boolean
+    readonly concurrency?: number
+    readonly memory?: () => number
+    /** How long one takes to end. */
+    readonly linger?: Effect.Effect<void>
+  } = {}
 ): Bench => {
   const loads: Array<Load> = []
   const runs: Array<Run> = []
-  const begin = (load: Load, request: string): Run => {
+  const begin = (load: Load, request: string, kind: Run["kind"]): Run => {
     const run: Run = {
       request,
+      kind,
       load,
       end: Deferred.makeUnsafe(),
       parts: Effect.runSync(Queue.unbounded<string, WorkerError | Cause.Done>()),
@@ -76,10 +86,17 @@ export const bench = (
         gate: Deferred.makeUnsafe(),
         death: Deferred.makeUnsafe(),
         state: "loading",
-        running: 0
+        running: 0,
+        cut: false
       }
       loads.push(load)
-      yield* Effect.addFinalizer(() => Effect.sync(() => (load.state = "closed")))
+      yield* Effect.addFinalizer(() =>
+        Effect.gen(function* () {
+          load.cut = load.running > 0 && !Deferred.isDoneUnsafe(load.death)
+          if (options.linger !== undefined) yield* options.linger
+          load.state = "closed"
+        })
+      )
       if (options.auto !== false) Deferred.doneUnsafe(load.gate, Effect.void)
       yield* Deferred.await(load.gate)
       load.state = "ready"
@@ -89,7 +106,7 @@ export const bench = (
         gone: Deferred.await(load.death),
         answer: (request: string) =>
           Effect.suspend(() => {
-            const run = begin(load, request)
+            const run = begin(load, request, "whole")
             return Effect.onExit(Deferred.await(run.end), (exit) =>
               ended(run, exit._tag === "Success" ? "ended" : "interrupted")
             )
@@ -97,7 +114,7 @@ export const bench = (
         stream: (request: string) =>
           Stream.unwrap(
             Effect.acquireRelease(
-              Effect.sync(() => begin(load, request)),
+              Effect.sync(() => begin(load, request, "parts")),
               (run, exit) => ended(run, exit._tag === "Success" ? "ended" : "interrupted")
             ).pipe(Effect.map((run) => Stream.fromQueue(run.parts)))
           )

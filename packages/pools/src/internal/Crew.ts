@@ -7,6 +7,7 @@
  *
  * Only a ready one gets requests, and one that leaves keeps its memory booked until it has really gone.
  */
+import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -163,15 +164,17 @@ export class Crew<W extends Loaded> {
     this.#host.books.settle()
   }
 
-  /** Somebody waits and nobody is free: more workers, as far as that is allowed. */
+  /**
+   * Somebody waits and nobody is free: more workers, as far as that is allowed. Those that are leaving count until they
+   * have gone: what they hold (a device, a port) may be what the next one needs.
+   */
   grow(): void {
-    if (this.#closed || this.count("asking") + this.count("loading") > 0) return
-    const ready = this.count("ready")
-    if (ready === 0) {
+    const { max, start } = this.#options
+    if (this.#closed || this.#members.size >= max || this.count("asking") + this.count("loading") > 0) return
+    if (this.count("ready") === 0) {
       this.#ask("first")
-      const start = Math.min(this.#options.start, this.#options.max)
-      for (let more = 1; more < start && this.any; more++) this.#ask("spare")
-    } else if (ready < this.#options.max && this.#host.now() >= this.#growAfter) {
+      for (let more = 1; more < start && this.#members.size < max && this.any; more++) this.#ask("spare")
+    } else if (this.#host.now() >= this.#growAfter) {
       this.#ask("growth")
     }
   }
@@ -194,12 +197,19 @@ export class Crew<W extends Loaded> {
     if (member.pending === 0) Deferred.doneUnsafe(member.leave, Effect.void)
   }
 
-  /** Nobody comes any more; all leave when they have no requests left. */
+  /** Nobody comes any more, also who is on the way; all others leave when they have no requests left. */
   close(): void {
     this.#closed = true
     this.#cooling?.interruptUnsafe()
     this.withdraw()
-    for (const member of [...this.#members]) this.retire(member)
+    for (const member of [...this.#members]) {
+      if (member.state !== "loading") this.retire(member)
+      else {
+        member.state = "leaving"
+        member.lease.leaving = true
+        member.life?.interruptUnsafe()
+      }
+    }
   }
 
   /** Measures what the member takes; its books follow. */
@@ -220,8 +230,7 @@ export class Crew<W extends Loaded> {
   measureSoon(member: Member<W>): void {
     if (member.state !== "ready" || member.worker?.memory === undefined) return
     member.stale = true
-    if (member.measuring) return
-    member.measuring = true
+    if (member.measuring !== undefined) return
     const watch = Effect.fnUntraced(function* (crew: Crew<W>) {
       while (member.stale && member.state === "ready") {
         member.stale = false
@@ -229,7 +238,9 @@ export class Crew<W extends Loaded> {
         yield* Effect.sleep(measurePause)
       }
     })
-    this.#host.fork(watch(this)).addObserver(() => (member.measuring = false))
+    const fiber = this.#host.fork(watch(this))
+    member.measuring = fiber
+    fiber.addObserver(() => (member.measuring = undefined))
   }
 
   #resize(member: Member<W>, bytes: number): boolean {
@@ -260,6 +271,7 @@ export class Crew<W extends Loaded> {
     const { loadTimeout } = this.#options
     member.state = "loading"
     const life = this.#host.fork(this.#life(member))
+    member.life = life
     const late = Effect.sync(() => {
       if (member.state !== "loading") return
       const message = `it was not ready within ${Math.round(loadTimeout / 100) / 10} s`
@@ -271,6 +283,7 @@ export class Crew<W extends Loaded> {
     }
     life.addObserver((exit) => {
       member.late?.interruptUnsafe()
+      member.measuring?.interruptUnsafe()
       this.#ended(member, exit)
     })
   }
@@ -291,7 +304,9 @@ export class Crew<W extends Loaded> {
       const exit = yield* Effect.exit(Effect.raceFirst(leave, worker.gone))
       if (Exit.isFailure(exit)) crew.#gone(member, workerError(exit.cause))
     })
-    return Effect.scoped(live(this))
+    // Who waits for it hears of a failure now: what it has begun may take a while to end.
+    const told = (cause: Cause.Cause<WorkerError>) => Effect.sync(() => this.#unloaded(member, workerError(cause)))
+    return Effect.scoped(Effect.onError(live(this), told))
   }
 
   #ready(member: Member<W>, worker: W): void {
@@ -325,6 +340,8 @@ export class Crew<W extends Loaded> {
     if (Exit.isFailure(exit)) this.#unloaded(member, workerError(exit.cause))
     member.state = "leaving"
     this.#members.delete(member)
+    // Nobody left that could cool down: nothing to sleep for.
+    if (this.#coldest() === undefined) this.#cooling?.interruptUnsafe()
     this.#host.books.release(member.lease)
     this.#host.freed()
   }
@@ -339,10 +356,10 @@ export class Crew<W extends Loaded> {
     this.#cooling = fiber
     fiber.addObserver((exit) => {
       this.#cooling = undefined
-      if (Exit.isFailure(exit) || this.#closed) return
+      if (this.#closed) return
       const at = this.#coolAt()
       const now = this.#host.now()
-      if (at !== undefined && at <= now) {
+      if (Exit.isSuccess(exit) && at !== undefined && at <= now) {
         this.#shrunkAt = now
         const coldest = this.#coldest()
         if (coldest !== undefined) this.retire(coldest)

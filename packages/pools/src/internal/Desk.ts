@@ -316,7 +316,11 @@ export class Desk<Q, A, P> {
   }
 
   #failWaiting(reason: Reason): void {
-    for (const ticket of this.#line.clear()) this.#settle(ticket, this.#failure(reason), "neither", reason._tag)
+    for (const ticket of this.#line.clear()) {
+      // The load itself was counted; but who was to try whether the backend is back has found that it is not.
+      const verdict = reason._tag === "LoadFailed" && ticket.pass > 0 ? "bad" : "neither"
+      this.#settle(ticket, this.#failure(reason), verdict, reason._tag)
+    }
   }
 
   #failure(reason: Reason): Exit.Exit<never, PoolError> {

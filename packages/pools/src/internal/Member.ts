@@ -28,10 +28,12 @@ export class Member<W> {
   /** Requests that it has, each until its very end. */
   pending = 0
   lastUsed: number
+  /** What it lives in: its scope is closed when this ends. */
+  life: Fiber.Fiber<unknown, unknown> | undefined
   /** Sleeps while it loads, to say that it takes too long. */
   late: Fiber.Fiber<unknown> | undefined
   /** Somebody measures it, or did so a moment ago; `stale` when a request has ended since. */
-  measuring = false
+  measuring: Fiber.Fiber<unknown> | undefined
   stale = false
 
   constructor(place: number, now: number, lease: (evict: () => void) => Lease, evict: (member: Member<W>) => void) {

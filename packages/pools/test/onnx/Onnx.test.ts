@@ -62,7 +62,7 @@ describe.skipIf(library === "")(`a model in a thread ${missing}`, () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.live("P1: sees images as its folder says that it wants them, and refuses what is none", () =>
+  it.live("P1, P10: sees images as its folder says that it wants them, and refuses what is none", () =>
     Effect.gen(function* () {
       const folder = yield* Models.folder(Models.eye())
       const pool = yield* Pool.make({
