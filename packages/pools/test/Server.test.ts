@@ -88,12 +88,20 @@ describe("a server on demand", () => {
         yield* words("", { argv: ["/nowhere/server", "{port}"] })
       ]
       const details = yield* Effect.forEach(pools, (pool) => detailOf(pool.ask("a")), { concurrency: 4 })
-      assert.deepStrictEqual(details, [
-        "node: it ended with code 3: loading model.gguf / error: model.gguf has no tensors / exiting",
-        "node: was not healthy within 0.7 s (/health: 503): loading the model",
-        "node: was not healthy within 0.7 s (/health: nobody listens): loading the model",
-        "/nowhere/server can't be started: ENOENT"
-      ])
+      const [dies, slow, silent, nowhere] = details
+      assert.deepStrictEqual(
+        [dies, nowhere],
+        [
+          "node: it ended with code 3: loading model.gguf / error: model.gguf has no tensors / exiting",
+          "/nowhere/server can't be started: ENOENT"
+        ]
+      )
+      // How far each came until then is the machine's affair.
+      assert.match(
+        slow ?? "",
+        /^node: was not healthy within 0.7 s \((not asked|\/health: (503|nobody listens|no answer))\)/
+      )
+      assert.match(silent ?? "", /^node: was not healthy within 0.7 s \((not asked|\/health: nobody listens)\)/)
     }).pipe(Effect.provide(layer()))
   )
 
