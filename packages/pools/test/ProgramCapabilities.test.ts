@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { readFileSync } from "node:fs"
 import type * as Capabilities from "../src/Capabilities.ts"
 import type { WorkerError } from "../src/PoolError.ts"
 import * as Program from "../src/Program.ts"
@@ -48,7 +49,7 @@ describe("programs of the five capabilities", () => {
       const words = yield* Program.textEmbedding(saying({ words: "none" }))(0)
       const [reason, message = ""] = yield* error(words.answer({ texts: ["a"] }))
       assert.strictEqual(reason, "Transport")
-      assert.include(message, "the program sent what is no answer")
+      assert.include(message, "sent what is no answer")
     }).pipe(Effect.scoped)
   )
 
@@ -80,6 +81,22 @@ describe("programs of the five capabilities", () => {
       assert.deepStrictEqual(yield* brush.answer({ prompt: "a dot" }), { images })
       const empty = yield* Program.imageGeneration(saying({ images: [] }))(0)
       assert.strictEqual((yield* error(empty.answer({ prompt: "a dot" })))[0], "Transport")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("P1: the program of docs/pools.md does as it is shown", () =>
+    Effect.gen(function* () {
+      const page = readFileSync(new URL("../../../docs/pools.md", import.meta.url), "utf8")
+      const source = /```js\n(\/\/ embed\.mjs\n[^]*?)```/.exec(page)?.[1] ?? ""
+      const argv = [process.execPath, "--input-type=module", "--eval", source] as const
+      const embed = yield* Program.textEmbedding({ argv })(0)
+      assert.strictEqual(embed.concurrency, 4)
+      assert.deepStrictEqual(yield* embed.answer({ texts: ["a", "three"] }), {
+        vectors: [
+          [1, 1],
+          [5, 1]
+        ]
+      })
     }).pipe(Effect.scoped)
   )
 })
