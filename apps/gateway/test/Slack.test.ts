@@ -1,10 +1,12 @@
-// The manifest of docs/slack.md: it is what Slack takes, calls the address that the gateway answers, asks for what the
-// channel needs, and subscribes to nothing that it would not understand.
+// The manifest of docs/slack.md calls the address that the gateway answers, asks for what the channel needs and nothing
+// else, and subscribes to nothing that it would not understand. Whoever has no app does not pay for one.
 import { assert, describe, it } from "@effect/vitest"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { parse } from "yaml"
 import { needed } from "../../../packages/channels/src/internal/slack/reach.ts"
 import { hookPaths } from "../src/Pipeline.ts"
+import { program } from "./harness.ts"
 
 const page = readFileSync(new URL("../../../docs/slack.md", import.meta.url), "utf8")
 const [, block = ""] = /^```yaml\n(display_information:[^]+?)^```/m.exec(page) ?? []
@@ -43,5 +45,21 @@ describe("the manifest of a Slack app", () => {
     const scopes = oauth_config.scopes.bot
     const wanted = event_subscriptions.bot_events.map((event) => rights[event])
     assert.sameMembers([...scopes], [...new Set([...needed, "reactions:write", ...wanted])])
+  })
+})
+
+describe("the program's own chunk", () => {
+  it("has nothing of Slack: whoever has no app does not load it", () => {
+    const folder = dirname(program)
+    const chunks = readdirSync(folder).filter((name) => name.endsWith(".cjs"))
+    const holding = (text: string) => chunks.filter((name) => readFileSync(join(folder, name), "utf8").includes(text))
+    const own = holding("@sluice/gateway/Loaded")
+    const theirs = ["x-slack-signature", "files.getUploadURLExternal", "chat.update"].flatMap(holding)
+    assert.isAbove(own.length, 0)
+    assert.isAbove(theirs.length, 0)
+    assert.deepStrictEqual(
+      own.filter((name) => theirs.includes(name)),
+      []
+    )
   })
 })
