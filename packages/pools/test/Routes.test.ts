@@ -124,6 +124,9 @@ const house = Effect.gen(function* () {
 const run = <A>(body: (openai: OpenAI) => Promise<A>) =>
   Effect.flatMap(house, ({ openai }) => Effect.promise(() => body(openai)))
 
+const nested = (levels: number): object =>
+  Array.from({ length: levels }).reduce<object>((inner) => ({ "0": inner, 'a quote \\" and [[[': "]" }), {})
+
 const say = (content: string) => [{ role: "user" as const, content }]
 
 describe("the official client", () => {
@@ -154,6 +157,15 @@ describe("the official client", () => {
       )
       assert.strictEqual(seen.at(-1)?.usage?.total_tokens, 6)
       assert.strictEqual(new Set(seen.map(({ id }) => id)).size, 1)
+    }).pipe(Effect.provide(memory()))
+  )
+
+  it.live("may say brackets and quotes as often as it likes", () =>
+    Effect.gen(function* () {
+      for (const words of ["[{".repeat(300), `"${"[".repeat(300)}`, `${"\\".repeat(3)}"${"{".repeat(300)}`, "[\\"]) {
+        const answer = yield* run((openai) => openai.chat.completions.create({ model: "text", messages: say(words) }))
+        assert.strictEqual(answer.choices[0]?.message.content, words)
+      }
     }).pipe(Effect.provide(memory()))
   )
 
@@ -234,6 +246,12 @@ describe("a request", () => {
       path: "/v1/chat/completions",
       body: { model: "text", messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: dot } }] }] },
       says: "this model reads text only"
+    },
+    // Its worker would die of writing it, and the next one too.
+    {
+      path: "/v1/chat/completions",
+      body: { model: "text", messages: say("hello"), metadata: nested(300) },
+      says: "the body nests deeper than 200 levels"
     },
     { path: "/v1/images/generations", body: { model: "brush", prompt: "a", n: 99 }, says: "count" }
   ])("P10: that is wrong is told what is wrong: $says", ({ body, path, says }) =>

@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import { deepest, isTooDeep } from "./nesting.ts"
 import * as problems from "./problems.ts"
 
 export interface Limits {
@@ -18,11 +19,12 @@ export interface Limits {
   readonly closing: Deferred.Deferred<void> | undefined
 }
 
+const refuse = (message: string) => problems.refused(problems.invalid(message))
+
 const parsed = (text: string): Effect.Effect<unknown, problems.Refused> =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => problems.refused(problems.invalid("the body is no JSON"))
-  })
+  isTooDeep(text)
+    ? Effect.fail(refuse(`the body nests deeper than ${deepest} levels; send a flatter one`))
+    : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => refuse("the body is no JSON") })
 
 /** Of the body's reader: it was larger than is read here, or its sender left. */
 const unread = (limit: number) => (error: HttpServerError.HttpServerError) => {
