@@ -251,7 +251,7 @@ describe("looking", () => {
       assert.strictEqual((yield* call("/v1/dead-letters/1e3/discard")).status, 400)
       assert.strictEqual((yield* Effect.orDie(gateway.client.call("/v1/report"))).status, 404)
       const { body } = yield* Effect.orDie(gateway.client.call("/readyz"))
-      assert.deepStrictEqual(body, { ready: true, problems: [] })
+      assert.deepInclude(body, { ready: true, problems: [] })
     }).pipe(Effect.scoped)
   )
 
