@@ -13,6 +13,9 @@ import { peerOf, type Talk, talkOf, type Telegram } from "./telegram.ts"
 /** How often a message is edited, and how often somebody restless stops what runs. */
 const odds = { edit: 0.12, stop: 0.15, long: 0.06 }
 
+/** Where doubts are held a question may never be seen: looks until it is answered in words, and how often it is. */
+const patience = { looks: 200, times: 3 }
+
 /** The name under which somebody's messages go. */
 const nameOf = (talk: Talk): string => `telegram-${talk.name}`
 
@@ -65,14 +68,13 @@ const asked = Effect.fnUntraced(function* (state: State, telegram: Telegram, tal
   do {
     const id = yield* say(`ask go on after ${n}`)
     // A crash asks again, under a message of its own; one that a person never answers would run for ever.
-    while (!isAnswered(state, id)) {
+    for (let looks = 1; !isAnswered(state, id) && looks <= patience.looks * patience.times; looks++) {
       const button = telegram.button(talk, oneOf(random, [/^\/allow \d+ 1$/, /^\/allow \d+ 2$/]))
-      if (button === undefined || pressed.has(button.message)) {
-        yield* nap
-        continue
-      }
-      pressed.add(button.message)
-      yield* press(button.message, button.data)
+      if (button !== undefined && !pressed.has(button.message)) {
+        pressed.add(button.message)
+        yield* press(button.message, button.data)
+      } else if (looks % patience.looks === 0) yield* say("yes")
+      else yield* nap
     }
     yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
   } while (!state.over)
