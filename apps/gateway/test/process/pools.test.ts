@@ -125,7 +125,9 @@ describe("pools behind the gateway", () => {
         assert.deepStrictEqual(words, ["one", "two", "three", ""])
 
         // An image of 2 MiB: larger than a message may be.
-        const image = `data:image/gif;base64,${pixel.slice(0, 52)}${"A".repeat(2 * 1024 ** 2)}`
+        const gif = Buffer.from(pixel, "base64")
+        const large = Buffer.concat([gif.subarray(0, -1), Buffer.alloc(1_600_000), gif.subarray(-1)])
+        const image = `data:image/gif;base64,${large.toString("base64")}`
         const seen = yield* ask(() =>
           openai.chat.completions.create({
             model: "eyes",
