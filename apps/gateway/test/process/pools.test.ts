@@ -177,8 +177,8 @@ describe("pools behind the gateway", () => {
         const empty = yield* refusal(openai.embeddings.create({ model: "index", input: "a" }))
         assert.deepInclude(empty, { status: 503, code: "load_failed" })
         assert.match(empty.message, /empty does not exist; name the folder that holds the model/)
-        const large = { model: "search", input: "A".repeat(33 * 1024 ** 2) }
-        assert.deepInclude(yield* refusal(openai.embeddings.create(large)), { status: 413, code: "too_large" })
+        const huge = { model: "search", input: "A".repeat(33 * 1024 ** 2) }
+        assert.deepInclude(yield* refusal(openai.embeddings.create(huge)), { status: 413, code: "too_large" })
 
         const table = yield* tool(folder, ["pools"])
         assert.match(
