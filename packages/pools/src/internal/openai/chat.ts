@@ -3,8 +3,10 @@
  * is read, what is not known passes through. An answer that breaks off is a failure, never an answer that is short.
  */
 import * as Sse from "effect/encoding/Sse"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatAnswer, ChatPart, TextRequest, Tokens } from "../../Capabilities.ts"
@@ -128,14 +130,24 @@ const events = (source: Stream.Stream<Uint8Array, WorkerError>): Stream.Stream<F
     )
   })
 
-/** Passes parts on until the end, and fails when there was none. */
+/** How long the end of the connection is waited for behind the end of the answer, so that the next call can use it again. */
+const afterDone = "200 millis"
+
+/** Passes parts on until the end, and fails when there was none. What comes behind the end is nobody's. */
 const untilDone = (source: Stream.Stream<Found, WorkerError>): Stream.Stream<ChatPart, WorkerError> =>
   Stream.suspend(() => {
     let ended = false
-    return source.pipe(
-      Stream.takeUntil((found) => found === "done"),
+    let done = false
+    const behind = (pull: Pull.Pull<unknown, WorkerError>) =>
+      Effect.timeoutOrElse(Effect.forever(pull), { duration: afterDone, orElse: () => Cause.done() })
+    const parts = Stream.transformPull(source, (pull) =>
+      Effect.succeed(Effect.suspend(() => (done ? behind(pull) : pull)))
+    )
+    return parts.pipe(
+      Stream.catch((error) => (done ? Stream.empty : Stream.fail(error))),
       Stream.mapEffect((found): Effect.Effect<ReadonlyArray<ChatPart>, WorkerError> => {
-        if (found === "done") ended = true
+        if (done) return Effect.succeed([])
+        if (found === "done") done = ended = true
         else if ("_tag" in found) return Effect.fail(found)
         else ended ||= found.finish !== undefined
         return Effect.succeed(found === "done" ? [] : [found])

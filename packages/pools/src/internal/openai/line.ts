@@ -53,6 +53,11 @@ const broken = (line: Line) => (error: HttpClientError.HttpClientError) => {
 /** Reads up to `limit` bytes as text; `undefined` when there is more, whatever the server said of its length. */
 const textUpTo = (line: Line, response: HttpClientResponse.HttpClientResponse, limit: number) =>
   Effect.suspend(() => {
+    const { "content-encoding": encoding, "content-length": length } = response.headers
+    // No more than that can come: it is read at once, which costs a fraction of the stream.
+    if (encoding === undefined && Number(length ?? Number.NaN) <= limit) {
+      return Effect.mapError(response.text, broken(line))
+    }
     const utf8 = new TextDecoder()
     let room = limit
     let text = ""
