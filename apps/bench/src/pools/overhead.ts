@@ -1,14 +1,16 @@
 /**
- * PL1: what a pool adds to a request, in process and over HTTP, beside asking the backend directly. The backend is a
+ * PL1: what a pool adds to a request, in process and in a gateway, beside asking the backend directly. The backend is a
  * process of its own that takes 100 ms for each request, and 64 clients ask one request after the other, each at moments
  * of its own: that leaves the cores time to spare, and what is measured is the way of a request, not the queue for a core.
  */
 import { join } from "node:path"
 import { type Figure, ms, now, quantile } from "../figure.ts"
+import { build, start } from "../agents/gateway.ts"
 import { serveFrom } from "../http.ts"
 import { cpuOf } from "../processes.ts"
 import { type Cost, type Kind, kinds, service } from "./kinds.ts"
-import { clients, http, inProcess, type Side } from "./sides.ts"
+import { inFolder } from "../store.ts"
+import { clients, configured, http, inProcess, type Side } from "./sides.ts"
 
 const rounds = 5
 const warmUps = 3
@@ -16,9 +18,6 @@ const warmUps = 3
 const each = 5
 
 const wait = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
-
-const serve = <A>(args: ReadonlyArray<string>, use: (url: string, pid: number) => Promise<A>): Promise<A> =>
-  serveFrom(join(import.meta.dirname, "servers.ts"), args, use)
 
 /** So often each client asks. A little longer than a request takes: clients that were held up together do not stay together. */
 const period = service * 1.05
@@ -104,39 +103,53 @@ const here = () => {
   return (system + user) / 1000
 }
 
+/** The figure from the sides' costs of each kind. */
+const figureOf = (contestants: ReadonlyArray<Contestant>, all: ReadonlyMap<Kind, ReadonlyArray<Played>>): Figure => {
+  const rows = [...all].map(([kind, played]) => rowsOf(kind, contestants, played))
+  const measured = contestants.slice(1).map(({ name }, index) => {
+    const over = rows.map((row) => row[index + 1]?.over ?? Number.NaN)
+    return { over, text: `${name}: ${over.map((value, at) => `${kinds[at]} ${ms(value)}`).join(", ")}` }
+  })
+  return {
+    id: "PL1",
+    what: `what a pool adds to a request at ${clients} concurrent, p50, backend of ${service} ms`,
+    target: `<= ${most} ms`,
+    measured: measured.map(({ text }) => text).join("; "),
+    met: measured.flatMap(({ over }) => over).every((value) => value <= most),
+    details: [
+      "| | | beyond the backend's own time, p50, p99 | more than directly, p50 | p99 | to the first part, p50 | CPU of the process a request |",
+      "|---|---|---|---|---|---|---|",
+      ...rows.flat().map(({ text }) => text)
+    ].join("\n")
+  }
+}
+
+const measure = async (backend: string, folder: string): Promise<Figure> => {
+  const gateway = await start(folder, { pools: configured(backend) })
+  const contestants: ReadonlyArray<Contestant> = [
+    { name: "the backend directly", side: http(backend), cpu: here },
+    { name: "a pool in process", side: inProcess(backend), cpu: here },
+    {
+      name: "a gateway",
+      side: http(gateway.url, { authorization: `Bearer ${gateway.token}` }),
+      cpu: () => cpuOf(gateway.pid)
+    }
+  ]
+  try {
+    const all = new Map<Kind, ReadonlyArray<Played>>()
+    for (const kind of kinds) all.set(kind, await play(contestants, kind))
+    return figureOf(contestants, all)
+  } catch (error) {
+    throw new Error(`${String(error)}\n${gateway.said()}`, { cause: error })
+  } finally {
+    for (const { side } of contestants) await side.close()
+    await gateway.stop()
+  }
+}
+
 /** See the header. */
-export const PL1 = (): Promise<Figure> =>
-  serve(["backend"], (backend) =>
-    serve(["routes", backend], async (routes, pid) => {
-      const contestants: ReadonlyArray<Contestant> = [
-        { name: "the backend directly", side: http(backend), cpu: here },
-        { name: "a pool in process", side: inProcess(backend), cpu: here },
-        { name: "over HTTP", side: http(routes), cpu: () => cpuOf(pid) }
-      ]
-      const lines: Array<string> = []
-      const over = new Map<string, Array<number>>()
-      for (const kind of kinds) {
-        const rows = rowsOf(kind, contestants, await play(contestants, kind))
-        lines.push(...rows.map(({ text }) => text))
-        for (const [index, { name }] of contestants.entries()) {
-          if (index > 0) over.set(name, [...(over.get(name) ?? []), rows[index]?.over ?? Number.NaN])
-        }
-      }
-      for (const { side } of contestants) await side.close()
-      const measured = [...over].map(
-        ([name, values]) => `${name}: ${values.map((value, index) => `${kinds[index]} ${ms(value)}`).join(", ")}`
-      )
-      return {
-        id: "PL1",
-        what: `what a pool adds to a request at ${clients} concurrent, p50, backend of ${service} ms`,
-        target: `<= ${most} ms`,
-        measured: measured.join("; "),
-        met: [...over.values()].flat().every((value) => value <= most),
-        details: [
-          "| | | beyond the backend's own time, p50, p99 | more than directly, p50 | p99 | to the first part, p50 | CPU of the process a request |",
-          "|---|---|---|---|---|---|---|",
-          ...lines
-        ].join("\n")
-      }
-    })
-  )
+export const PL1 = (): Promise<Figure> => {
+  build()
+  const backend = join(import.meta.dirname, "backend.ts")
+  return inFolder((folder) => serveFrom(backend, [], (url) => measure(url, folder)))
+}

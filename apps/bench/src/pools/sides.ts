@@ -1,6 +1,6 @@
 /**
- * The sides of PL1: the backend directly, by `node:http` and nothing else; a pool in this process; and the same over HTTP,
- * where a client of that same bare kind asks routes with pools behind them. All read the whole answer as JSON.
+ * The sides of PL1: the backend directly, by `node:http` and nothing else; a pool in this process; and a pool of a gateway,
+ * the shipped program, which a client of that same bare kind asks over HTTP. All read the whole answer as JSON.
  */
 import { Agent, type IncomingMessage, request } from "node:http"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -20,8 +20,17 @@ import { type Cost, heldBy, type Kind, messages, requestOf, texts } from "./kind
 /** Requests under way at one time. */
 export const clients = 64
 
-/** Both pools as a gateway has them, with room for all clients at once: what is measured is not the waiting. */
-export const pools = (url: string) => {
+/** The same two pools in the configuration of a gateway. */
+export const configured = (url: string) => {
+  const server = { kind: "openai", url, model: "bench", workers: { start: 1, max: 1, concurrency: clients } }
+  return {
+    writer: { capability: "text-generation", ...server },
+    search: { capability: "text-embedding", ...server }
+  }
+}
+
+/** Pools with room for all clients at once: what is measured is not the waiting. */
+const pools = (url: string) => {
   const server = { urls: [`${url}/v1`], model: "bench", concurrency: clients } as const
   return Effect.all({
     chat: Pool.make({
@@ -78,7 +87,7 @@ const streamed = async (response: IncomingMessage, begun: number): Promise<Cost>
   return { whole: now() - begun - last, first: first ?? Number.NaN }
 }
 
-/** Over HTTP, at the backend or at the routes. */
+/** Over HTTP, at the backend or at a gateway. */
 export const http = (url: string, headers: Readonly<Record<string, string>> = {}): Side => {
   const agent = new Agent({ keepAlive: true, maxSockets: clients })
   const ask = async (kind: Kind): Promise<Cost> => {
