@@ -54,7 +54,7 @@ describe("a server on demand", () => {
     "P3, P9: is started by the first request, when it is healthy, and ended with all that it started when it is idle",
     () =>
       Effect.gen(function* () {
-        const pool = yield* words("", {}, { cooldown: "300 millis" })
+        const pool = yield* words("", {}, { cooldown: "1 second" })
         const [server = 0, inside = 0, outside = 0] = yield* pool.ask("pids")
         assert.deepStrictEqual([server, inside, outside].map(lives), [true, true, true])
         // Nobody has said how large it is.
@@ -178,7 +178,7 @@ describe("a server on demand", () => {
     "P6, P9: that hangs is replaced after the first request that had to be given up, one that is only slow is not",
     () =>
       Effect.gen(function* () {
-        const pool = yield* words("", { hangTimeout: "100 millis" })
+        const pool = yield* words("", { hangTimeout: "1 second" })
         const [server = 0] = yield* pool.ask("a")
         const brief = (text: string) => pool.submit({ texts: [text] }, { timeout: "50 millis" })
         assert.deepStrictEqual(yield* reason(brief("hang")), { _tag: "Timeout", after: 50, started: true })

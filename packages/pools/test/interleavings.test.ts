@@ -3,10 +3,12 @@
 // and nothing is left: no memory, no worker, no fiber.
 import { assert, it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as TestClock from "effect/testing/TestClock"
+import { Governor } from "../src/Governor.ts"
 import { memory } from "./workers.ts"
 import * as World from "./world.ts"
 
@@ -32,6 +34,9 @@ const ofPool = Effect.fnUntraced(function* ({ benches, phases, pools }: World.Wo
   assert.strictEqual(workers.loading + workers.idle + workers.busy + workers.leaving, open.length)
   assert.isTrue(loads.every(({ running, state }) => running <= (state === "ready" ? World.concurrency : 0)))
   assert.isTrue(loads.every(({ cut }) => !cut))
+  // Who has failed to load is not waited for, however long his end takes.
+  const coming = open.filter(({ gate, state }) => state === "loading" && !Deferred.isDoneUnsafe(gate))
+  assert.isAtMost(workers.loading, coming.length)
   assert.strictEqual(running, runs.filter(({ state }) => state === "running").length)
   // A first try and a second one.
   assert.isAtMost(Math.max(0, ...Object.values(tally(runs.map(({ request }) => request)))), 2)
@@ -49,14 +54,15 @@ const ofPool = Effect.fnUntraced(function* ({ benches, phases, pools }: World.Wo
 
 /** What holds of both. */
 const moment = Effect.fnUntraced(function* (world: World.World, grows: boolean, extra: () => number) {
+  const { limit } = yield* Governor
   const first = yield* ofPool(world, 0)
   const second = yield* ofPool(world, 1)
   // Nobody sleeps, waits or looks again: a pool at rest is nothing but memory.
   if (first.quiet && second.quiet) assert.strictEqual(extra(), 0)
   const booked = yield* world.used
   // Who has outgrown the memory is on his way out, once his work is done.
-  if (grows) return assert.isTrue(booked <= World.limit || first.leaving + second.leaving > 0)
-  assert.isAtMost(booked, World.limit)
+  if (grows) return assert.isTrue(booked <= limit || first.leaving + second.leaving > 0)
+  assert.isAtMost(booked, limit)
   assert.strictEqual(booked, first.open * World.sizes[0] + second.open * World.sizes[1])
 })
 
@@ -104,6 +110,7 @@ const history = Effect.fnUntraced(function* (
   const made = yield* World.make()
   const { world } = made
   const { benches, bookings, callers, phases, pools, used } = world
+  const { limit } = yield* Governor
   const asked: Parameters<typeof World.act>[1] = []
   for (const [now, step] of steps.entries()) {
     for (const { interrupt, pool, refuse } of stops) {
@@ -123,12 +130,17 @@ const history = Effect.fnUntraced(function* (
   // Everybody's time is over in the end, whatever was left undone, and then that of all workers.
   yield* TestClock.adjust("2 minutes")
   assert.isTrue(callers.every(({ ends }) => ends.length === 1))
+  // Who was given a part of a run had no other one after it.
+  for (const [index, { heard, pool }] of callers.entries()) {
+    const last = benches[pool].runs.findLastIndex(({ request }) => request === `${index + 1}`)
+    assert.isTrue([...heard].every((run) => run === `${last}`))
+  }
   yield* TestClock.adjust("10 minutes")
   assert.strictEqual(yield* used, 0)
   assert.isTrue(benches.every(({ runs }) => runs.every(({ state }) => state !== "running")))
   assert.isTrue(benches.every(({ loads }) => loads.every(({ cut, state }) => state === "closed" && !cut)))
   // A worker was let in only where there was room, whatever those that were there had grown to.
-  assert.isTrue(bookings.every((bytes) => bytes <= World.limit))
+  assert.isTrue(bookings.every((bytes) => bytes <= limit))
   assert.strictEqual(active(), rest)
   yield* compared(world, 0)
   yield* compared(world, 1)
@@ -139,32 +151,36 @@ const Stops = [World.Stop, World.Stop] as const
 const proved = (grows: boolean) =>
   Effect.fnUntraced(function* ({
     first,
+    room,
     second,
     steps
   }: {
     readonly steps: ReadonlyArray<World.Step>
     readonly first: typeof World.Stop.Type
     readonly second: typeof World.Stop.Type
+    readonly room: 0 | 1
   }) {
     const { active, context } = fibers()
     const told = history(steps, [first, second], grows, active)
     yield* told.pipe(
       Effect.scoped,
-      Effect.provide(Layer.provideMerge(memory(World.limit), TestClock.layer())),
+      Effect.provide(Layer.provideMerge(memory(World.limits[room]), TestClock.layer())),
       Effect.provideContext(context)
     )
   })
 
-const histories = { steps: World.Steps, first: Stops[0], second: Stops[1] }
+const histories = { steps: World.Steps, first: Stops[0], second: Stops[1], room: World.Room }
 
 it.effect.prop(
   "P2, P3, P4, P5, P6, P7, P8: whatever the order, memory is kept to, no place is used twice, and every request ends once",
   histories,
-  proved(false)
+  proved(false),
+  { arbitrary: { runs: 200 } }
 )
 
 it.effect.prop(
   "P4, P9: also when workers grow, busy ones are left alone, nobody is let in where there is no room, and it all ends",
   histories,
-  proved(true)
+  proved(true),
+  { arbitrary: { runs: 200 } }
 )

@@ -18,16 +18,16 @@ import { at, type Bench, bench, pool, rejected, type Run, transport } from "./wo
 const weights = {
   ask: 10,
   batch: 3,
-  stream: 4,
+  stream: 6,
   inside: 1,
   answer: 5,
-  part: 3,
-  fail: 1,
+  part: 5,
+  fail: 4,
   refuse: 1,
   leave: 2,
-  load: 6,
+  load: 8,
   unload: 1,
-  die: 1,
+  die: 2,
   grow: 1,
   second: 2,
   minute: 1
@@ -41,6 +41,8 @@ const upTo = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0
 const which = Schema.Literals([0, 1])
 
 /** What happens; `settled` is 0 where the next step comes before anything of this one has had its turn. */
+export const Room = which
+
 export const Steps = Schema.Array(
   Schema.Struct({ kind: upTo(table.length - 1), pool: which, pick: upTo(9), settled: upTo(3) })
 ).check(Schema.isMinLength(30), Schema.isMaxLength(90))
@@ -50,8 +52,8 @@ export const Stop = Schema.Struct({ pool: which, refuse: upTo(120), interrupt: u
 
 export type Step = (typeof Steps.Type)[number]
 
-// Room for more workers than a pool may have: what keeps them few is then the pool.
-export const limit = 1300
+/** Room for two or three workers, where pools wait for each other, or for all but one that there may be. */
+export const limits = [700, 1300] as const
 export const sizes = [300, 400] as const
 export const concurrency = 2
 export const most = 2
@@ -66,6 +68,8 @@ export interface Caller {
   readonly asked: Phase
   readonly inside: boolean
   readonly ends: Array<string>
+  /** The runs of which he was given a part. */
+  readonly heard: Set<string>
   /** How far it was when he had his end. */
   ended: Phase | undefined
   left: boolean
@@ -131,12 +135,15 @@ const fail = (run: Run, error = transport()) =>
 const ask = Effect.fnUntraced(function* (world: World, index: 0 | 1, kind: Kind, pick: number) {
   const inside = kind === "inside"
   const asked = world.phases[index]
-  const caller: Caller = { pool: index, asked, inside, ends: [], ended: undefined, left: false }
+  const caller: Caller = { pool: index, asked, inside, ends: [], heard: new Set(), ended: undefined, left: false }
   world.callers.push(caller)
   const request = `${world.callers.length}`
   const made = world.pools[index]
   const terms: Pool.Request = { key: `${pick % 4}`, priority: kind === "batch" ? "batch" : "interactive", inside }
-  const answered = kind === "stream" ? Stream.runDrain(made.stream(request, terms)) : made.submit(request, terms)
+  const answered =
+    kind === "stream"
+      ? Stream.runForEach(made.stream(request, terms), (run) => Effect.sync(() => caller.heard.add(run)))
+      : made.submit(request, terms)
   const noted = Effect.onExit(answered, (exit) =>
     Effect.sync(() => {
       caller.ends.push(nameOf(exit))
@@ -172,7 +179,7 @@ export const act = Effect.fnUntraced(function* (
       for (const run of one(running, pick)) yield* end(run)
       return
     case "part":
-      for (const { parts } of one(running, pick)) yield* Queue.offer(parts, "part")
+      for (const run of one(running, pick)) yield* Queue.offer(run.parts, `${runs.indexOf(run)}`)
       return
     case "fail":
       for (const run of one(running, pick)) yield* fail(run)

@@ -341,7 +341,7 @@ export class Crew<W extends Loaded> {
     member.state = "leaving"
     this.#members.delete(member)
     // Nobody left that could cool down: nothing to sleep for.
-    if (this.#coldest() === undefined) this.#cooling?.interruptUnsafe()
+    if (this.#coolAt() === undefined) this.#cooling?.interruptUnsafe()
     this.#host.books.release(member.lease)
     this.#host.freed()
   }
