@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
@@ -200,14 +201,14 @@ describe("a server on demand", () => {
         host.stdout.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk.toString())))
       })
       const left = JSON.parse(line) as ReadonlyArray<number>
+      assert.deepStrictEqual(left.map(lives), [true, true, true])
       host.kill("SIGKILL")
       yield* Effect.callback<void>((resume) => {
         host.once("exit", () => resume(Effect.void))
       })
-      assert.deepStrictEqual(left.map(lives), [true, true, true])
-      const found = yield* Server.reap
-      assert.includeMembers([...found], [...left])
-      assert.deepStrictEqual(left.map(lives), [false, false, false])
+      // Any other program with pools that starts just now may be first.
+      yield* Effect.provideService(Server.reap, References.MinimumLogLevel, "None")
+      yield* Effect.forEach(left, gone)
       assert.isTrue(lives(own))
     }).pipe(Effect.provide(layer()))
   )
