@@ -118,6 +118,9 @@ describe("I10: what the gateway says of itself equals the history", () => {
     ])
     const seen = tale("resend-once").sends("a").answers("1", "r1", ["a"], { phase: "info" }).rests()
     expect(seen.ledger({ unknown: 1 }).broken).toEqual([])
+    const copy = tale("resend-once").sends("a").shows("1", ["a"], { what: "copy" }).rests()
+    expect(copy.ledger({ replied: 1 }).broken).toEqual([])
+    expect(copy.ledger({ suspended: 1 }).broken).toEqual([])
   })
 
   it("is broken by a message too few or too many", () => {

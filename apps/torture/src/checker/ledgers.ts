@@ -102,7 +102,9 @@ const judgeFigures = (
   const commanded = count(messages, ({ id }) => ends.get(id)?.some(({ what }) => what === "command") === true)
   const noticed = count(messages, ({ id }) => ends.get(id)?.every(({ what }) => what === "notice") === true)
   const unclear = of("unknown", "undeliverable")
-  if (of("replied") > answered) say(`${of("replied")} replied, and the history has ${answered} answered`)
+  // A copy that names no run may be one of an answer whose agent names none.
+  const maybe = count(messages, ({ id }) => ends.get(id)?.some((one) => isAnswer(one) || one.what === "copy") === true)
+  if (of("replied") > maybe) say(`${of("replied")} replied, and the history has ${maybe} answered`)
   if (of("replied") + unclear < answered) {
     say(`${of("replied")} replied and ${unclear} unknown or undeliverable, and the history has ${answered} answered`)
   }

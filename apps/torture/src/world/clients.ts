@@ -218,7 +218,9 @@ export const gather = Effect.fnUntraced(function* (
   const lives = [
     ...habits.http.map((name) => overHttp(state, name, random())),
     ...channels.flatMap((channel) => habits.peers.map((peer) => overFeed(state, channel, peer, random()))),
-    ...(telegram === undefined ? [] : habits.telegram.map((name) => onTelegram(state, telegram, name, random())))
+    ...(telegram === undefined
+      ? []
+      : yield* Effect.forEach(habits.telegram, (name) => onTelegram(state, telegram, name, random())))
   ]
   for (const name of habits.http.filter((name) => habits.sockets.includes(name))) yield* onSocket(state, name)
   const pulling = [...habits.http, ...habits.guests].filter((name) => !state.talks.has(name))

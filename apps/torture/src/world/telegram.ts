@@ -88,8 +88,8 @@ export interface Telegram {
   /** Somebody writes, edits what they wrote as `edits`, or presses a button. Completes when it is acknowledged. */
   readonly write: (talk: Talk, id: string, text: string, edits?: string) => Effect.Effect<void>
   readonly press: (talk: Talk, id: string, message: number, data: string) => Effect.Effect<void>
-  /** The newest message with a button that says something like this. */
-  readonly button: (talk: Talk, says: RegExp) => { readonly message: number; readonly data: string } | undefined
+  /** Buttons that say something like this, the oldest message's first. */
+  readonly buttons: (talk: Talk, says: RegExp) => ReadonlyArray<{ readonly message: number; readonly data: string }>
   /** What was shown, by the ids of messages that it answers. */
   readonly answered: ReadonlySet<string>
   readonly unconfirmed: () => number
@@ -209,7 +209,7 @@ const messageOf = ({ chat, thread }: Talk, number: number, text: string): Json =
 }
 
 /** What people do. Their messages have numbers far above those of the bot's. */
-const doings = (server: StandIn, known: Map<string, string>): Pick<Telegram, "write" | "press" | "button"> => {
+const doings = (server: StandIn, known: Map<string, string>): Pick<Telegram, "write" | "press" | "buttons"> => {
   const numbers = new Map<string, number>()
   let last = 1_000_000
   return {
@@ -230,7 +230,7 @@ const doings = (server: StandIn, known: Map<string, string>): Pick<Telegram, "wr
         const pressed = { id, from, data, message: { message_id: message, date: 1, chat: where, ...topic } }
         return server.confirmed(server.push({ callback_query: pressed }))
       }),
-    button: ({ chat, thread }, says) =>
+    buttons: ({ chat, thread }, says) =>
       server
         .shown(chat)
         .filter((one) => one.thread === thread)
@@ -239,7 +239,6 @@ const doings = (server: StandIn, known: Map<string, string>): Pick<Telegram, "wr
             data !== undefined && says.test(data) ? [{ message: id, data }] : []
           )
         )
-        .at(-1)
   }
 }
 

@@ -5,6 +5,7 @@
  * may end unseen, because its edit may take its place.
  */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { firstOf, isAnswered, lineOf, type Message, person, type State } from "./person.ts"
 import { nap } from "./place.ts"
 import { oneOf, type Random } from "./random.ts"
@@ -35,7 +36,7 @@ const writer = (state: State, telegram: Telegram, talk: Talk, random: Random): E
     edited = !restless && plain && edits === undefined && random() < odds.edit ? id : undefined
     const text = stops ? "/stop" : plain && random() < odds.long ? `#${id} long` : said
     const told = line({ id, n, text, command: text.startsWith("/"), unseen: restless || edited !== undefined })
-    const button = stops ? telegram.button(talk, /^\/stop$/) : undefined
+    const button = stops ? telegram.buttons(talk, /^\/stop$/).at(-1) : undefined
     told.invoke()
     if (button !== undefined) yield* telegram.press(talk, id, button.message, button.data)
     else yield* telegram.write(talk, id, text, edits)
@@ -44,44 +45,57 @@ const writer = (state: State, telegram: Telegram, talk: Talk, random: Random): E
   return person(state, name, random, say, firstOf(state.habits, name))
 }
 
-/** Somebody whom the demo agent asks, and who presses an answer. */
-const asked = Effect.fnUntraced(function* (state: State, telegram: Telegram, talk: Talk, random: Random) {
+/**
+ * Somebody whom the demo agent asks. They press an answer whenever they are asked, also when they have nothing more to
+ * say: a crash asks again, under a message of its own, and a question that nobody answers would be open for ever.
+ */
+const asked = (state: State, telegram: Telegram, talk: Talk, random: Random) => {
   const line = lines(state, telegram, talk)
+  const pressed = new Set<number>()
   let n = 0
-  const say = Effect.fnUntraced(function* (text: string) {
+  const tell = Effect.fnUntraced(function* (text: string, how: (id: string) => Effect.Effect<void>) {
     const id = `${nameOf(talk)}.${++n}`
     const told = line({ id, n, text, command: true, unseen: false })
     told.invoke()
-    yield* telegram.write(talk, id, text)
+    yield* how(id)
     told.ok()
     return id
   })
-  const press = Effect.fnUntraced(function* (message: number, data: string) {
-    const id = `${nameOf(talk)}.${++n}`
-    const told = line({ id, n, text: data, command: true, unseen: false })
-    told.invoke()
-    yield* telegram.press(talk, id, message, data)
-    told.ok()
+  const say = (text: string) => tell(text, (id) => telegram.write(talk, id, text))
+  const talks = Effect.gen(function* () {
+    yield* say("/new asked asker")
+    do {
+      const id = yield* say(`ask go on after ${n}`)
+      for (let looks = 1; !isAnswered(state, id) && looks <= patience.looks * patience.times; looks++) {
+        if (looks % patience.looks === 0) yield* say("yes")
+        yield* nap
+      }
+      yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
+    } while (!state.over)
   })
-  const pressed = new Set<number>()
-  yield* say("/new asked asker")
-  do {
-    const id = yield* say(`ask go on after ${n}`)
-    // A crash asks again, under a message of its own; one that a person never answers would run for ever.
-    for (let looks = 1; !isAnswered(state, id) && looks <= patience.looks * patience.times; looks++) {
-      const button = telegram.button(talk, oneOf(random, [/^\/allow \d+ 1$/, /^\/allow \d+ 2$/]))
-      if (button !== undefined && !pressed.has(button.message)) {
+  const presses = Effect.gen(function* () {
+    for (;;) {
+      const says = oneOf(random, [/^\/allow \d+ 1$/, /^\/allow \d+ 2$/])
+      const button = telegram.buttons(talk, says).find(({ message }) => !pressed.has(message))
+      if (button !== undefined) {
         pressed.add(button.message)
-        yield* press(button.message, button.data)
-      } else if (looks % patience.looks === 0) yield* say("yes")
-      else yield* nap
+        yield* tell(button.data, (id) => telegram.press(talk, id, button.message, button.data))
+      } else yield* nap
     }
-    yield* Effect.sleep(`${Math.ceil(random() * state.habits.pause)} millis`)
-  } while (!state.over)
-})
-
-/** Somebody at work in a talk. */
-export const onTelegram = (state: State, telegram: Telegram, name: string, random: Random): Effect.Effect<void> => {
-  const talk = talkOf(name)
-  return (state.habits.asked.includes(name) ? asked : writer)(state, telegram, talk, random)
+  })
+  return { talks, presses }
 }
+
+/** Somebody at work in a talk, until there is nothing more to be said; what they do besides goes with the world. */
+export const onTelegram = Effect.fnUntraced(function* (
+  state: State,
+  telegram: Telegram,
+  name: string,
+  random: Random
+): Effect.fn.Return<Effect.Effect<void>, never, Scope.Scope> {
+  const talk = talkOf(name)
+  if (!state.habits.asked.includes(name)) return writer(state, telegram, talk, random)
+  const { presses, talks } = asked(state, telegram, talk, random)
+  yield* Effect.forkScoped(presses)
+  return talks
+})
