@@ -28,6 +28,18 @@ const options = (behaviour: string): Server.Options => ({
   stopGrace: 100
 })
 
+/** Another process with a worker, the worker's processes, and the host's end. */
+const hosted = Effect.fnUntraced(function* (then: string) {
+  const host = spawn(process.execPath, [`${import.meta.dirname}/programs/host.ts`, then], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  const exited = new Promise<void>((resolve) => host.once("exit", () => resolve()))
+  const line = yield* Effect.callback<string>((resume) => {
+    host.stdout.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk.toString())))
+  })
+  return { host, left: JSON.parse(line) as ReadonlyArray<number>, ended: Effect.promise(() => exited) }
+})
+
 type Workers = NonNullable<Pool.Options<never, never, never, never>["workers"]>
 
 /** A pool that embeds: the answer to any text is the number of the process, to `pids` also of those that it started. */
@@ -190,22 +202,23 @@ describe("a server on demand", () => {
       }).pipe(Effect.provide(layer()))
   )
 
+  it.live("P9: go with a host that exits in the middle", () =>
+    Effect.gen(function* () {
+      const { ended, left } = yield* hosted("exit")
+      yield* ended
+      yield* Effect.forEach(left, gone)
+      assert.strictEqual(left.length, 3)
+    })
+  )
+
   it.live("P9: left behind by a host that was killed is found by its marker and ended, and nobody else is", () =>
     Effect.gen(function* () {
       const mine = yield* words()
       const [own = 0] = yield* mine.ask("a")
-      const host = spawn(process.execPath, [`${import.meta.dirname}/programs/host.ts`], {
-        stdio: ["ignore", "pipe", "inherit"]
-      })
-      const line = yield* Effect.callback<string>((resume) => {
-        host.stdout.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk.toString())))
-      })
-      const left = JSON.parse(line) as ReadonlyArray<number>
+      const { ended, host, left } = yield* hosted("goes on")
       assert.deepStrictEqual(left.map(lives), [true, true, true])
       host.kill("SIGKILL")
-      yield* Effect.callback<void>((resume) => {
-        host.once("exit", () => resume(Effect.void))
-      })
+      yield* ended
       // Any other program with pools that starts just now may be first.
       yield* Effect.provideService(Server.reap, References.MinimumLogLevel, "None")
       yield* Effect.forEach(left, gone)

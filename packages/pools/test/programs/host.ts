@@ -1,4 +1,5 @@
-// A program that uses a pool of servers and is killed while it does: it prints the processes of its worker and goes on.
+// A program that uses a pool of servers and is killed while it does: it prints the processes of its worker and goes on, or
+// exits without a word to its pool.
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
@@ -18,7 +19,10 @@ const program = Effect.gen(function* () {
     workers: { start: 1 }
   })
   const { vectors } = yield* pool.submit({ texts: ["pids"] })
-  yield* Effect.sync(() => process.stdout.write(`${JSON.stringify(vectors[0])}\n`))
+  yield* Effect.sync(() => {
+    process.stdout.write(`${JSON.stringify(vectors[0])}\n`)
+    if (process.argv[2] === "exit") process.exit(0)
+  })
   return yield* Effect.never
 })
 

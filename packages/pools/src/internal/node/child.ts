@@ -8,7 +8,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import * as process from "node:process"
+import process from "node:process"
 import { liner } from "./lines.ts"
 import { anyLives, carriers, markerVariable, memoryOf, nextMarker, orphans } from "./processes.ts"
 
@@ -76,6 +76,24 @@ const environment = (own: Readonly<Record<string, string>>, marker: string | und
   }
 }
 
+/** Those that run, by their groups, with their markers. */
+const running = new Map<number, string | undefined>()
+
+/** Ends what is in its group, and what made a group of its own and still carries its marker. */
+const sweep = (pid: number, marker: string | undefined): void => {
+  signal(-pid, "SIGKILL")
+  if (marker !== undefined) for (const other of carriers(marker)) signal(other, "SIGKILL")
+}
+
+let isGuarding = false
+
+/** A host that exits without having stopped its pools, as who is told three times to stop does, leaves none behind. */
+const guard = (): void => {
+  if (isGuarding) return
+  isGuarding = true
+  process.on("exit", () => running.forEach((marker, pid) => sweep(pid, marker)))
+}
+
 const attach = (program: Program, child: ChildProcess, pid: number, marker: string | undefined): Child => {
   const { stderr, stdin, stdout } = child
   const exited = Deferred.makeUnsafe<void>()
@@ -112,10 +130,9 @@ const attach = (program: Program, child: ChildProcess, pid: number, marker: stri
   // A pipe that breaks is the program's end, or its wish to hear no more: its exit says which.
   for (const pipe of [stdin, stdout, stderr]) pipe?.on("error", () => pipe.destroy())
   child.on("exit", () => {
+    running.delete(pid)
     // What it started and left behind is in its group, whose number nobody else can have while they live.
-    signal(-pid, "SIGKILL")
-    // What made a group of its own still carries the marker.
-    if (marker !== undefined) for (const other of carriers(marker)) signal(other, "SIGKILL")
+    sweep(pid, marker)
     // What is left of its output is its last word. Who holds the pipes longer says nothing on its behalf.
     stdout?.resume()
     setTimeout(() => {
@@ -209,6 +226,8 @@ export const start = (program: Program): Effect.Effect<Child, string> => {
     child.on("error", failed)
     const { pid } = child
     if (pid === undefined) return
+    running.set(pid, marker)
+    guard()
     const attached = attach(program, child, pid, marker)
     child.on("spawn", () => resume(Effect.succeed(attached)))
   })
