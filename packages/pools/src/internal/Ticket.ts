@@ -4,7 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -81,12 +81,13 @@ const held = 16
 /** A request whose answer comes in parts. */
 export class Parts<Q, A, P> extends Ticket<Q, A, P> {
   readonly queue: Queue.Queue<P, PoolError | Cause.Done>
-  readonly #stall: Duration.Duration
+  /** Milliseconds. */
+  readonly #stall: number
 
   constructor(request: Q, terms: Terms, queue: Queue.Queue<P, PoolError | Cause.Done>, stall: Duration.Duration) {
     super(request, terms)
     this.queue = queue
-    this.#stall = stall
+    this.#stall = Duration.toMillis(stall)
   }
 
   static readonly queue = <P>(): Effect.Effect<Queue.Queue<P, PoolError | Cause.Done>> => Queue.bounded(held)
@@ -95,22 +96,40 @@ export class Parts<Q, A, P> extends Ticket<Q, A, P> {
     if (worker.stream === undefined) {
       return Effect.fail(new WorkerError({ reason: "Rejected", message: "this worker does not answer in parts" }))
     }
-    const silence = new WorkerError({ reason: "Stalled", message: "the worker went silent" })
-    // Said at once: a worker that hangs may take its time to let go.
-    const timer = Effect.andThen(
-      Effect.sleep(this.#stall),
-      Effect.suspend(() => {
-        this.broke?.(silence)
-        return Effect.fail(silence)
+    const source = worker.stream(this.request)
+    return Effect.clockWith((clock) => {
+      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      // Since when the worker has been asked for its next part: how slowly the caller reads is not held against it.
+      let since: number | undefined = now()
+      const parts = Stream.transformPull(source, (pull) =>
+        Effect.succeed(
+          Effect.suspend(() => {
+            since = now()
+            return pull
+          })
+        )
+      )
+      const told = Stream.runForEachArray(parts, (some) => {
+        since = undefined
+        this.emitted = true
+        return Queue.offerAll(this.queue, some)
       })
-    )
-    // Each pull for itself: how slowly the caller reads is not held against the worker.
-    const parts = Stream.transformPull(worker.stream(this.request), (pull) =>
-      Effect.succeed(Effect.raceFirst(pull, timer))
-    )
-    return Stream.runForEachArray(parts, (some) => {
-      this.emitted = true
-      return Queue.offerAll(this.queue, some)
+      // One that sleeps for the whole stream, not one for each part.
+      return Effect.raceFirst(
+        told,
+        this.#silence(() => (since ?? now()) + this.#stall - now())
+      )
+    })
+  }
+
+  /** Fails when no time is left. Said at once: a worker that hangs may take its time to let go. */
+  #silence(left: () => number): Effect.Effect<never, WorkerError> {
+    return Effect.suspend(() => {
+      const millis = left()
+      if (millis > 0) return Effect.andThen(Effect.sleep(millis), this.#silence(left))
+      const silence = new WorkerError({ reason: "Stalled", message: "the worker went silent" })
+      this.broke?.(silence)
+      return Effect.fail(silence)
     })
   }
 
