@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** Minutes that one installation may take. */
-const longest = 8
+const longest = 3
 
 /**
  * What is installed. Install scripts of packages don't run; one that is needed is named. `program` is a file that must be
