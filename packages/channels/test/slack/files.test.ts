@@ -10,11 +10,23 @@ import { TestAgent } from "@sluice/runtime/testing"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
-import type { Fate } from "../standIn/slack.ts"
-import { boot, dm, standIn, whileTimePasses } from "./world.ts"
+import type { Fate, StandIn } from "../standIn/slack.ts"
+import { boot, dm, kim, standIn, whileTimePasses } from "./world.ts"
+
+const room = "CROOM"
 
 const content = "the bytes of a picture"
 const hash = createHash("sha256").update(content).digest("hex")
+
+const deletedOf = (server: StandIn, channel: string, ts: string, text: string, more: object) =>
+  server.push({
+    type: "message",
+    subtype: "message_deleted",
+    channel,
+    ts: "1700000900.000001",
+    deleted_ts: ts,
+    previous_message: { type: "message", user: kim, text, ts, ...more }
+  })
 
 describe("files", () => {
   it.live(
@@ -49,6 +61,46 @@ describe("files", () => {
             assert.strictEqual(next.turn.text, "and this?")
             yield* next.finish("too")
             yield* gateway.settled(`slack/${dm}`)
+          })
+        )
+      }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "Q25, W6: of one conversation holds up no other, and a deletion behind it comes behind it, in a thread too",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const agent = TestAgent.make()
+        const gate = yield* Deferred.make<void>()
+        yield* boot(server, { agent, quiet: 100 }, (gateway) =>
+          Effect.gen(function* () {
+            server.script("download", { gate }, { gate })
+            const files = [server.file("large.bin", content)]
+            const slow = server.say(room, "<@UBOT> look", { files })
+            const thread_ts = "1600000000.000001"
+            server.say(dm, "hello", { thread_ts })
+            const first = yield* agent.run(1)
+            const gone = server.say(dm, "and this", { files, thread_ts })
+            yield* server.called("download", 2)
+            const deletion = deletedOf(server, dm, gone, "and this", { thread_ts })
+            // Somebody else's question in the room.
+            yield* server.confirmed(server.say(room, "<@UBOT> quick"))
+            const quick = yield* agent.run(2)
+            assert.strictEqual(quick.turn.text, "quick")
+            yield* quick.finish("yes")
+            assert.includeMembers([...server.unconfirmed()], [slow, gone, deletion])
+            yield* Deferred.succeed(gate, undefined)
+            yield* server.confirmed(deletion)
+            const looked = yield* agent.run(3)
+            assert.strictEqual(looked.turn.text, "look")
+            yield* looked.finish("nice")
+            yield* first.finish("hello")
+            yield* gateway.settled(`slack/${dm}/${thread_ts}`)
+            yield* gateway.settled(`slack/${room}/${slow}`)
+            const { balanced, ends } = yield* gateway.audit
+            assert.deepInclude(ends, { replied: 3, cancelled: 1, command: 1 })
+            assert.isTrue(balanced)
           })
         )
       }).pipe(Effect.scoped)

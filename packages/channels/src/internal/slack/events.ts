@@ -49,7 +49,7 @@ export type Allows = (id: string) => boolean
 const nothing = (why: string): Meaning => ({ _tag: "Nothing", why })
 
 /** In a channel each thread is a conversation, also one that an answer will begin; what is said to the bot alone is one. */
-const placeOf = (channel: string, isPrivate: boolean, ts: string, thread: string | undefined): Place => {
+export const placeOf = (channel: string, isPrivate: boolean, ts: string, thread: string | undefined): Place => {
   const own = isPrivate ? (thread === ts ? undefined : thread) : (thread ?? ts)
   return {
     conversation: channel,
@@ -60,7 +60,8 @@ const placeOf = (channel: string, isPrivate: boolean, ts: string, thread: string
   }
 }
 
-const isPrivate = ({ channel, channel_type }: Pick<Event, "channel" | "channel_type">): boolean =>
+/** Whether somebody talks to the bot alone. */
+export const isPrivate = ({ channel, channel_type }: Pick<Event, "channel" | "channel_type">): boolean =>
   channel_type === "im" || channel.startsWith("D")
 
 /** The text without the name that it was addressed to, and whether it had it. */
@@ -182,8 +183,7 @@ export const pressing = (pressed: Pressed, allows: Allows): Meaning => {
   const [action] = actions
   if (channel === undefined || ts === undefined || action?.value === undefined) return nothing("a button of nobody's")
   if (!allows(user.id) && !allows(channel)) return nothing("a button that they may not press")
-  const alone = channel.startsWith("D")
-  const place = placeOf(channel, alone, ts, thread_ts)
+  const place = placeOf(channel, isPrivate({ channel }), ts, thread_ts)
   return {
     _tag: "Pressed",
     place,

@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { isPrivate, placeOf } from "./events.ts"
 import { isTimely, verifier } from "./signature.ts"
 import { Envelope, Pressed } from "./wire.ts"
 
@@ -42,12 +43,27 @@ const readPressed = Schema.decodeUnknownOption(Schema.fromJsonString(Pressed))
 
 const other = (type: string): Delivered => ({ _tag: "Other", id: type, lane: type, type })
 
-const Where = Schema.Struct({ channel: Schema.String, thread_ts: Schema.optionalKey(Schema.String) })
+const at = { ts: Schema.optionalKey(Schema.String), thread_ts: Schema.optionalKey(Schema.String) }
+const Where = Schema.Struct({
+  channel: Schema.String,
+  channel_type: Schema.optionalKey(Schema.String),
+  ...at,
+  message: Schema.optionalKey(Schema.Struct(at)),
+  previous_message: Schema.optionalKey(Schema.Struct(at))
+})
 const readWhere = Schema.decodeUnknownOption(Where)
 
+/** A conversation: what became of a message stands behind the message, and no thread behind another one. */
+const lane = (channel: string, isPrivate: boolean, ts = "", thread_ts?: string): string => {
+  const { conversation, thread = "" } = placeOf(channel, isPrivate, ts, thread_ts)
+  return `${conversation}/${thread}`
+}
+
 const laneOf = (event: unknown): string => {
-  const { channel = "", thread_ts = "" } = Option.getOrUndefined(readWhere(event)) ?? {}
-  return `${channel}/${thread_ts}`
+  const where = Option.getOrUndefined(readWhere(event))
+  if (where === undefined) return "/"
+  const { thread_ts, ts } = where.message ?? where.previous_message ?? where
+  return lane(where.channel, isPrivate(where), ts, thread_ts)
 }
 
 /** What the body of a request says; `undefined` when that can't be read. */
@@ -57,12 +73,12 @@ const deliveredOf = (text: string, isForm: boolean): Delivered | typeof Envelope
     if (payload === null) return other("a form")
     const pressed = Option.getOrUndefined(readPressed(payload))
     if (pressed === undefined) return other("an interaction")
-    const { channel_id = "", message_ts = "", thread_ts = "" } = pressed.container
+    const { channel_id = "", message_ts = "", thread_ts } = pressed.container
     const { action_ts = "", value = "" } = pressed.actions[0] ?? {}
     return {
       _tag: "Pressed",
       id: `${channel_id}/${message_ts}/${action_ts}/${value}`,
-      lane: `${channel_id}/${thread_ts}`,
+      lane: lane(channel_id, isPrivate({ channel: channel_id }), message_ts, thread_ts),
       pressed
     }
   }
