@@ -32,6 +32,7 @@ const made = () => {
     transport: {
       isFull: () => seen.waiting > 0,
       room: Effect.void,
+      gather: () => undefined,
       waiting: () => seen.waiting,
       taken: () => seen.taken,
       heard: () => seen.heard,

@@ -95,6 +95,7 @@ class Connection implements Watched {
   readonly say = (frame: ServerFrame): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (this.transport.isFull()) return Effect.andThen(this.transport.room, this.say(frame))
+      this.transport.gather()
       return Effect.map(Effect.ignore(this.#writer.write(JSON.stringify(frame))), () => {
         if (this.transport.isFull()) this.#sockets.pressed()
       })

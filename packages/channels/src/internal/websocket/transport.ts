@@ -17,6 +17,8 @@ interface NodeSocket {
   on(event: "drain" | "close", listener: () => void): unknown
   off(event: "drain" | "close", listener: () => void): unknown
   write(data: Uint8Array): unknown
+  cork(): void
+  uncork(): void
   destroy(): unknown
 }
 
@@ -31,6 +33,8 @@ export interface Transport {
   readonly isFull: () => boolean
   /** Completes when it is not full any more, or gone. */
   readonly room: Effect.Effect<void>
+  /** What is written until the end of this turn of the loop goes out in one step: a commit answers many frames. */
+  readonly gather: () => void
   /** Bytes that were written and not taken. */
   readonly waiting: () => number
   /** Bytes that were taken so far. */
@@ -47,6 +51,7 @@ export interface Transport {
 const unknown: Transport = {
   isFull: () => false,
   room: Effect.void,
+  gather: () => {},
   waiting: () => 0,
   taken: () => 0,
   heard: () => undefined,
@@ -63,6 +68,7 @@ export const transportOf = (source: unknown): Transport => {
   const socket = Predicate.hasProperty(source, "socket") ? source.socket : undefined
   if (!isNodeSocket(socket)) return unknown
   const isFull = () => socket.writableNeedDrain && !socket.destroyed
+  let gathering = false
   // Everybody who waits shares one listener: Node warns of more than ten.
   const queue = new Set<() => void>()
   const wake = () => {
@@ -84,6 +90,15 @@ export const transportOf = (source: unknown): Transport => {
       queue.add(go)
       return Effect.sync(() => void queue.delete(go))
     }),
+    gather: () => {
+      if (gathering || socket.destroyed) return
+      gathering = true
+      socket.cork()
+      setImmediate(() => {
+        gathering = false
+        socket.uncork()
+      })
+    },
     waiting: () => socket.writableLength,
     taken: () => socket.bytesWritten - socket.writableLength,
     heard: () => socket.bytesRead,

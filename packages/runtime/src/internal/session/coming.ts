@@ -16,7 +16,9 @@ const behind = (roster: Roster, session: Session) => {
   const { line, row, running } = session
   if (line.mode === "interrupt") session.cutOff({ _tag: "Cancelled", by: "interrupt" })
   // What the turn was handed is its own to take over: it may have acted upon it already.
-  const fallen = line.overflow(running === undefined ? 0 : handedOf(line.items(), running.handed))
+  // Mostly it was handed nothing, and the line is not copied for each message that joins it.
+  const handed = running === undefined || running.handed.upTo === 0 ? 0 : handedOf(line.items(), running.handed)
+  const fallen = line.overflow(handed)
   if (fallen.length > 0) roster.background(drop(session, fallen))
   if (running !== undefined && canSteer(session)) return running.handed.ring()
   if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || line.mode === "interrupt") return
@@ -57,7 +59,9 @@ export const coming = (roster: Roster) => ({
   // Both only while a turn runs: thousands may wait, but few run.
   mindfulUnsafe: () => roster.live.someBusy((session) => session.questions.size > 0 || session.room <= 0),
   answerUnsafe: (id: number, text: string) => {
-    const questions = [...(roster.get(id)?.questions.values() ?? [])]
+    const open = roster.get(id)?.questions
+    if (open === undefined || open.size === 0) return undefined
+    const questions = [...open.values()]
     // With more than one question open a bare number names none of them.
     if (questions.length > 1 && /^\s*\d+\s*$/.test(text)) return undefined
     for (const { row } of questions) {
