@@ -68,6 +68,22 @@ describe("bad values", () => {
       yaml("htpp: { port: 1 }\n"),
       ['htpp = {"port":1} (sluice.yaml:1): unknown key; did you mean "http"?']
     ],
+    [
+      "a secret in the file, which is shown nowhere",
+      yaml("channels:\n  slack: { tokenFile: a, signingSecret: 8f742231b10e }\n"),
+      [
+        'channels.slack.signingSecret = "..." (sluice.yaml:2): unknown key; a secret stands in a file of its own, which is named here; did you mean "signingSecretFile"?'
+      ]
+    ],
+    [
+      "a secret in a section that is not known",
+      yaml(
+        'slack: { token: xoxb-1-2-a, other: { appKey: b }, list: ["sk-abcdefghijkl", "123456:abcdefghijklmnopqrstuvwxyz-_0123"] }\n'
+      ),
+      [
+        'slack = {"token":"...","other":{"appKey":"..."},"list":["sk-...","..."]} (sluice.yaml:1): unknown key; known here: stateDirectory, networkFileSystem, timeZone, http, limits, drain, debounce, queue, session, turns, questions, notices, agents, personas, prices, budgets, channels, pools, retention, log'
+      ]
+    ],
     ["a key in the wrong place", yaml("port: 1\n"), ["port = 1 (sluice.yaml:1): unknown key; did you mean http.port?"]],
     [
       "an unknown kind of agent",

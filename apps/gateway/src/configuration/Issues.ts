@@ -4,7 +4,7 @@
  */
 import type * as SchemaIssue from "effect/SchemaIssue"
 import { settings } from "./Configuration.ts"
-import { didYouMean, type Problem, shown } from "./Problem.ts"
+import { didYouMean, isSecret, type Problem, shown } from "./Problem.ts"
 import * as Setting from "./Setting.ts"
 
 type Path = ReadonlyArray<PropertyKey>
@@ -75,11 +75,14 @@ const unknownKey = (path: Path, tree: unknown, origin: Origin): Problem => {
   ]
   const near = didYouMean(key, siblings)
   const hint = near !== "" || elsewhere.length === 0 ? near : `; did you mean ${elsewhere.slice(0, 3).join(" or ")}?`
+  const value = Setting.get(tree, path)
+  const isHidden = isSecret(key) && typeof value === "string"
+  const file = isHidden ? "; a secret stands in a file of its own, which is named here" : ""
   return {
     field: named(path),
-    value: shown(Setting.get(tree, path)),
+    value: isHidden ? '"..."' : shown(value),
     origin: origin(path),
-    remedy: `unknown key${hint}${hint === "" ? `; known here: ${siblings.join(", ")}` : ""}`
+    remedy: `unknown key${file}${hint}${hint === "" ? `; known here: ${siblings.join(", ")}` : ""}`
   }
 }
 

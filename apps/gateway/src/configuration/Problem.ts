@@ -32,10 +32,17 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>()
 export const problemText = (problem: Problem): string =>
   `${problem.field}${problem.value === "" ? "" : ` = ${problem.value}`}${problem.origin === "" ? "" : ` (${problem.origin})`}: ${problem.remedy}`
 
-/** A value as it is shown in a problem: JSON, at most 80 characters, nothing that moves a cursor, no password of an address. */
+/** Names of keys in whose place people write a secret itself: `token`, `apiKey`, `signingSecret`. */
+export const isSecret = (key: string): boolean => /(?:token|secret|key|password)$/i.test(key)
+
+/** The password of an address, and what is a token or a key by its looks: Slack's, Telegram's, those of model providers. */
+const secrets = /(?<=:\/\/)[^\s"/@]+(?=@)|(?<=xox[a-z]-)[\w-]+|(?<=\bsk-)[\w-]{8,}|\b\d{6,}:[\w-]{30,}/g
+
+/** A value as it is shown in a problem: JSON, at most 80 characters, nothing that moves a cursor, no secret. */
 export const shown = (value: unknown): string => {
-  const json = typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? String(value))
-  const text = json.replace(/(?<=:\/\/)[^\s"/@]+(?=@)/g, "...")
+  const hidden = (key: string, one: unknown) => (typeof one === "string" && isSecret(key) ? "..." : one)
+  const json = typeof value === "bigint" ? String(value) : (JSON.stringify(value, hidden) ?? String(value))
+  const text = json.replace(secrets, "...")
   return escape(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }
 
