@@ -17,6 +17,12 @@ const routesOf = [
   ["GET", "/v1/models/:model", "model"]
 ] as const satisfies ReadonlyArray<readonly ["GET" | "POST", `/${string}`, keyof OpenPools["answers"]]>
 
+/** Where clients ask whose base URL lacks its end. They show no error but one in their own form. */
+const astray = routesOf.map(([, path]) => path.slice("/v1".length) as `/${string}`)
+
+/** What newer and older clients ask first, and is not served. */
+const missing = ["/v1/responses", "/v1/completions"] as const
+
 /** A document as OpenAI's clients read errors. */
 const document = (status: number, code: string, message: string) => ({
   error: {
@@ -32,17 +38,30 @@ const none = HttpServerResponse.jsonUnsafe(
   { status: 404 }
 )
 
+const nothingAt = (path: string, remedy: string) =>
+  HttpRouter.route(
+    "*",
+    path as `/${string}`,
+    Effect.succeed(
+      HttpServerResponse.jsonUnsafe(document(404, "not_found", `there is nothing at ${path}; ${remedy}`), {
+        status: 404
+      })
+    )
+  )
+
 /** The routes as a layer over the router of the HTTP channel. */
 export const routes = (pools: Pools) =>
-  HttpRouter.addAll(
-    routesOf.map(([method, path, name]) =>
+  HttpRouter.addAll([
+    ...routesOf.map(([method, path, name]) =>
       HttpRouter.route(
         method,
         path,
         Effect.suspend(() => pools.opened?.answers[name] ?? Effect.succeed(none))
       )
-    )
-  )
+    ),
+    ...astray.map((path) => nothingAt(path, `the base URL of a client ends with /v1, and this is /v1${path}`)),
+    ...missing.map((path) => nothingAt(path, "chats are asked for at /v1/chat/completions"))
+  ])
 
 /** Refusals of the guard, in the form that clients of these routes read. */
 export const wording = (
