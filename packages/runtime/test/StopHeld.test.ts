@@ -133,6 +133,33 @@ describe("what does not let go", () => {
         assert.deepStrictEqual(told, ["pool refuses", "pool interrupted"])
       })
   )
+
+  it.effect("S16: a drain that ends at its limit is told with that time, however long turns go on", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const until = (limit: number) =>
+        Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => Effect.sleep(limit - Number(nanos) / 1e6))
+      const drains = ["first", "second"].map((name) => ({
+        name,
+        refuse: Effect.void,
+        timeout: "2 seconds" as const,
+        // As a pool does: it gives up at the same moment at which it is given up.
+        drain: (limit: number) => Effect.as(until(limit), { drained: 0 })
+      }))
+      const current = yield* boot(place, { agent, drains })
+      yield* current.say("kim", "a")
+      const run = yield* agent.run(1)
+      const stop = yield* stopping(current.gateway.stop({ reason: "stop" }))
+      yield* TestClock.adjust("6 seconds")
+      yield* run.finish("A")
+      const report = yield* meanwhile(Fiber.join(stop), { step: 10 })
+      for (const { millis, outcome } of report.drains) {
+        assert.closeTo(millis, 2000, 5)
+        assert.strictEqual(outcome, "done")
+      }
+    })
+  )
 })
 
 describe("inside a host", () => {

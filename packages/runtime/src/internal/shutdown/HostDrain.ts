@@ -28,6 +28,7 @@ export class HostDrain {
   #counts: Record<string, number> = {}
   #since: number | undefined
   #endedAt: number | undefined
+  #isTaken = false
 
   constructor(drain: Drain, now: () => number) {
     this.name = drain.name
@@ -46,7 +47,14 @@ export class HostDrain {
       this.#since = this.#now()
       const timeout = Duration.toMillis(this.#drain.timeout ?? defaultTimeout)
       const until = Math.min(limit, this.#since + timeout)
-      const fiber = yield* Effect.forkDetach(Effect.suspend(() => this.#drain.drain(until)))
+      // When it ended is its own affair: turns may go on long after its budget, and two timers of one moment race.
+      const ends = Effect.sync(() => (this.#endedAt ??= this.#now()))
+      const fiber = yield* Effect.forkDetach(
+        Effect.ensuring(
+          Effect.suspend(() => this.#drain.drain(until)),
+          ends
+        )
+      )
       this.#fiber = fiber
       const exit = yield* Fiber.await(fiber).pipe(Effect.timeoutOption(Duration.millis(until - this.#now())))
       if (exit._tag === "Some") this.#ended(exit.value)
@@ -60,7 +68,7 @@ export class HostDrain {
       const fiber = this.#fiber
       if (fiber === undefined) {
         this.#worse("cut short", undefined)
-      } else if (this.#endedAt === undefined) {
+      } else if (!this.#isTaken) {
         const exit = yield* Fiber.await(fiber).pipe(Effect.timeoutOption(grace))
         if (exit._tag === "Some") this.#ended(exit.value)
         else this.#worse("timed out", "it did not end within its budget")
@@ -81,7 +89,7 @@ export class HostDrain {
   }
 
   #ended(exit: Exit.Exit<DrainCounts, unknown>): void {
-    this.#endedAt = this.#now()
+    this.#isTaken = true
     const { detail, outcome } = endingOf(exit)
     this.#worse(outcome, detail)
     if (exit._tag === "Success") this.#count(exit.value)
