@@ -121,8 +121,6 @@ describe("imports", () => {
     const platform = offences(packages, ({ from }) => /^@effect\/(platform-node|sql-sqlite-node)(\/|$)/.test(from))
     const process = packages.flatMap(({ calls, path }) =>
       calls
-        // Whoever starts processes for a host ends them with it, however it ends.
-        .filter(({ name }) => !(path === "packages/pools/src/internal/node/child.ts" && name === "process.on"))
         .filter(({ name }) => /^process\.(on|once|addListener|prependListener|exit|abort|execve)$/.test(name))
         // The end of the process is no signal: children that a package started go with it.
         .filter(({ line }) => !(read(path).split("\n")[line - 1] ?? "").includes('process.on("exit", '))
