@@ -195,6 +195,15 @@ describe("chat", () => {
     })
   )
 
+  it.live("with a name that no conversation can have it ends and says why, which is not the token", () =>
+    Effect.gen(function* () {
+      const desk = yield* sit(yield* serve(), { conversation: "a/b" })
+      const error = yield* Effect.flip(desk.farewell)
+      assert.strictEqual(error.reason, "Refused")
+      assert.include(error.message, "leave out slashes")
+    })
+  )
+
   it.live("Ctrl-C once stops what runs and goes on, twice in a row leaves", () =>
     Effect.gen(function* () {
       const { memory, ...server } = yield* serve()

@@ -17,9 +17,9 @@ import { visible } from "../visible.ts"
 import type { Away, Declined, Line, LineEvent, Outgoing } from "./line.ts"
 import { type Screen, Transcript } from "./transcript.ts"
 
-/** Why a conversation can't go on. */
+/** Why a conversation can't go on: nobody is there, the credentials are not known, or this conversation can't be. */
 export class ChatError extends Data.TaggedError("ChatError")<{
-  readonly reason: "Unreachable" | "Denied"
+  readonly reason: "Unreachable" | "Denied" | "Refused"
   readonly message: string
 }> {}
 
@@ -159,7 +159,8 @@ const show = Effect.fnUntraced(function* (dialogue: Dialogue, event: LineEvent) 
   }
 })
 
-const denied = (error: Declined) => new ChatError({ reason: "Denied", message: error.reason })
+const denied = (error: Declined) =>
+  new ChatError({ reason: error.denied ? "Denied" : "Refused", message: error.reason })
 
 /** Listens for as long as the conversation goes on. Only a gateway that was never there, or says no, ends it. */
 const listening = Effect.fnUntraced(function* (dialogue: Dialogue) {
