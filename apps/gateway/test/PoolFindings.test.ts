@@ -48,6 +48,30 @@ describe("doctor on pools", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("names a model that its server does not have, with those that it has, and asks no other path for it", () =>
+    Effect.gen(function* () {
+      const list = { data: [{ id: "nomic-embed-text:latest" }, { id: "llama3.2:latest" }] }
+      const { url } = yield* server({ "/v1/models": (_, response) => sendJson(response, list) })
+      const common = `capability: text-embedding, kind: openai, url: "${url}"`
+      const [known, typo, own] = yield* rows(
+        [
+          `  known: { ${common}, model: nomic-embed-text }`,
+          `  typo: { ${common}, model: nomic-embed }`,
+          `  own: { ${common}, model: nomic-embed, health: /models }`
+        ].join("\n")
+      )
+      const host = new URL(url).host
+      assert.deepStrictEqual(known, { name: "pool known", state: "ok", detail: `${host} answers` })
+      assert.deepStrictEqual(typo, {
+        name: "pool typo",
+        state: "warn",
+        detail: `${host} does not know the model nomic-embed; it has nomic-embed-text:latest, llama3.2:latest`,
+        remedy: "load it there (ollama pull), or correct its name in model"
+      })
+      assert.deepStrictEqual(own?.state, "ok")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("looks for programs, and starts none of them", () =>
     Effect.gen(function* () {
       const found = yield* rows(

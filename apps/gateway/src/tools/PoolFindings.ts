@@ -1,5 +1,5 @@
 /**
- * What `sluice doctor` finds out about pools of models: whether their servers answer and take the key, whether their
+ * What `sluice doctor` finds out about pools of models: whether their servers answer, take the key and know the model, whether their
  * programs are there, and whether their secrets can be read by nobody else. It starts none of them.
  */
 import * as Effect from "effect/Effect"
@@ -24,6 +24,17 @@ const servers = Effect.fnUntraced(function* (
   const { loadsOf, urlsOf } = yield* Effect.promise(() => import("../pools/Workers.ts"))
   const loads = yield* loadsOf(recipe, Effect.never)
   const urls = urlsOf(settings)
+  const { reach } = yield* Effect.promise(() => import("../agents/ModelAgent.ts"))
+  /** What a server that lists its models says of this one; a path of one's own lists none. */
+  const stranger = (url: string): Effect.Effect<string | undefined> =>
+    settings.health === undefined
+      ? reach({
+          api: "openai",
+          url,
+          model: settings.model,
+          ...(recipe.key === undefined ? {} : { key: recipe.key })
+        }).pipe(Effect.match({ onSuccess: () => undefined, onFailure: (sentence) => sentence }))
+      : Effect.succeed(undefined)
   return yield* Effect.forEach(
     urls,
     Effect.fnUntraced(function* (url, place): Effect.fn.Return<Finding> {
@@ -42,6 +53,15 @@ const servers = Effect.fnUntraced(function* (
       if (found._tag === "Failure") {
         const remedy = "start it or correct its address and key; requests fail until it answers"
         return { name, state: "fail", detail: found.failure.message, remedy }
+      }
+      const unknown = yield* stranger(url)
+      if (unknown !== undefined) {
+        return {
+          name,
+          state: "warn",
+          detail: unknown,
+          remedy: "load it there (ollama pull), or correct its name in model"
+        }
       }
       const open = recipe.key !== undefined && protocol === "http:" && !isLoopback(hostname)
       return open
