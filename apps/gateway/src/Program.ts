@@ -261,7 +261,10 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   const status = `ready at ${url}`
   const reload = Effect.sync(() => notifier.reloading()).pipe(
     Effect.andThen(reloading(gateway, setup, channel, pools.scope)),
-    Effect.ensuring(Effect.sync(() => notifier.ready(status)))
+    Effect.ensuring(Effect.sync(() => notifier.ready(status))),
+    // In a fiber of its own: who asked for it may leave, and half a reload is none.
+    Effect.forkIn(yield* Effect.scope),
+    Effect.flatMap(Fiber.join)
   )
   slot.current = {
     gateway,

@@ -2,6 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { readFileSync, writeFileSync } from "node:fs"
+import { createServer, request } from "node:http"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { client } from "../client.ts"
 import { program, reportIn, running, start, store, tool, until } from "../harness.ts"
@@ -115,6 +117,39 @@ describe("reload", () => {
       )
       yield* gateway.client.send("kim", "two")
       assert.strictEqual((yield* gateway.client.repliesUntil("kim", 1, 1))[0]?.text, "TWO")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is done to its end, pools too, also when who asked for it leaves while a channel starts", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start({ configuration: "agents: { main: { kind: demo } }\n" })
+      const left = Promise.withResolvers<void>()
+      const headers = { authorization: `Bearer ${gateway.token}` }
+      const asked = request(`${gateway.url}/v1/admin/reload`, { method: "POST", headers })
+      asked.on("error", () => {}).on("close", () => left.resolve())
+      // Slack answers who the app is when the asker has left.
+      const slack = createServer((_, response) => {
+        asked.destroy()
+        const seen = left.promise.then(() => fetch(`${gateway.url}/healthz`))
+        void seen.then(() => response.end(JSON.stringify({ ok: false, error: "invalid_auth" })))
+      })
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void slack.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => slack.closeAllConnections())
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(() => slack.close()))
+      writeFileSync(join(gateway.folder, "slack.token"), "xoxb-12-34-AbCdefgh", { mode: 0o600 })
+      writeFileSync(join(gateway.folder, "slack.signing"), "0123456789abcdef".repeat(2), { mode: 0o600 })
+      const { port } = slack.address() as AddressInfo
+      const channel = `{ tokenFile: slack.token, signingSecretFile: slack.signing, apiRoot: "http://127.0.0.1:${port}" }`
+      const pool = '{ capability: text-generation, kind: openai, url: "http://127.0.0.1:9", model: m }'
+      writeFileSync(
+        join(gateway.folder, "sluice.yaml"),
+        `agents: { main: { kind: demo } }\nchannels: { slack: ${channel} }\npools: { late: ${pool} }\n`
+      )
+      yield* Effect.sync(() => asked.end())
+      const { annotations } = yield* gateway.event("reloaded", ({ message }) => message === "Configuration reloaded")
+      assert.include(String(annotations?.["changes"]), "pool late is new")
     }).pipe(Effect.scoped)
   )
 
