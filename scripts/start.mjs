@@ -17,7 +17,7 @@ try {
 
 const given = process.argv.slice(2)
 // `npm start -- --port 0` means `run`: flags of the whole program (help, version) stand alone.
-const whole = ["--help", "-h", "--version", "-v", "--completions", "--log-level", "--wizard"]
+const whole = ["--help", "-h", "--version", "-v", "--completions"]
 const isFlag = given[0]?.startsWith("-") === true && !whole.includes(given[0].split("=")[0] ?? "")
 const args = given.length === 0 || isFlag ? ["run", ...given] : given
 const command = [process.argv0, bin, ...args]

@@ -36,8 +36,9 @@ beforeAll(() => writeFileSync(join(folder, "bad.yaml"), "drain: { timeout: soon 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe("npm start", () => {
-  it("stops once at Ctrl-C, with the report, and leaves nobody behind", async () => {
-    const npm = spawn("npm", ["start"], { cwd: root, env, detached: true, stdio: ["ignore", "pipe", "inherit"] })
+  it("takes flags as those of a run, stops once at Ctrl-C, with the report, and leaves nobody behind", async () => {
+    const args = ["start", "--", "--log-level", "info"]
+    const npm = spawn("npm", args, { cwd: root, env, detached: true, stdio: ["ignore", "pipe", "inherit"] })
     const { pid = 0 } = npm
     const left = once(npm, "exit")
     const seen: Array<Entry> = []
