@@ -315,12 +315,14 @@ const statusOf = <Q, A, P>(
   }
   const { figures, stopping: draining } = desk
   const { failing, starved } = crew
+  // What was wrong last, where that was a worker that did not load: what requests fail with is said to their callers.
+  const also = failing === undefined ? "" : `; ${failing}`
   const why = draining
     ? "it is being stopped"
     : breaker === "open"
-      ? "its backend failed too often and is left alone for a while"
+      ? `its backend failed too often and is left alone for a while${also}`
       : breaker === "half-open"
-        ? "its backend failed too often and is being tried again"
+        ? `its backend failed too often and is being tried again${also}`
         : (failing ?? (starved ? "it waits for memory" : undefined))
   const health = why === undefined ? "healthy" : draining || breaker === "open" ? "unhealthy" : "degraded"
   return {

@@ -329,8 +329,11 @@ describe("a trial", () => {
         return (yield* Fiber.join(asked))._tag
       })
       assert.deepStrictEqual([yield* fail(1), yield* fail(2)], ["LoadFailed", "CircuitOpen"])
+      // Who looks later than the first failure still reads what it was.
+      assert.match((yield* echo.status).why ?? "", /left alone for a while; its last worker did not load: .*gone/)
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* echo.status).breaker, "half-open")
+      assert.match((yield* echo.status).why ?? "", /is being tried again; its last worker did not load: .*gone/)
       assert.strictEqual(yield* fail(3), "LoadFailed")
       assert.strictEqual((yield* echo.status).breaker, "open")
       assert.deepStrictEqual(yield* reason(echo.submit("1")), { _tag: "CircuitOpen", retryAfter: 10_000 })
