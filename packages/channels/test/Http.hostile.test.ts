@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
+import { readFrame } from "../src/internal/websocket/frames.ts"
 import { connect, exactly, head, serve, type Server, token } from "./serve.ts"
 
 const path = "/v1/conversations/kim/messages"
@@ -245,6 +246,21 @@ describe("names", () => {
       }
       const stored = yield* server.memory.messages
       assert.strictEqual(stored[3]?.conversation, "a;b?c#d%41")
+    })
+  )
+
+  it.live("W4: a body that nests thousands of levels deep is refused as what it is, over HTTP and in a frame", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      // Names that are numbers: it can be read and can't be written again.
+      const deep = `${'{"0":'.repeat(50_000)}1${"}".repeat(50_000)}`
+      const body = `{"text":${deep}}`
+      const { status, ...refused } = yield* exactly(server, { method: "POST", path, headers: authorized, body })
+      assert.deepStrictEqual([status, refused.body.field], [400, "text"])
+      assert.include(refused.body.value, "nests too deep")
+      const { field, value } = yield* Effect.flip(readFrame(`{"type":${deep}}`))
+      assert.deepStrictEqual([field, value], ["type", '"(nests too deep to be shown)"'])
+      yield* nothingStored(server)
     })
   )
 

@@ -24,6 +24,15 @@ export const visible = (text: string, max = 80): string => {
   return cut.replaceAll(unsafe, code)
 }
 
+/** A value of somebody's JSON as one line of visible text. What nests some thousand levels deep can be read, but not written again. */
+export const visibleValue = (value: unknown): string => {
+  try {
+    return visible(JSON.stringify(value) ?? "")
+  } catch {
+    return "(nests too deep to be shown)"
+  }
+}
+
 /** Visible text that may have lines and tabs. */
 export const visibleLines = (text: string): string =>
   text

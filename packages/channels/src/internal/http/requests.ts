@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { isVisible, visible } from "../visible.ts"
+import { isVisible, visible, visibleValue } from "../visible.ts"
 import { arriving } from "./arriving.ts"
 import { Rejection } from "./problems.ts"
 import type { Serving } from "./serving.ts"
@@ -216,7 +216,7 @@ export const decoder = <A>(
         ? new Invalid({ field, value: missing, remedy: "add it" })
         : new Invalid({
             field,
-            value: value === undefined ? "" : visible(JSON.stringify(value)),
+            value: visibleValue(value),
             remedy: path.length === 0 ? whole.remedy : message
           })
     )

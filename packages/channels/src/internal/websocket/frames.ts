@@ -7,7 +7,7 @@ import type { AcceptError, Progress, Reply } from "@sluice/runtime/Message"
 import { Invalid } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { visible } from "../visible.ts"
+import { visible, visibleValue } from "../visible.ts"
 import { replyJson } from "../http/messages.ts"
 import { type Problem, problemOf } from "../http/problems.ts"
 import { eventName } from "../http/replies.ts"
@@ -160,7 +160,7 @@ export const readFrame = (text: string): Effect.Effect<ClientFrame, Invalid> => 
   if (typeof input !== "object" || input === null || !Object.hasOwn(input, "type") || !("type" in input)) {
     return wrong(whole.field, text, whole.remedy)
   }
-  const type = typeof input.type === "string" ? input.type : (JSON.stringify(input.type) ?? "")
+  const type = typeof input.type === "string" ? input.type : visibleValue(input.type)
   const read = readers.get(type)
   return read === undefined ? wrong("type", type, `use one of ${[...readers.keys()].join(", ")}`) : read(input)
 }
