@@ -265,6 +265,11 @@ describe("the stop ladder", () => {
         })
         const daemon = Number(yield* lineOf(child))
         assert.isTrue(lives(daemon))
+        // In the middle of an exec the kernel shows no environment, and so no marker.
+        yield* Effect.repeat(
+          Effect.sync(() => readFileSync(`/proc/${daemon}/comm`, "utf8").trim()),
+          { schedule: Schedule.spaced("5 millis"), until: (name) => name === "sleep" }
+        )
         process.kill(child.pid, "SIGKILL")
         yield* child.exited
         assert.isTrue(lives(daemon))

@@ -18,7 +18,7 @@ import { Door, type Pairing as AnyPairing } from "./internal/chat/door.ts"
 import { fetcher } from "./internal/chat/files.ts"
 import { persist } from "./internal/chat/persist.ts"
 import { Signs } from "./internal/chat/signs.ts"
-import { isCommand } from "./internal/chat/words.ts"
+import { english, isCommand, type Words } from "./internal/chat/words.ts"
 import { actsOf, courtesy } from "./internal/slack/acts.ts"
 import { edits, plain, split } from "./internal/slack/delivery.ts"
 import { type Meaning, meaningOf, pressing, type Self } from "./internal/slack/events.ts"
@@ -28,6 +28,7 @@ import { type Bot, botOf, reach as reachApi, troubleOf } from "./internal/slack/
 import { make as makeApi } from "./internal/slack/webApi.ts"
 import { Event, Typed } from "./internal/slack/wire.ts"
 
+export type { Words } from "./internal/chat/words.ts"
 export type { Hook } from "./internal/slack/hook.ts"
 
 /** Who was let in by a code, by their ids. The host keeps it. */
@@ -58,25 +59,6 @@ export interface Options {
   readonly nudgeAfter?: Duration.Input
   /** What the channel itself says, for another language. */
   readonly words?: Partial<Words>
-}
-
-/** What the channel itself says. */
-export interface Words {
-  /** On the button of a running turn. */
-  readonly stop: string
-  /** Behind an answer that took long. */
-  readonly done: string
-  /** To a stranger, where there is pairing. */
-  readonly stranger: string
-  /** To somebody who had the code. */
-  readonly welcome: string
-}
-
-const english: Words = {
-  stop: "Stop",
-  done: "Done, see above.",
-  stranger: "I only talk to people that I know. If you were given a code, send it to me.",
-  welcome: "Welcome! I'll answer you from now on."
 }
 
 /** What the channel asks of whoever runs it. */

@@ -18,7 +18,7 @@ import { fetcher } from "./internal/chat/files.ts"
 import { persist } from "./internal/chat/persist.ts"
 import { Signs } from "./internal/chat/signs.ts"
 import { split } from "./internal/chat/split.ts"
-import { isCommand } from "./internal/chat/words.ts"
+import { english, isCommand, type Words } from "./internal/chat/words.ts"
 import { actsOf, courtesy } from "./internal/telegram/acts.ts"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
 import { commands } from "./internal/telegram/commands.ts"
@@ -31,6 +31,7 @@ import { type Meaning, meaningOf, type Self } from "./internal/telegram/updates.
 import { type Hook, hookOf, type Taking, type Webhook } from "./internal/telegram/webhook.ts"
 import { kinds, type updateOf } from "./internal/telegram/wire.ts"
 
+export type { Words } from "./internal/chat/words.ts"
 export type { Hook, Webhook } from "./internal/telegram/webhook.ts"
 
 /** Who was let in by a code, by their numbers. The host keeps it. */
@@ -61,25 +62,6 @@ export interface Options {
   readonly nudgeAfter?: Duration.Input
   /** What the channel itself says, for another language. */
   readonly words?: Partial<Words>
-}
-
-/** What the channel itself says. */
-export interface Words {
-  /** On the button of a running turn. */
-  readonly stop: string
-  /** Behind an answer that took long. */
-  readonly done: string
-  /** To a stranger, where there is pairing. */
-  readonly stranger: string
-  /** To somebody who had the code. */
-  readonly welcome: string
-}
-
-const english: Words = {
-  stop: "Stop",
-  done: "Done, see above.",
-  stranger: "I only talk to people that I know. If you were given a code, send it to me.",
-  welcome: "Welcome! I'll answer you from now on."
 }
 
 const Me = Schema.Struct({ id: Schema.Int, username: Schema.optionalKey(Schema.String) })

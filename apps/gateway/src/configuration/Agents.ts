@@ -202,6 +202,23 @@ export const isAddress = (value: string): boolean => {
   return /^https?:$/.test(protocol) && username === "" && password === "" && search === ""
 }
 
+/** The key of a server, for agents and for pools. */
+export const keyOfServer = {
+  keyFile: Schema.optionalKey(
+    Setting.path({
+      meaning:
+        "File with the key, which others must not be able to read. Read again on a reload. Not every server wants one."
+    })
+  ),
+  keyVariable: Schema.optionalKey(
+    Setting.text({
+      meaning: "Name of the variable that holds the key, where it is not in a file.",
+      expected: 'the name of a variable, such as "OPENAI_API_KEY"',
+      test: (name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
+    })
+  )
+}
+
 /** A chat model over HTTP or over a pool: history from the journal, one call for each turn. */
 const Model = Schema.Struct({
   kind: Setting.tag("model", {
@@ -227,19 +244,7 @@ const Model = Schema.Struct({
     })
   ),
   model: Schema.optionalKey(Setting.text({ meaning: "Its name at the server." })),
-  keyFile: Schema.optionalKey(
-    Setting.path({
-      meaning:
-        "File with the key, which others must not be able to read. Read again on a reload. Not every server wants one."
-    })
-  ),
-  keyVariable: Schema.optionalKey(
-    Setting.text({
-      meaning: "Name of the variable that holds the key, where it is not in a file.",
-      expected: 'the name of a variable, such as "OPENAI_API_KEY"',
-      test: (name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
-    })
-  ),
+  ...keyOfServer,
   systemPrompt: Schema.optionalKey(
     Setting.text({ meaning: "What it is told about itself when its persona says nothing.", most: 65_536 })
   ),

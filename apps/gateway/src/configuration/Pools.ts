@@ -3,7 +3,7 @@
  * pools/Workers.ts, and only when a configuration names it: a new kind has a Schema here and a case there.
  */
 import * as Schema from "effect/Schema"
-import { isAddress, program } from "./Agents.ts"
+import { isAddress, keyOfServer, program } from "./Agents.ts"
 import * as Setting from "./Setting.ts"
 
 /** What a pool can be asked for. */
@@ -115,19 +115,7 @@ const OpenAi = Schema.Struct({
     })
   ),
   model: Setting.text({ meaning: "Name of the model at the server." }),
-  keyFile: Schema.optionalKey(
-    Setting.path({
-      meaning:
-        "File with the key, which others must not be able to read. Read again on a reload. Not every server wants one."
-    })
-  ),
-  keyVariable: Schema.optionalKey(
-    Setting.text({
-      meaning: "Name of the variable that holds the key, where it is not in a file.",
-      expected: 'the name of a variable, such as "OPENAI_API_KEY"',
-      test: (name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
-    })
-  ),
+  ...keyOfServer,
   health: Schema.optionalKey(
     Setting.text({
       meaning:

@@ -40,8 +40,8 @@ describe("sluice command", () => {
       assert.deepStrictEqual(
         sessions.map(({ current, idleTimeout, name }) => [name, current, idleTimeout]),
         [
-          ["main", false, undefined],
-          ["work", true, 300_000]
+          ["work", true, 300_000],
+          ["main", false, undefined]
         ]
       )
       for (const args of [

@@ -1,6 +1,6 @@
 /**
- * What is read from people's texts wherever they write: whether one is an order to
- * the gateway, and what tells two versions of one apart.
+ * What channels of chats say themselves, and what is read from people's texts wherever
+ * they write: whether one is an order to the gateway, and what tells two versions of one apart.
  */
 
 /** A slash, a word, perhaps a bot's name: as the gateway reads commands. */
@@ -21,4 +21,24 @@ export const hashOf = (text: string): string => {
     two = Math.imul(two ^ unit, 1597334677)
   }
   return (2097152 * (two >>> 0) + (one >>> 11)).toString(36)
+}
+
+/** What the channel itself says. */
+export interface Words {
+  /** On the button of a running turn. */
+  readonly stop: string
+  /** Behind an answer that took long. */
+  readonly done: string
+  /** To a stranger, where there is pairing. */
+  readonly stranger: string
+  /** To somebody who had the code. */
+  readonly welcome: string
+}
+
+/** Unless the host has other words. */
+export const english: Words = {
+  stop: "Stop",
+  done: "Done, see above.",
+  stranger: "I only talk to people that I know. If you were given a code, send it to me.",
+  welcome: "Welcome! I'll answer you from now on."
 }
