@@ -18,7 +18,7 @@ import { Door, type Pairing as AnyPairing } from "./internal/chat/door.ts"
 import { fetcher } from "./internal/chat/files.ts"
 import { persist } from "./internal/chat/persist.ts"
 import { Signs } from "./internal/chat/signs.ts"
-import { english, isCommand, type Words } from "./internal/chat/words.ts"
+import { commandOf, english, isCommand, type Words } from "./internal/chat/words.ts"
 import { actsOf, courtesy } from "./internal/slack/acts.ts"
 import { edits, plain, split } from "./internal/slack/delivery.ts"
 import { type Meaning, meaningOf, pressing, type Self } from "./internal/slack/events.ts"
@@ -106,9 +106,13 @@ const isHeard = ({ handle }: Ears, { addressed, place }: Case<"Said" | "Deleted"
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (ears: Ears, meaning: Case<"Said">) {
   const { fetch, handle, signs } = ears
-  const { files, inbound, place } = meaning
+  const { files, inbound: whole, place } = meaning
   if (!(yield* isHeard(ears, meaning))) return
-  if (isCommand(inbound.text)) return void (yield* Channel.skipPermanent(handle.accept(inbound)))
+  const order = isCommand(whole.text)
+  if (order) yield* Channel.skipPermanent(handle.accept(commandOf(whole)))
+  if (order && files.length === 0) return
+  // A file that a command is written to is sent with it, and said behind it.
+  const inbound = order ? { ...whole, id: `${whole.id}/file`, text: "" } : whole
   yield* signs.hearing(handle, place)
   if (files.length > 0) yield* handle.receiving(place)
   const { attachments, notes } = yield* fetch(keyOf(place), files)

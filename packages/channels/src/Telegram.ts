@@ -7,7 +7,6 @@
  */
 import type { Attachments } from "@sluice/runtime/Attachments"
 import * as Channel from "@sluice/runtime/Channel"
-import type { Inbound } from "@sluice/runtime/Message"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -18,7 +17,7 @@ import { fetcher } from "./internal/chat/files.ts"
 import { persist } from "./internal/chat/persist.ts"
 import { Signs } from "./internal/chat/signs.ts"
 import { split } from "./internal/chat/split.ts"
-import { english, isCommand, type Words } from "./internal/chat/words.ts"
+import { commandOf, english, isCommand, type Words } from "./internal/chat/words.ts"
 import { actsOf, courtesy } from "./internal/telegram/acts.ts"
 import { type BotApi, make as makeApi } from "./internal/telegram/botApi.ts"
 import { commands } from "./internal/telegram/commands.ts"
@@ -91,9 +90,6 @@ interface Ears {
   readonly words: Words
   readonly fetch: ReturnType<typeof fetcher>
 }
-
-/** A command by itself: it closes no burst, whatever it came with. */
-const commandOf = ({ closes: _, ...inbound }: Inbound): Inbound => inbound
 
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (

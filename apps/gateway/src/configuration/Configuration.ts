@@ -168,7 +168,7 @@ const Drain = Schema.Struct({
   pools: Setting.duration("0 millis", "24 hours", {
     default: "5 seconds",
     meaning:
-      "How long a stop lets requests to pools finish that wait or run, within `drain.timeout`; then they are interrupted."
+      "How long a stop lets requests to pools finish that wait or run, or as long as turns take when that is longer, within `drain.timeout`; then they are interrupted."
   })
 })
 

@@ -3,7 +3,7 @@
  * own servers only, never a reason for a conversation to stand still; and a reply that
  * carries one is one message.
  *
- * Scenarios: D7, D33, Q24, W4, W6
+ * Scenarios: D7, D33, Q24, Q25, W3, W4, W6
  */
 import { assert, describe, it } from "@effect/vitest"
 import { TestAgent } from "@sluice/runtime/testing"
@@ -64,6 +64,33 @@ describe("files", () => {
           })
         )
       }).pipe(Effect.scoped)
+  )
+
+  it.live("W3, Q24, W6: one that a command is written to is kept: the command is done, then the file is said", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      yield* boot(server, { agent }, (gateway) =>
+        Effect.gen(function* () {
+          const files = [server.file("pic.png", content, "image/png")]
+          const said = server.say(dm, "!new drafts", { subtype: "file_share", files })
+          const run = yield* agent.run(1)
+          yield* server.confirmed(said)
+          server.again(said)
+          yield* server.confirmed(said)
+          assert.strictEqual(run.turn.session, `slack/${dm}#drafts`)
+          assert.deepStrictEqual(
+            run.turn.messages.map(({ attachments, text }) => [text, attachments.map((file) => file.hash)]),
+            [["", [hash]]]
+          )
+          yield* run.finish("a nice picture")
+          yield* server.until(() => server.texts(dm).includes("a nice picture"))
+          yield* gateway.settled(`slack/${dm}`)
+          assert.deepInclude(yield* gateway.audit, { accepted: 2, open: 0 })
+          assert.strictEqual(agent.runs.length, 1)
+        })
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.live(

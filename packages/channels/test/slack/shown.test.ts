@@ -94,6 +94,44 @@ describe("a question", () => {
       )
     }).pipe(Effect.scoped, whileTimePasses)
   )
+
+  for (const delivery of ["edit", "plain"] as const) {
+    it.effect(`Q19, W6: loses its buttons when it is answered in words, or its turn is over (${delivery})`, () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const agent = TestAgent.make()
+        const asking = (number: number) => server.shown(dm).find(({ text }) => text.startsWith(`Question ${number}?`))
+        const buttons = (number: number) => buttonsOf(asking(number) ?? { blocks: [] }).length
+        yield* boot(server, { agent, options: { delivery } }, () =>
+          Effect.gen(function* () {
+            const ask = Effect.fnUntraced(function* (number: number) {
+              server.say(dm, `work ${number}`)
+              const run = yield* agent.run(number)
+              const decided = yield* Deferred.make<string | undefined>()
+              yield* run.emit({
+                _tag: "Permission",
+                question: `Question ${number}?`,
+                options: ["Yes", "No"],
+                respond: (option) => Effect.asVoid(Deferred.succeed(decided, option))
+              })
+              yield* server.until(() => buttons(number) === 2)
+              return { run, decided }
+            })
+            const first = yield* ask(1)
+            server.say(dm, "yes")
+            assert.strictEqual(yield* Deferred.await(first.decided), "Yes")
+            yield* server.until(() => buttons(1) === 0)
+            yield* first.run.finish("done")
+            const second = yield* ask(2)
+            server.say(dm, "!stop")
+            yield* server.until(() => buttons(2) === 0)
+            assert.strictEqual(yield* second.run.over, "interrupted")
+            assert.isTrue(asking(2)?.text.includes("1. Yes"))
+          })
+        )
+      }).pipe(Effect.scoped, whileTimePasses)
+    )
+  }
 })
 
 describe("signs", () => {

@@ -3,11 +3,16 @@
  * they write: whether one is an order to the gateway, and what tells two versions of one apart.
  */
 
+import type { Inbound } from "@sluice/runtime/Message"
+
 /** A slash, a word, perhaps a bot's name: as the gateway reads commands. */
 const command = /^\/[a-z][a-z0-9_-]{0,31}(?:@([\w-]{1,64}))?(?:\s|$)/i
 
 /** Whether a text is an order to the gateway. Paths begin with a slash, too. */
 export const isCommand = (text: string): boolean => command.test(text)
+
+/** A command by itself: it closes no burst, whatever it came with. */
+export const commandOf = ({ closes: _, ...inbound }: Inbound): Inbound => inbound
 
 /** The bot that an order names, where it names one. */
 export const orderedOf = (text: string): string | undefined => command.exec(text)?.[1]

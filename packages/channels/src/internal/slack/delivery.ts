@@ -11,11 +11,11 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
-import { type Offer, offerOf } from "../chat/buttons.ts"
+import { isQuestion, type Offer, offerOf } from "../chat/buttons.ts"
 import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
 import type { Signs } from "../chat/signs.ts"
 import { split as splitText } from "../chat/split.ts"
-import { whereOf } from "./acts.ts"
+import { courtesy, whereOf } from "./acts.ts"
 import { escaped, ordersIn, render } from "./mrkdwn.ts"
 import type { Failure, Params, WebApi } from "./webApi.ts"
 
@@ -201,6 +201,10 @@ const withFile = <A, R, R2>(
 
 const noPreview = { unfurl_links: false, unfurl_media: false }
 
+/** The buttons under a question go; what it asked stays. */
+const withoutButtons = (api: WebApi, reply: Reply, ts: string) =>
+  courtesy(api)("chat.update", { channel: reply.conversation.peer, ts, ...shapesOf(reply)[0], blocks: [] })
+
 /** Placeholder, then edits. */
 export const edits = (api: WebApi, signs: Signs, words: { readonly stop: string }): Channel.Edit<Needs> => {
   const mayShow = pacing()
@@ -240,6 +244,8 @@ export const edits = (api: WebApi, signs: Signs, words: { readonly stop: string 
         return yield* into(reply, placed.ts)
       })
     )
+    const shownAs = instead.get(key) ?? ts
+    if (isQuestion(reply)) yield* signs.asked(reply, shownAs, withoutButtons(api, reply, shownAs))
     instead.delete(key)
     yield* Effect.andThen(signs.answered(reply), signs.edited(reply, ts, placedAt))
     return {}
@@ -273,7 +279,9 @@ export const plain = (api: WebApi, signs: Signs, policy: "resend-once" | "hold")
           Effect.map(api.call("chat.postMessage", { ...where, ...shape, ...noPreview }, Posted), ({ ts }) => ts)
         )
     )
-    const marked = Effect.tap(sent, () => signs.answered(reply))
+    const marked = Effect.tap(sent, (ts) =>
+      isQuestion(reply) ? signs.asked(reply, ts, withoutButtons(api, reply, ts)) : signs.answered(reply)
+    )
     return explained(Effect.map(marked, (remoteId) => ({ remoteId })))
   })
 }
