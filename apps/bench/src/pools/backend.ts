@@ -1,7 +1,7 @@
 /**
- * The backend of PL1 as a process of its own: it speaks as OpenAI does and takes 100 ms for every request, whatever comes.
- * Each answer says how long the backend had it, so that nobody is charged for a timer that rang late. Prints its address
- * as its first line and ends when its standard input does.
+ * The backend of PL1 as a process of its own: it speaks as OpenAI does and takes 100 ms for every request, and for every
+ * part of one that is streamed. Each answer says how long the backend had it, so that nobody is charged for a timer that
+ * rang late. Prints its address as its first line and ends when its standard input does.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { chunks, dimensions, service } from "./kinds.ts"
@@ -73,7 +73,7 @@ const answer = async (request: IncomingMessage, response: ServerResponse): Promi
   }
   // One after the other: timers of different lengths that are late together ring in no order.
   const next = (index: number): void => {
-    const due = begun + (service / chunks) * (index + 1)
+    const due = begun + service * (index + 1)
     setTimeout(
       () => {
         part(response, begun, index)

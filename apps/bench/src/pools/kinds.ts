@@ -3,10 +3,7 @@
  * many milliseconds the backend had the request; the rest of the time is everybody else's.
  */
 
-/** Milliseconds that the backend takes for a request, so that 64 of them at once leave the cores time to spare. */
-export const service = 100
-
-/** Parts of a streamed answer, spread over that time. */
+/** Parts of a streamed answer, spread over the backend's time. */
 export const chunks = 5
 
 /** Numbers of a vector. */
@@ -14,6 +11,10 @@ export const dimensions = 384
 
 export const kinds = ["chat", "embeddings", "streamed chat"] as const
 export type Kind = (typeof kinds)[number]
+
+/** Milliseconds that the backend takes, so that 64 requests at once leave the cores time to spare; for each part of a stream. */
+export const service = 100
+export const serviceOf = (kind: Kind): number => (kind === "streamed chat" ? service * chunks : service)
 
 const question = "hello, this is a message of a usual length for a chat"
 

@@ -1,30 +1,32 @@
 /**
  * PL1: what a pool adds to a request, in process and in a gateway, beside asking the backend directly. The backend is a
- * process of its own that takes 100 ms for each request, and 64 clients ask one request after the other, each at moments
- * of its own: that leaves the cores time to spare, and what is measured is the way of a request, not the queue for a core.
+ * process of its own that takes 100 ms for each request and for each part of a streamed answer, and 64 clients ask one
+ * request after the other, each at moments of its own: that leaves the cores time to spare, and what is measured is the
+ * way of a request, not the queue for a core.
  */
 import { join } from "node:path"
 import { type Figure, ms, now, quantile } from "../figure.ts"
 import { build, start } from "../agents/gateway.ts"
 import { serveFrom } from "../http.ts"
 import { cpuOf } from "../processes.ts"
-import { type Cost, type Kind, kinds, service } from "./kinds.ts"
+import { type Cost, type Kind, kinds, service, serviceOf } from "./kinds.ts"
 import { inFolder } from "../store.ts"
 import { clients, configured, http, inProcess, type Side } from "./sides.ts"
 
 const rounds = 5
-const warmUps = 3
+const warmUps = 12
 /** Requests of a client in a round. */
 const each = 5
 
 const wait = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
 /** So often each client asks. A little longer than a request takes: clients that were held up together do not stay together. */
-const period = service * 1.05
+const periodOf = (kind: Kind): number => serviceOf(kind) * 1.05
 
 /** All clients, each with its share. */
 const round = async (side: Side, kind: Kind): Promise<ReadonlyArray<Cost>> => {
   const begun = now()
+  const period = periodOf(kind)
   const all = Array.from({ length: clients }, async (_, client) => {
     const costs: Array<Cost> = []
     for (let i = 0; i < each; i++) {
