@@ -53,16 +53,16 @@ const roomOf = Effect.fnUntraced(function* (name: string, grace: Partial<Childre
   return { instance, killed, start, close: Scope.close(scope, Exit.void) }
 })
 
-/** The priority of a process's session, less this one's; `undefined` where the system knows none. */
-const autogroup = (pid: number | "self"): number | undefined => {
-  if (!existsSync("/proc/self/autogroup")) return undefined
-  const nice = (of: number | "self") => Number(readFileSync(`/proc/${of}/autogroup`, "latin1").split("nice ")[1])
-  return nice(pid) - nice("self")
+/** The priority of a process's session; `undefined` where the system weighs none: its file is empty then, or missing. */
+const sessionPriority = (pid: number | "self"): number | undefined => {
+  if (!existsSync(`/proc/${pid}/autogroup`)) return undefined
+  const nice = / nice (-?\d+)/.exec(readFileSync(`/proc/${pid}/autogroup`, "latin1"))?.[1]
+  return nice === undefined ? undefined : Number(nice)
 }
 
-/** The same once it has been set: without privileges the system takes one change in 100 ms. */
+/** What it becomes: without privileges the system takes one change in 100 ms. A new session starts at 0. */
 const settled = (pid: number) =>
-  Effect.sync(() => autogroup(pid)).pipe(
+  Effect.sync(() => sessionPriority(pid)).pipe(
     Effect.repeat({ until: (nice) => nice !== 0, schedule: Schedule.spaced("10 millis") }),
     Effect.timeout("10 seconds")
   )
@@ -120,14 +120,16 @@ describe("what a program is given", () => {
           const child = yield* start({ argv: [node, "-e", say], ...(nice === undefined ? {} : { nice }) })
           yield* child.send("now\n")
           const priority = Number(yield* lineOf(child)) - getPriority()
-          return { priority, autogroup: nice === 0 ? undefined : yield* settled(child.pid) }
+          return { priority, session: nice === 0 ? undefined : yield* settled(child.pid) }
         })
         const [usual, equal, lower] = [yield* priorityOf(), yield* priorityOf(0), yield* priorityOf(9)]
         // There is nothing below 19.
         const below = (nice: number) => Math.min(nice, 19 - getPriority())
         assert.deepStrictEqual([usual.priority, equal.priority, lower.priority], [below(5), 0, below(9)])
         // Where the system weighs sessions against each other, that is what counts.
-        if (autogroup("self") !== undefined) assert.deepStrictEqual([usual.autogroup, lower.autogroup], [5, 9])
+        const own = sessionPriority("self") ?? getPriority()
+        if (usual.session !== undefined)
+          assert.deepStrictEqual([usual.session, lower.session], [Math.min(19, own + 5), Math.min(19, own + 9)])
         yield* close
       })
     )

@@ -28,9 +28,10 @@ const autogroupOf = (pid: number | "self"): { readonly name: string; readonly ni
 const lowerAutogroup = (child: ChildProcess, pid: number, nice: number, tries: number): void => {
   const [own, its] = [autogroupOf("self"), autogroupOf(pid)]
   // The same one, where the system made none for the program's session: lowering it would lower the gateway.
-  if (own === undefined || its === undefined || own.name === its.name) return
+  if (its === undefined || own?.name === its.name) return
   try {
-    writeFileSync(`/proc/${pid}/autogroup`, String(Math.min(lowest, own.nice + nice)))
+    // A gateway that was started by the first process, as in many containers, is in no group: it weighs for itself.
+    writeFileSync(`/proc/${pid}/autogroup`, String(Math.min(lowest, (own?.nice ?? getPriority()) + nice)))
   } catch (error) {
     // Refused by a sandbox, or gone: it runs as it is.
     if (!isRefusedForNow(error) || tries <= 1) return
