@@ -208,6 +208,26 @@ describe("a server that", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.live.each([
+    { quotes: "in what is no answer", send: "bad secret-key" },
+    { quotes: "where the words are cut", send: { error: { message: `${"x".repeat(295)}secret-key` } } },
+    { quotes: "in a stream's error", send: { error: { message: "bad secret-key" } }, stream: true },
+    { quotes: "in an event that is none", send: "bad secret-key", stream: true }
+  ])("quotes the key $quotes is told without it", ({ send, stream = false }) =>
+    Effect.gen(function* () {
+      const { url } = yield* server({
+        "/v1/chat/completions": (_, response) => {
+          if (stream) event(response, send)
+          response.end(stream ? "" : typeof send === "string" ? send : JSON.stringify(send))
+        }
+      })
+      const text = yield* chat(url)
+      const failed = yield* reason(stream ? Stream.runDrain(text.stream(hello)) : text.submit(hello))
+      assert.strictEqual(failed._tag, "Transport")
+      assert.notInclude(JSON.stringify(failed), "secr")
+    }).pipe(Effect.provide(layer))
+  )
+
   it.live("still loads its model is waited for", () =>
     Effect.gen(function* () {
       let looks = 0

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatAnswer, ChatPart, TextRequest, Tokens } from "../../Capabilities.ts"
 import type { WorkerError } from "../../PoolError.ts"
-import { ask, type Body, bytes, failure, json, type Line, parsed, post, said } from "./line.ts"
+import { ask, type Body, bytes, failure, json, type Line, parsed, post, quoted, said } from "./line.ts"
 
 const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
@@ -99,20 +99,20 @@ const partsOf = (event: unknown): ReadonlyArray<ChatPart> | undefined => {
 
 type Found = ChatPart | WorkerError | "done"
 
-const read = (data: string): ReadonlyArray<Found> => {
+const read = (line: Line, data: string): ReadonlyArray<Found> => {
   if (data.trim() === "[DONE]") return ["done"]
   const event = parsed(data)
   if (typeof event === "object" && event !== null && "error" in event && event.error !== null) {
-    return [failure("Transport", `the server broke off with an error: ${said(data)}`)]
+    return [failure("Transport", `the server broke off with an error: ${said(line, data)}`)]
   }
-  return partsOf(event) ?? [failure("Transport", `the server sent what is no answer: ${data.slice(0, 100)}`)]
+  return partsOf(event) ?? [failure("Transport", `the server sent what is no answer: ${quoted(line, data, 100)}`)]
 }
 
-const events = (source: Stream.Stream<Uint8Array, WorkerError>): Stream.Stream<Found, WorkerError> =>
+const events = (line: Line, source: Stream.Stream<Uint8Array, WorkerError>): Stream.Stream<Found, WorkerError> =>
   Stream.suspend(() => {
     let found: Array<Found> = []
     const parser = Sse.makeParser((event) => {
-      if (event._tag === "Event") found.push(...read(event.data))
+      if (event._tag === "Event") found.push(...read(line, event.data))
     })
     const feed = (text: string): ReadonlyArray<Found> => {
       const error = parser.feed(text)
@@ -170,7 +170,7 @@ export const stream = (line: Line, model: string, request: TextRequest): Stream.
       const body = bodyOf(model, request, true)
       const response = yield* post(line, "/chat/completions", body, "text/event-stream, application/json")
       const type = response.headers["content-type"] ?? ""
-      if (!type.includes("json")) return untilDone(events(bytes(line, response)))
+      if (!type.includes("json")) return untilDone(events(line, bytes(line, response)))
       const whole = partsOf(yield* json(line, response))
       return Stream.fromIterable(whole ?? []).pipe(untilDone)
     })

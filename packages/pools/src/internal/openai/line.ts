@@ -32,6 +32,9 @@ const withoutKey = ({ key }: Line, text: string): string => {
   return secret === "" ? text : text.replaceAll(secret, "<key>")
 }
 
+/** The beginning of what the server sent, for an error. The key goes first: a piece of it would not be known any more. */
+export const quoted = (line: Line, text: string, most: number): string => withoutKey(line, text).slice(0, most)
+
 export const failure = (
   reason: WorkerError["reason"],
   message: string,
@@ -81,12 +84,12 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** `{"error": {"message"}}`, `{"error": "..."}`, `{"message"}`, `{"detail"}`, or no JSON at all. */
-export const said = (text: string): string => {
+export const said = (line: Line, text: string): string => {
   const json = parsed(text)
-  if (!isRecord(json)) return text.slice(0, 300)
+  if (!isRecord(json)) return quoted(line, text, 300)
   const { error } = json
   const words = isRecord(error) ? error["message"] : (error ?? json["message"] ?? json["detail"])
-  return typeof words === "string" ? words.slice(0, 300) : JSON.stringify(words ?? json).slice(0, 300)
+  return quoted(line, typeof words === "string" ? words : JSON.stringify(words ?? json), 300)
 }
 
 const retryAfterOf = (headers: Readonly<Record<string, string | undefined>>, now: number): number | undefined => {
@@ -103,7 +106,7 @@ const refused = Effect.fnUntraced(function* (line: Line, response: HttpClientRes
   const now = yield* Clock.currentTimeMillis
   // What a refusal says is worth little beside its status: one that can't be read is one without words.
   const text = yield* Effect.orElseSucceed(textUpTo(line, response, refusalLimit), () => undefined)
-  const words = status === 401 || status === 403 ? "it does not accept the key" : withoutKey(line, said(text ?? ""))
+  const words = status === 401 || status === 403 ? "it does not accept the key" : said(line, text ?? "")
   const message = `the server answered with ${status}${words === "" ? "" : `: ${words}`}`
   const retryAfter = retryAfterOf(headers, now)
   const wait = retryAfter === undefined ? {} : { retryAfter }
@@ -145,9 +148,10 @@ export const json = Effect.fnUntraced(function* (line: Line, response: HttpClien
   const text = yield* textUpTo(line, response, line.limit)
   if (text === undefined) return yield* failure("Transport", `the answer is larger than ${line.limit} bytes`)
   const found = parsed(text)
-  if (!isRecord(found)) return yield* failure("Transport", `the server sent what is no answer: ${text.slice(0, 100)}`)
+  if (!isRecord(found))
+    return yield* failure("Transport", `the server sent what is no answer: ${quoted(line, text, 100)}`)
   if (found["error"] !== undefined && found["error"] !== null) {
-    return yield* failure("Transport", `the server answered with an error: ${withoutKey(line, said(text))}`)
+    return yield* failure("Transport", `the server answered with an error: ${said(line, text)}`)
   }
   return found
 })
