@@ -9,6 +9,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
+import { open } from "../../src/internal/journal/store/database.ts"
+import { migrate } from "../../src/internal/journal/store/migrate.ts"
+import { migrations } from "../../src/internal/journal/store/schema.ts"
 import { Journal, JournalReader } from "../../src/Journal.ts"
 import { bootFile, claimed, done, message, outside, push, refused, settle, sqlite, storeFile } from "./harness.ts"
 
@@ -165,6 +168,23 @@ describe("readers", () => {
       assert.deepStrictEqual([seen.waiting, seen.turns, seen.replies], [own.waiting, own.turns, own.replies])
       yield* boot.journal.admit(message("three"))
       assert.strictEqual((yield* reader.ledger).accepted, 3)
+    })
+  )
+
+  it.effect("a reader answers from a store that no gateway has opened since an upgrade, whatever step it is at", () =>
+    Effect.gen(function* () {
+      for (const { id } of migrations) {
+        const file = yield* storeFile
+        const old = yield* open(sqlite(file), { write: true })
+        yield* migrate(old, { now: 0, migrations: migrations.filter((one) => one.id <= id), copy: undefined })
+        yield* old.close
+        const reader = yield* read(SqliteClient.layer({ filename: file, readonly: true }))
+        assert.deepStrictEqual(yield* reader.deadLetters({ limit: 5 }), [], `step ${id}`)
+        assert.deepStrictEqual(yield* reader.sessions({}), [], `step ${id}`)
+        assert.deepStrictEqual(yield* reader.usage({ by: "day" }), [], `step ${id}`)
+        assert.isTrue((yield* reader.ledger).balanced, `step ${id}`)
+        assert.deepStrictEqual((yield* reader.figures).replies, {}, `step ${id}`)
+      }
     })
   )
 

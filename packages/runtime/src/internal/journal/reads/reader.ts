@@ -67,7 +67,13 @@ export const makeReader = <E, R>(
           writer: { rounds: 0, entries: 0, retries: 0, waiting: 0, commitMillis: { bounds: [], counts: [], sum: 0 } }
         })),
         report: ask(Reads.report(query)),
-        deadLetters: ({ limit }) => ask(Reads.deadLetters(query, store, limit, step < 1003 ? "null" : undefined)),
+        deadLetters: ({ limit }) =>
+          ask(
+            Reads.deadLetters(query, store, limit, {
+              ...(step < 1003 ? { attachments: "null" } : {}),
+              ...(step < 1005 ? { session: "null" } : {})
+            })
+          ),
         usage: (question) => (step < 1002 ? Effect.succeed([]) : ask(usage(query, question))),
         opening: ask(Reads.opening(query))
       } satisfies JournalReads

@@ -193,11 +193,11 @@ export const deadLetters = (
   query: Query,
   store: Store,
   limit: number,
-  attachments?: string
+  columns: { readonly attachments?: string; readonly session?: string } = {}
 ): Asked<ReadonlyArray<DeadLetter>> =>
   Effect.map(
     query<ReplyRecord & { readonly length: number }>(
-      `select ${replyColumnsWith(`substr(r.text, 1, ${letterLength})`, attachments)}, length(r.text) as length
+      `select ${replyColumnsWith(`substr(r.text, 1, ${letterLength})`, columns.attachments, columns.session)}, length(r.text) as length
        from sluice_replies r join sluice_conversations c on c.id = r.conversation
        where r.state = 'dead' and r.number is not null order by r.id desc limit ?`,
       [limit]

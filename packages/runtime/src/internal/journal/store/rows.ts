@@ -186,10 +186,11 @@ export const numbers = (text: string | null): ReadonlyArray<number> =>
 /** Columns of a reply with this of its text; the table is `r`, its conversation `c`. */
 export const replyColumnsWith = (
   text: string,
-  attachments = "r.attachments"
+  attachments = "r.attachments",
+  session = "r.session"
 ) => `r.id, r.conversation, r.number, r.kind, r.turn, r.post, r.state, r.epoch, r.tries, r.marked,
   r.remote_id, r.not_before, r.wait, r.expires_at, r.notice, r.replay_of, r.in_reply_to, r.created_at, r.ended_at,
-  r.error, r.session, ${text} as text, ${attachments} as attachments, c.key, c.channel, c.account, c.peer, c.thread`
+  r.error, ${session} as session, ${text} as text, ${attachments} as attachments, c.key, c.channel, c.account, c.peer, c.thread`
 
 /** The same with the whole text. */
 export const replyColumns = replyColumnsWith("r.text")
