@@ -122,6 +122,27 @@ describe("retention", () => {
     })
   )
 
+  it.effect("what fell at the cap and was never told goes with the texts of its archived session", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      const boot = yield* bootFile(file, { retention: { ledger: 9 * day, transcript: 5 * day } })
+      const fallen = yield* boot.journal.admit(message("fallen"))
+      yield* boot.journal.drop(1, [fallen.seq], "summarize")
+      const look = yield* outside(file)
+      const left = () =>
+        ["inbound where seq = 1 and text <> ''", "untold", "inbound where seq = 1"].map(
+          (table) => look.prepare(`select count(*) as n from sluice_${table}`).get()?.n
+        )
+      yield* TestClock.adjust(20 * day)
+      yield* boot.journal.compact
+      assert.deepStrictEqual(left(), [1, 1, 1], "its session goes on, and tells of it")
+      yield* archive(boot)
+      yield* TestClock.adjust(6 * day)
+      yield* boot.journal.compact
+      assert.deepStrictEqual(left(), [0, 0, 0])
+    })
+  )
+
   it.effect("C2, D19: an id is recognised for 8 days of wall and of uptime: no jump of the clock forgets it", () =>
     Effect.gen(function* () {
       const wall = yield* movableWall

@@ -110,8 +110,19 @@ const letTextGo = Effect.fnUntraced(function* (query: Query, limits: Limits): Ef
   return rows.length
 })
 
+/** What fell at a cap is told with the next turn; an archived session whose texts go has none. */
+const letUntoldGo = (query: Query, { transcript }: Limits) =>
+  query.change(
+    `delete from sluice_untold where (session, seq) in (
+       select u.session, u.seq from sluice_untold u cross join sluice_sessions s on s.id = u.session
+         cross join sluice_inbound i on i.seq = u.seq
+       where s.archived = 1 and coalesce(s.archived_at, 0) < ? and i.ended_at < ?)`,
+    [transcript, transcript]
+  )
+
 const messages = Effect.fnUntraced(function* (query: Query, limits: Limits): Effect.fn.Return<number, SqlError> {
   const { after, upTo } = limits
+  yield* letUntoldGo(query, limits)
   const text = yield* letTextGo(query, limits)
   const files = yield* query.change(
     `delete from sluice_attachments where seq in (
