@@ -2,6 +2,7 @@
 // balances and a repeat is still a repeat. A crash in between leaves work to the next boot, and no text.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -161,6 +162,23 @@ describe("forgetting", () => {
       assert.strictEqual(agent.stored.size, 0)
       assert.notInclude(files(place), "Geheimnis")
     })
+  )
+
+  it.effect(
+    "Q27: who asked may leave as soon as it is committed: the turn ends and the agent forgets all the same",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = rememberer()
+        const one = yield* boot(place, options(agent))
+        yield* said(one, "Geheimnis")
+        const asking = yield* Effect.forkChild(one.gateway.forget("chat/kim"), { startImmediately: true })
+        yield* meanwhile(Effect.repeat(one.journal.pendingForgets, { until: (found) => found !== undefined }))
+        yield* Fiber.interrupt(asking)
+        yield* meanwhile(Effect.repeat(one.journal.pendingForgets, { until: (found) => found === undefined }))
+        assert.deepStrictEqual([...agent.stored], [])
+        assert.notInclude(files(place), "Geheimnis")
+      })
   )
 
   it.effect("Q27: replies that were on their way are given up, and nothing of them is sent or stored again", () =>

@@ -6,6 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -126,16 +127,19 @@ const make = Effect.gen(function* () {
       Effect.catch((error) => Effect.logDebug("Forgetting goes on at the next start", error))
     )
 
+  const forget = Effect.fnUntraced(function* (address: Conversation) {
+    const forgotten = yield* journal.forget({ _tag: "Conversation", address, placeholder: outbox.noReply })
+    if (forgotten === undefined) return undefined
+    yield* leave(forgotten)
+    const left = yield* clean(forgotten.files)
+    const { cancelled, files, sessions } = forgotten
+    return { sessions: sessions.length, cancelled: cancelled.length, files: files.length, left }
+  })
+
   return Forgetting.of({
     follow: (forgotten) => Effect.tap(leave(forgotten), () => Effect.sync(() => run(quietly(forgotten.files)))),
-    conversation: Effect.fnUntraced(function* (address) {
-      const forgotten = yield* journal.forget({ _tag: "Conversation", address, placeholder: outbox.noReply })
-      if (forgotten === undefined) return undefined
-      yield* leave(forgotten)
-      const left = yield* clean(forgotten.files)
-      const { cancelled, files, sessions } = forgotten
-      return { sessions: sessions.length, cancelled: cancelled.length, files: files.length, left }
-    }),
+    // In a fiber of its own: who asked may leave, and what is committed has to be followed all the same.
+    conversation: (address) => Effect.suspend(() => Fiber.join(run(forget(address)))),
     rest: Effect.flatMap(Effect.exit(journal.pendingForgets), (found) =>
       found._tag === "Success" && found.value !== undefined ? quietly([]) : Effect.void
     )
