@@ -59,6 +59,14 @@ describe("the doctor looks at", () => {
       ["fail", "ok"]
     )
     assert.include(Findings.judge(0x6969, 0)[0]?.detail, "NFS")
+    for (const [type, allowed, state] of [
+      [0x6969, true, "warn"],
+      [0x0bd00bd0, false, "fail"],
+      [0xff534d42 | 0, false, "fail"],
+      [0x01021997, false, "warn"]
+    ] as const) {
+      assert.strictEqual(Findings.judge(type, 10 * 1024 ** 3, allowed)[0]?.state, state, `${type}`)
+    }
     assert.deepStrictEqual(
       Findings.judge(0x01021994, 500 * 1024 ** 2).map(({ state }) => state),
       ["warn", "warn"]

@@ -47,6 +47,7 @@ export type { Outline, Said } from "./internal/journal/reads/transcript.ts"
 export * from "./internal/journal/records.ts"
 export type { Farewell, Return, Spoken, Told } from "./internal/journal/writes/restarts.ts"
 export * from "./internal/journal/reads/reports.ts"
+export { networkFileSystemOf } from "./internal/node/storeFiles.ts"
 
 /** The journal of one gateway: one owner, one writer. */
 export class Journal extends Context.Service<

@@ -49,7 +49,9 @@ const examine = Effect.fnUntraced(function* (sources: Sources): Effect.fn.Return
   if (at._tag === "Failure") return [node, ...broken(at.failure)]
   const { findings, pid, up } = yield* gateway(at.success)
   const store = yield* Findings.store(at.success, up)
-  const common = [...Findings.folder(at.success.stateDirectory), ...Findings.disk(at.success.stateDirectory), ...store]
+  const { stateDirectory } = at.success
+  const allowed = loaded._tag === "Success" && loaded.success.configuration.networkFileSystem
+  const common = [...Findings.folder(stateDirectory), ...Findings.disk(stateDirectory, allowed), ...store]
   if (loaded._tag === "Failure") return [node, ...broken(loaded.failure), ...common, ...findings]
   return [
     node,

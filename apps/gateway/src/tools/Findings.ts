@@ -3,6 +3,7 @@
  * is not well, what to do; none of them changes anything.
  */
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import { networkFileSystemOf } from "@sluice/runtime/Journal"
 import { deadlineOf } from "@sluice/runtime/Shutdown"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -69,17 +70,9 @@ export const folder = (path: string): ReadonlyArray<Finding> => {
       ]
 }
 
-/** File systems by their number in statfs: those that lie about locks, and those that forget. */
-const networks: { readonly [type: number]: string } = {
-  0x6969: "NFS",
-  0x517b: "SMB",
-  0xff534d42: "CIFS",
-  0xfe534d42: "SMB2",
-  0x5346414f: "AFS",
-  0x00c36400: "Ceph",
-  0x01021997: "9p",
-  0x73757245: "Coda"
-}
+/** A folder of the host, or of another machine, in a virtual one: its number in statfs. The journal takes it. */
+const p9 = 0x01021997
+/** File systems that forget, by their number in statfs. */
 const forgetful: { readonly [type: number]: string } = {
   0x01021994: "tmpfs",
   0x794c7630: "overlay",
@@ -89,16 +82,17 @@ const forgetful: { readonly [type: number]: string } = {
 const low = 1024 ** 3
 const empty = 100 * 1024 ** 2
 
-/** A kind of file system, by its number in statfs, and the bytes that are left on it. */
-export const judge = (type: number, free: number): ReadonlyArray<Finding> => {
-  const network = networks[type]
+/** A kind of file system, by its number in statfs, and the bytes that are left on it; `allowed` by `networkFileSystem`. */
+export const judge = (type: number, free: number, allowed = false): ReadonlyArray<Finding> => {
+  const refused = allowed ? undefined : networkFileSystemOf(type)
+  const network = networkFileSystemOf(type) ?? (type === p9 ? "9p" : undefined)
   const gone = forgetful[type]
   const left = free < low ? `${Math.floor(free / 1024 ** 2)} MiB free` : `${Math.floor(free / low)} GiB free`
   const kind: Finding =
     network !== undefined
       ? {
           name: "file system",
-          state: "fail",
+          state: refused === undefined ? "warn" : "fail",
           detail: `${network}, a network file system: its locks and flushes are not to be trusted`,
           remedy: "put the state directory on a local disk"
         }
@@ -120,9 +114,9 @@ export const judge = (type: number, free: number): ReadonlyArray<Finding> => {
 }
 
 /** The disk under the state directory: what kind, and how much is left. */
-export const disk = (path: string): ReadonlyArray<Finding> => {
+export const disk = (path: string, allowed = false): ReadonlyArray<Finding> => {
   const { bavail, bsize, type } = statfsSync(existing(path))
-  return judge(type, bavail * bsize)
+  return judge(type, bavail * bsize, allowed)
 }
 
 /** The token that clients send. */
