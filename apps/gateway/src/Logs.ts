@@ -61,6 +61,43 @@ const eventOf = (options: Logger.Options<unknown>): Event => {
   }
 }
 
+/** Shorter lines of a secret are too common to be blotted out by themselves. */
+const shortestLine = 8
+
+/** A secret as it may stand in a text: as it is, within JSON, and line by line, as programs print keys of several lines. */
+const formsOf = (secret: string): ReadonlyArray<string> => [
+  secret,
+  JSON.stringify(secret).slice(1, -1),
+  ...secret
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line.length >= shortestLine)
+]
+
+/** Blots secrets out of texts, also within lists and structures. */
+const blotting = (secrets: ReadonlyArray<string>) => {
+  const forms = secrets.filter((secret) => secret !== "").flatMap(formsOf)
+  const inText = (text: string): string => forms.reduce((left, form) => left.replaceAll(form, "<redacted>"), text)
+  const inValue = (value: unknown): unknown => {
+    if (typeof value === "string") return inText(value)
+    if (Array.isArray(value)) return value.map(inValue)
+    if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [inText(key), inValue(one)]))
+  }
+  return { inText, inValue }
+}
+
+/** The event without them, before it is written out, which changes characters, and cut, which leaves pieces. */
+const blotted = (
+  { annotations, cause, message, ...rest }: Event,
+  { inText, inValue }: ReturnType<typeof blotting>
+): Event => ({
+  ...rest,
+  message: inText(message),
+  annotations: Object.fromEntries(Object.entries(annotations).map(([key, value]) => [key, inValue(value)])),
+  cause: cause === undefined ? undefined : inText(cause)
+})
+
 const json = (event: Event): string => {
   const { annotations, cause, date, level, message } = event
   const line = JSON.stringify({
@@ -126,10 +163,9 @@ export const make = (options: Options): Log => {
   const format = options.format === "json" ? json : pretty(options)
   const counts = new Map<string, Count>()
   const print = (event: Event): void => {
-    const line = options
-      .secrets()
-      .reduce((text, secret) => (secret === "" ? text : text.replaceAll(secret, "<redacted>")), format(event))
-    options.write(line)
+    const blot = blotting(options.secrets())
+    // Once more in the line, for what only becomes a text there.
+    options.write(blot.inText(format(blotted(event, blot))))
   }
   const close = (key: string, { event, seen }: Count): void => {
     counts.delete(key)

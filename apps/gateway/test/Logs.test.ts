@@ -93,6 +93,31 @@ describe("the log", () => {
     })
   )
 
+  it.effect(
+    "never prints a secret that its format writes in another way, one of several lines, or a piece of a long one",
+    () =>
+      Effect.gen(function* () {
+        const quoted = 'pa"ss\\word-1'
+        const key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END KEY-----"
+        const long = "very-long-secret-of-many-letters"
+        for (const format of ["json", "pretty"] as const) {
+          const { lines, run } = record({ format, secrets: () => [quoted, key, long] })
+          yield* run(
+            Effect.logWarning(`said ${quoted} and ${key}`, new Error(`with ${key}`)).pipe(
+              Effect.annotateLogs({
+                output: [`${key}\n`, "one more line"],
+                body: { text: JSON.stringify({ password: quoted }), line: "hkiG9w0BAQEFAASC" },
+                cut: `${"x".repeat(1015)}${long}`
+              })
+            )
+          )
+          yield* run(Effect.log(`${"x".repeat(16_380)}${long}`))
+          for (const piece of ["word-1", "MIIE", "hkiG", "very"]) assert.notInclude(lines.join(), piece)
+          if (format === "json") for (const line of lines) JSON.parse(line)
+        }
+      })
+  )
+
   it.effect("says what an error says, also when it is one of several parts", () =>
     Effect.gen(function* () {
       const { lines, run } = record()
