@@ -140,6 +140,9 @@ const knownOf = (gathered: Gathered, ends: ReadonlyMap<string, ReadonlyArray<Sho
   }
 }
 
+/** The exit code of a gateway whose store could not be written. */
+const storeFailed = 74
+
 /** The report of a stop against the process's end and what was there when it was asked for. */
 const judgeReport = (gathered: Gathered, known: Known, seen: BootSeen, findings: Findings): void => {
   const { boot, exited, stop, stopped } = seen
@@ -163,7 +166,10 @@ const judgeReport = (gathered: Gathered, known: Known, seen: BootSeen, findings:
     known.acknowledged.before(stop.at),
     known.maybeAccepted.before(over) + copies
   )
-  between(say, "ended", sum(ledger.ends), known.pulled.before(stop.at), known.sent.before(over) + copies)
+  // A reply that waited for its channel to come back is pulled a moment before its end is noted: what a store that fails
+  // right then keeps of it is "open", and that is what its report has to say.
+  const ended = code === storeFailed ? 0 : known.pulled.before(stop.at)
+  between(say, "ended", sum(ledger.ends), ended, known.sent.before(over) + copies)
 }
 
 /** I10. */

@@ -41,5 +41,9 @@ export const wide: ReadonlyArray<readonly [seed: number, about: string]> = [
 /** Those that are steered as well. */
 export const steered: ReadonlyArray<readonly [seed: number, about: string]> = [
   [555, "what is taken behind a message that the agent did not take is answered once"],
-  [1280, "what is taken behind a message that the agent did not take overtakes nothing"]
+  [1280, "what is taken behind a message that the agent did not take overtakes nothing"],
+  [
+    832_999_606,
+    "a reply that is read when its channel is back may be open in the report of a store that fails right then"
+  ]
 ]
