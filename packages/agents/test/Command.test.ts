@@ -10,8 +10,10 @@ import * as Stream from "effect/Stream"
 import * as Children from "../src/Children.ts"
 import * as Command from "../src/Command.ts"
 import { execFileSync } from "node:child_process"
-import { existsSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { problem } from "../src/internal/node/locate.ts"
 import { file, folder, node } from "./processes.ts"
 
 const grace = { ask: "50 millis", term: "500 millis", kill: "2 seconds" } as const
@@ -254,6 +256,31 @@ describe("a failure", () => {
       }
       assert.isUndefined(yield* Children.check({ argv: ["sh"] }))
     }).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "a folder that can't be entered is passed by on PATH, and named where the program is said to be in it",
+    () =>
+      Effect.gen(function* () {
+        const closed = join(yield* folder, "closed")
+        mkdirSync(closed, { mode: 0 })
+        const file = join(closed, "program")
+        // Root may enter everything: it looks as somebody else.
+        const isRoot = process.geteuid?.() === 0
+        if (isRoot) process.seteuid?.(65_534)
+        const found = [
+          problem("program", undefined, closed),
+          problem(file, undefined, ""),
+          problem("sh", closed, "/bin")
+        ]
+        if (isRoot) process.seteuid?.(0)
+        chmodSync(closed, 0o700)
+        assert.deepStrictEqual(found, [
+          `program "program" was not found on PATH (${closed}): install it or give its whole path in argv[0]`,
+          `program "${file}" is in a folder that can't be entered: correct its permissions`,
+          `working folder "${closed}" can't be entered: correct its permissions or cwd`
+        ])
+      }).pipe(Effect.scoped)
   )
 })
 

@@ -6,10 +6,11 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-type Kind = "missing" | "folder" | "closed folder" | "plain" | "program"
+type Kind = "missing" | "hidden" | "folder" | "closed folder" | "plain" | "program"
 
+/** `hidden`: whether it is there can't be told, because a folder on the way to it may not be entered. */
 const kind = (file: string): Kind => {
-  let folder = false
+  let folder: boolean | undefined
   try {
     folder = fs.statSync(file).isDirectory()
     fs.accessSync(file, fs.constants.X_OK)
@@ -17,6 +18,7 @@ const kind = (file: string): Kind => {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code
     if (code !== "EACCES" && code !== "EPERM") return "missing"
+    if (folder === undefined) return "hidden"
     return folder ? "closed folder" : "plain"
   }
 }
@@ -42,6 +44,7 @@ const folderProblem = (cwd: string): string | undefined => {
       return undefined
     case "missing":
       return `working folder "${cwd}" does not exist: create it or correct cwd`
+    case "hidden":
     case "closed folder":
       return `working folder "${cwd}" can't be entered: correct its permissions or cwd`
     default:
@@ -52,6 +55,7 @@ const folderProblem = (cwd: string): string | undefined => {
 const fileProblem = (program: string, file: string): string | undefined => {
   const found = kind(file)
   if (found === "missing") return `program "${program}" does not exist: correct argv[0] or install it`
+  if (found === "hidden") return `program "${program}" is in a folder that can't be entered: correct its permissions`
   if (found === "folder" || found === "closed folder") return `program "${program}" is a folder: correct argv[0]`
   if (found === "plain") {
     return `program "${program}" is not executable: run chmod +x on it, or put its interpreter first, as in ["node", "${program}"]`
@@ -78,6 +82,7 @@ export const problem = (
   if (found !== undefined) return fileProblem(program, found)
   const plain = files.find((file) => kind(file) === "plain")
   if (plain !== undefined) return fileProblem(program, plain)
+  // A folder of PATH that is not for this user is no news: shells pass it by without a word, too.
   const shown = folders.length > 3 ? [...folders.slice(0, 3), "..."] : folders
   return `program "${program}" was not found on PATH (${shown.join(path.delimiter)}): install it or give its whole path in argv[0]`
 }
