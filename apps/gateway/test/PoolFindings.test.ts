@@ -2,7 +2,7 @@
 // that are missing, secrets that others can read; and what a gateway that runs says of them.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { writeFileSync } from "node:fs"
+import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { sendJson, server } from "../../../packages/pools/test/server.ts"
 import * as Sources from "../src/configuration/Sources.ts"
@@ -14,7 +14,8 @@ const rows = (pools: string, files: Readonly<Record<string, readonly [text: stri
   inFolder(yaml(`pools:\n${pools}\n`), (sources) =>
     Effect.gen(function* () {
       for (const [name, [text, mode]] of Object.entries(files)) {
-        writeFileSync(join(sources.folder, name), text, { mode })
+        writeFileSync(join(sources.folder, name), text)
+        chmodSync(join(sources.folder, name), mode)
       }
       return yield* PoolFindings.pools(yield* Sources.load(sources))
     })
