@@ -183,7 +183,7 @@ describe("pools of the program", () => {
           const file = join(folder, "pid")
           const script = [
             "trap '' TERM",
-            `echo $$ > ${file}`,
+            `echo $$ > '${file}'`,
             `echo '{"ready": true}'`,
             `while read line; do echo '{"id": "1", "answer": {"vectors": [[1]]}}'; done`,
             "while :; do sleep 60; done"

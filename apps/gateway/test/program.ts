@@ -2,7 +2,8 @@
  * A child process for tests: what it says, line by line, and how it ended. Tests wait for lines and for the end, never
  * for time to pass. Whatever is left at the end of a test is killed by its pid.
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import { onTestFinished } from "vitest"
 
 export interface Ended {
@@ -87,9 +88,16 @@ export const start = (
   }
 }
 
+/** Whether script(1) is there and gets a terminal from the system: in a sandbox there may be none. */
+export const canScript =
+  spawnSync("script", ["-q", "-e", "-c", "exit 7", "/dev/null"], {
+    env: { ...process.env, SHELL: "/bin/sh" },
+    stdio: "ignore"
+  }).status === 7
+
 /** Starts a TypeScript program of these tests. */
 export const startNode = (
   url: URL,
   args: ReadonlyArray<string> = [],
   options: Parameters<typeof start>[2] & { readonly flags?: ReadonlyArray<string> } = {}
-): Program => start(process.execPath, [...(options.flags ?? []), url.pathname, ...args], options)
+): Program => start(process.execPath, [...(options.flags ?? []), fileURLToPath(url), ...args], options)

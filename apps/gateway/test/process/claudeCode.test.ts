@@ -95,7 +95,7 @@ describe.skipIf(claude === undefined)(`an agent of kind claude-code ${claude ===
         const { boot, folder, model } = yield* setting
         const gateway = yield* boot("    permissions: allow\nqueue: { mode: steer }")
         const [begun, gate] = [join(folder, "begun"), join(folder, "gate")]
-        const command = `echo at work > ${begun}; until [ -e ${gate} ]; do sleep 0.05; done`
+        const command = `echo at work > '${begun}'; until [ -e '${gate}' ]; do sleep 0.05; done`
         yield* gateway.client.send("kim", `tool Bash ${JSON.stringify({ command })}`, { id: "one" })
         yield* until(
           "the tool runs",

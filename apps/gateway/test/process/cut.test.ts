@@ -16,7 +16,7 @@ const longest = 120_000
 
 const bash = (command: string) => `tool Bash ${JSON.stringify({ command })}`
 
-const restart = bash(`${process.execPath} ${program} restart`)
+const restart = bash(`'${process.execPath}' '${program}' restart`)
 
 /** A model that, told that a restart cut it off, asks for that restart once more, and then says what it heard. */
 const insists = ({ results, said }: Pick<Asked, "results" | "said">): Plan | undefined => {
@@ -98,7 +98,7 @@ describe(`turns that are cut off ${kinds.length < 6 ? `but the real ones ${missi
         // The death: a tool of the CLI's kills the gateway, where there is one.
         const [begins, gate] = [join(all.folder, "begins"), join(all.folder, "gate")]
         const real = talks.has("claude-code")
-        const kill = bash(`touch ${begins}; until [ -e ${gate} ]; do sleep 0.05; done; kill -9 ${gateway.pid}`)
+        const kill = bash(`touch '${begins}'; until [ -e '${gate}' ]; do sleep 0.05; done; kill -9 ${gateway.pid}`)
         if (real) yield* to("claude-code").say(kill)
         yield* atWork(all, gateway, new Map([...talks].filter(([kind]) => kind !== "claude-code")), "crash")
         yield* until(

@@ -81,7 +81,7 @@ const asking = (kind: Kind, file: string): string => {
     case "acp":
       return "may shall I?"
     case "claude-code":
-      return `tool Bash ${JSON.stringify({ command: `echo done > ${file}` })}`
+      return `tool Bash ${JSON.stringify({ command: `echo done > '${file}'` })}`
     default:
       return `tool Write ${JSON.stringify({ file_path: file, content: "done" })}`
   }

@@ -2,14 +2,14 @@
 // pseudo terminal of script(1); what comes back after the gateway has ended is the shell's prompt, and not before.
 import { assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { temporaryFolder, tool, until } from "../harness.ts"
+import { canScript } from "../program.ts"
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url))
-const canScript = spawnSync("script", ["--version"]).status === 0
 
 /** A shell on a terminal of its own. */
 class Shell {
@@ -52,7 +52,7 @@ const shellIn = (folder: string) =>
 
 describe("npm start on a terminal", () => {
   beforeEach((context) => {
-    if (!canScript) context.skip("there is no script(1) here to make a terminal")
+    if (!canScript) context.skip("there is no script(1) here that makes a terminal")
   })
 
   it.live("one Ctrl-C drains once: the turn that runs is finished, then the prompt comes back", () =>

@@ -147,7 +147,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode after a crash ${claude === und
         Effect.gen(function* () {
           const { config, left, model, next, order, work } = yield* setting
           const begun = join(work, "begun")
-          const command = `echo begun > ${begun}; sleep 300`
+          const command = `echo begun > '${begun}'; sleep 300`
           const first = yield* gateway({
             ...order,
             options: { ...order.options, permissions: "allow" },
@@ -176,7 +176,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode after a crash ${claude === und
       Effect.scoped(
         Effect.gen(function* () {
           const { left, model, next, order, work } = yield* setting
-          const command = `echo done > ${join(work, "done")}`
+          const command = `echo done > '${join(work, "done")}'`
           const text = `tool Bash ${JSON.stringify({ command })}`
           const first = yield* gateway({ ...order, text })
           yield* first.until('"Permission"')

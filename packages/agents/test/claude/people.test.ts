@@ -28,7 +28,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           const { open, work } = yield* place
           const agent = yield* open()
           const decide = Effect.fnUntraced(function* (id: string, file: string, option: string | undefined) {
-            const turn = yield* reading(agent.answer(turnOf([bash(`echo done > ${file}`)], { id })))
+            const turn = yield* reading(agent.answer(turnOf([bash(`echo done > '${file}'`)], { id })))
             const asked = yield* turn.until(asks)
             if (!asks(asked)) return assert.fail("nobody was asked")
             assert.match(asked.question, /^Bash \(Do it\): echo done > /)
@@ -97,7 +97,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           const { model, open, work } = yield* place
           const agent = yield* open({ permissions: "allow" })
           const gate = join(work, "gate")
-          const wait = `echo at work > ${join(work, "begun")}; until [ -e ${gate} ]; do sleep 0.05; done`
+          const wait = `echo at work > '${join(work, "begun")}'; until [ -e '${gate}' ]; do sleep 0.05; done`
           // It is handed over while the CLI is being started, and waits for the turn.
           const handing = yield* Effect.forkChild(agent.steer?.(turnOf(["and this too"]).messages) ?? Effect.void, {
             startImmediately: true
