@@ -301,6 +301,21 @@ export const until = <A>(what: string, look: Effect.Effect<A>, is: (found: A) =>
     })
   )
 
+/**
+ * A figure of the program's own, in milliseconds, which a busy machine can only make worse: the best of a few tries. The
+ * next one is made only while there was none below the limit.
+ */
+export const best = <R>(
+  limit: number,
+  attempt: Effect.Effect<number, never, R>,
+  tries = 5
+): Effect.Effect<number, never, R> =>
+  Effect.flatMap(attempt, (millis) =>
+    millis < limit || tries <= 1
+      ? Effect.succeed(millis)
+      : Effect.map(best(limit, attempt, tries - 1), (later) => Math.min(millis, later))
+  )
+
 /** Whether the program records signals by now, as the kernel sees it: SIGQUIT is its last one, which Node itself leaves alone. */
 export const records = (process: Process): boolean => {
   const [, mask = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${process.pid}/status`, "utf8")) ?? []

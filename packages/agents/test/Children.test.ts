@@ -195,7 +195,8 @@ describe("the stop ladder", () => {
           const took = yield* elapsed(close)
           assert.deepStrictEqual(pids.filter(lives), [])
           assert.deepStrictEqual(yield* Children.running(instance), [])
-          assert.isBelow(took, 2500)
+          // The steps of the ladder, and what the machine needs for six processes.
+          assert.isBelow(took, 10_000)
           for (const pid of pids) assert.deepInclude(killed, { pid, signal: "SIGKILL" })
           assert.strictEqual((yield* child.exited).signal, "SIGKILL")
         })
@@ -219,12 +220,12 @@ describe("the stop ladder", () => {
   it.live("S11: with no time left at all it goes straight to SIGKILL", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const { start, close, killed } = yield* roomOf("late", Children.defaultGrace)
+        const { start, close, killed } = yield* roomOf("late", { ask: "60 seconds", term: "60 seconds" })
         const child = yield* start({ argv: ["/bin/sh", "-c", 'trap "" TERM; echo ready; exec sleep 300'] })
         yield* lineOf(child)
         const took = yield* elapsed(close)
         assert.deepStrictEqual(killed, [{ pid: child.pid, signal: "SIGKILL" }])
-        assert.isBelow(took, 1000)
+        assert.isBelow(took, 30_000)
       })
     ).pipe(Effect.provideService(Agent.StopBudget, Effect.succeed(0)))
   )

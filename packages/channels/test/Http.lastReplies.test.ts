@@ -33,7 +33,8 @@ describe("the last replies of a drain", () => {
       for (let index = 0; index < 100; index++) yield* server.memory.reply("kim", { text: "x".repeat(100_000) })
       const before = performance.now()
       yield* server.close
-      assert.isBelow(performance.now() - before, 1000)
+      // Without its own deadline it would be Node's, half a minute and longer.
+      assert.isBelow(performance.now() - before, 20_000)
     })
   )
 })

@@ -118,7 +118,8 @@ describe("S11: an agent's program that does not want to end", () => {
         if (what === "is stopped") for (const pid of pids) process.kill(pid, "SIGSTOP")
         const { code, millis, report } = yield* stopped(gateway)
         assert.strictEqual(code, 80, gateway.output().out.slice(-1)[0])
-        assert.isBelow(millis, 4000)
+        // Its own watchdog would have killed it at D and 1 s; the rest is the machine's.
+        assert.isBelow(millis, 20_000)
         assert.deepStrictEqual(pids.filter(lives), [])
         assert.sameMembers(
           report.sessions.map(({ key, outcome }) => `${key} ${outcome}`),

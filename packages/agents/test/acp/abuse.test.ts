@@ -27,10 +27,10 @@ const never: ReadonlyArray<readonly [what: string, kind: Acp.AcpError["kind"], p
   [
     "never initialises",
     "NotInitialised",
-    /did not answer "initialize" within 1s\. .* or raise initTimeout; on standard error it said: waiting for somebody$/,
+    /did not answer "initialize" within \d+s\. .* or raise initTimeout; on standard error it said: waiting for somebody$/,
     "--mute"
   ],
-  ["never opens a session", "NotInitialised", /did not open a session within 5s\./, "--stuck"],
+  ["never opens a session", "NotInitialised", /did not open a session within \d+s\./, "--stuck"],
   [
     "speaks another version",
     "NotInitialised",
@@ -53,11 +53,13 @@ describe("an agent that never gets ready", () => {
         const other = yield* open(scripted())
         // Enough for a slow machine to start it, where that is what has to come first.
         const initTimeout = flag === "--mute" ? "1 second" : flag === "--stuck" ? "5 seconds" : "60 seconds"
-        const [error, answer] = yield* Effect.all(
-          [Effect.flip(open(scripted([flag], { initTimeout }), { instance })), answerOf(other, "meanwhile")],
-          { concurrency: 2 }
-        )
-        const cause = causeOf(error)
+        const begin = (initTimeout: `${number} second${"" | "s"}`) =>
+          Effect.flip(open(scripted([flag], { initTimeout }), { instance }))
+        const [error, answer] = yield* Effect.all([begin(initTimeout), answerOf(other, "meanwhile")], {
+          concurrency: 2
+        })
+        // It had not begun to speak by then: once more, with time for it.
+        const cause = problem.test(causeOf(error).message) ? causeOf(error) : causeOf(yield* begin("30 seconds"))
         assert.strictEqual(cause.kind, kind)
         assert.match(cause.message, problem)
         assert.strictEqual(answer, "meanwhile")
