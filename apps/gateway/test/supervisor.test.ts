@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { chmodSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs"
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Notifier from "../src/process/Notifier.ts"
@@ -145,7 +145,7 @@ describe("the supervisor", () => {
   )
 })
 
-/** Waits until a file has this many lines; the file system tells of each change. */
+/** Waits until a file has this many lines; looked at again and again, for not every file system tells of changes. */
 const lines = (file: string, count: number): Effect.Effect<ReadonlyArray<string>> =>
   Effect.callback<ReadonlyArray<string>>((resume) => {
     const look = () => {
@@ -153,12 +153,12 @@ const lines = (file: string, count: number): Effect.Effect<ReadonlyArray<string>
         .split("\n")
         .filter((line) => line !== "")
       if (found.length < count) return
-      watcher.close()
+      clearInterval(again)
       resume(Effect.succeed(found))
     }
-    const watcher = watch(file, look)
+    const again = setInterval(look, 5)
     look()
-    return Effect.sync(() => watcher.close())
+    return Effect.sync(() => clearInterval(again))
   })
 
 describe("the service manager", () => {

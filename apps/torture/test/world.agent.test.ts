@@ -3,7 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, watch } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -22,15 +22,15 @@ const folder = Effect.acquireRelease(
 const runsIn = (file: string): ReadonlyArray<Run> =>
   read(file).lines.flatMap(({ operation }) => (operation.op === "run" ? [operation] : []))
 
-/** The history's file has a line of the phase; told by the file system, not by time. */
+/** The history's file has a line of the phase. Not every file system tells of changes: it is looked at again and again. */
 const has = (file: string, phase: Run["phase"]) =>
   Effect.callback<void>((resume) => {
     const look = () => {
       if (existsSync(file) && readFileSync(file, "utf8").includes(`"phase":"${phase}"`)) resume(Effect.void)
     }
-    const watcher = watch(join(file, ".."), look)
+    const again = setInterval(look, 5)
     look()
-    return Effect.sync(() => watcher.close())
+    return Effect.sync(() => clearInterval(again))
   })
 
 /** Starts a turn with these texts. */

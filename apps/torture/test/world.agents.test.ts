@@ -10,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
-import { existsSync, mkdtempSync, readFileSync, rmSync, watch } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -64,15 +64,15 @@ const setting = Effect.fnUntraced(function* (kind: "acp" | "claude") {
   return { agent, history, open, phases, runs, where }
 })
 
-/** The history's file has a line of the phase; told by the file system, not by time. */
+/** The history's file has a line of the phase. Not every file system tells of changes: it is looked at again and again. */
 const has = (file: string, words: string) =>
   Effect.callback<void>((resume) => {
     const look = () => {
       if (existsSync(file) && readFileSync(file, "utf8").includes(words)) resume(Effect.void)
     }
-    const watcher = watch(join(file, ".."), look)
+    const again = setInterval(look, 5)
     look()
-    return Effect.sync(() => watcher.close())
+    return Effect.sync(() => clearInterval(again))
   })
 
 const answered = (open: Agent.OpenAgent, text: string, id: string) =>
