@@ -81,7 +81,7 @@ export const marked = (history: string, what: "all" | "left behind" = "all"): Re
   readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return []
     try {
-      const environment = readFileSync(`/proc/${name}/environ`, "latin1").split("\0")
+      const environment = readFileSync(`/proc/${name}/environ`, "utf8").split("\0")
       if (what === "left behind" && !environment.some((one) => one.startsWith("TORTURE_LEFT_BY="))) return []
       return environment.includes(`TORTURE_HISTORY=${history}`) ? [Number(name)] : []
     } catch {

@@ -4,7 +4,7 @@
  * history and its plan in a file.
  */
 import * as Effect from "effect/Effect"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Violation } from "../Level.ts"
@@ -59,11 +59,11 @@ const add = (sum: Sum, { played, verdict }: Trial): void => {
   }
 }
 
-/** Where histories that break a promise are kept. */
-const folder = join(tmpdir(), "sluice-torture-L0")
+let folder: string | undefined
 
+/** Keeps a history that breaks a promise. In a folder of this run's own: one that all share belongs to whoever was first. */
 const keep = ({ plan, played }: Trial): string => {
-  mkdirSync(folder, { recursive: true })
+  folder ??= mkdtempSync(join(tmpdir(), "sluice-L0-"))
   const file = join(folder, `${plan.seed}.jsonl`)
   writeFileSync(file, played.history.text())
   writeFileSync(join(folder, `${plan.seed}.plan.json`), `${JSON.stringify(plan, null, 2)}\n`)

@@ -73,11 +73,19 @@ export interface Scenario {
     /** What else must hold, from the moments in which it began and was mended: broken promises in words. */
     readonly proof?: (ground: Ground, from: number, to: number) => ReadonlyArray<string>
   }
+  /** What it needs beyond what its group does. */
+  readonly needs?: ReadonlyArray<Need>
   /** Takes too long for the short form. */
   readonly long?: boolean
   /** Needs a gateway and a folder that nothing else breaks meanwhile. */
   readonly alone?: boolean
 }
+
+/**
+ * What not every machine has: a preloaded shim, a file system that can be mounted, limits that can be set for a process, a
+ * proxy before the gateway, folders that can be closed to writers.
+ */
+export type Need = "shim" | "mount" | "limit" | "line" | "lock"
 
 /** What a group's world needs before its first gateway. */
 export interface Prepared {
@@ -88,8 +96,7 @@ export interface Prepared {
 /** See the header. */
 export interface Group {
   readonly name: string
-  /** A preloaded shim, a file system that can be mounted, limits that can be set for a process, a proxy before the gateway. */
-  readonly needs: ReadonlyArray<"shim" | "mount" | "limit" | "line">
+  readonly needs: ReadonlyArray<Need>
   readonly prepare: Effect.Effect<Prepared, never, Scope.Scope>
   readonly scenarios: ReadonlyArray<Scenario>
 }

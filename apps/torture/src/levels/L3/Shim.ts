@@ -3,15 +3,16 @@
  * compiler, switched through a file that is memory for the gateway, and asked
  * afterwards how often it struck. Offsets are those of shim.c.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
 import {
   closeSync,
   existsSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readSync,
   renameSync,
-  statSync,
   writeFileSync,
   writeSync
 } from "node:fs"
@@ -77,13 +78,19 @@ export const compile = (): { readonly library: string } | { readonly missing: st
   if (process.platform !== "linux") return { missing: `the shim is for Linux, this is ${process.platform}` }
   const folder = join(tmpdir(), `sluice-torture-${process.getuid?.() ?? 0}`)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const library = join(folder, `shim-${Math.trunc(statSync(source).mtimeMs)}.so`)
-  if (existsSync(library)) return { library }
+  const library = join(
+    folder,
+    `shim-${createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12)}.so`
+  )
   try {
-    const made = `${library}.${process.pid}`
-    execFileSync("cc", ["-shared", "-fPIC", "-O2", "-o", made, source, "-ldl"], { stdio: "pipe" })
-    renameSync(made, library)
-    return { library }
+    if (!existsSync(library)) {
+      const made = `${library}.${process.pid}`
+      execFileSync("cc", ["-shared", "-fPIC", "-O2", "-o", made, source, "-ldl"], { stdio: "pipe" })
+      renameSync(made, library)
+    }
+    // The loader goes on without one that it can't have: from a folder with a space in its name, or where nothing may be run.
+    const { stderr } = spawnSync(process.execPath, ["-e", ""], { env: { LD_PRELOAD: library }, encoding: "utf8" })
+    return stderr.includes("LD_PRELOAD") ? { missing: `the shim can't be loaded: ${stderr.trim()}` } : { library }
   } catch (error) {
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error)
     return { missing: `no C compiler that makes the shim: ${why}` }

@@ -13,7 +13,7 @@ import type { Agents, Budget, Verdict } from "../Level.ts"
 import { agents } from "./faults/agents.ts"
 import { clocks } from "./faults/clocks.ts"
 import { disk } from "./faults/disk.ts"
-import { folders } from "./faults/folders.ts"
+import { canLock, folders } from "./faults/folders.ts"
 import { locks } from "./faults/locks.ts"
 import { network } from "./faults/network.ts"
 import { pauses } from "./faults/pauses.ts"
@@ -56,7 +56,7 @@ const shuffled = <A>(random: Random, list: ReadonlyArray<A>): ReadonlyArray<A> =
 interface Means {
   readonly library: string | undefined
   readonly notes: ReadonlyArray<string>
-  readonly able: (group: Group) => boolean
+  readonly able: (what: Pick<Group | Scenario, "needs">) => boolean
 }
 
 const means = (): Means => {
@@ -68,9 +68,11 @@ const means = (): Means => {
     notes.push(`L3: ${compiled.missing}: no errors of disks and clocks, only a full disk, and no races`)
   if (!mount) notes.push("L3: no file system can be mounted here: no disk that is really full")
   if (!limit) notes.push("L3: there is no prlimit here: no gateway that is refused memory in the middle of its work")
+  const lock = canLock(mount)
+  if (!lock) notes.push("L3: root can't be kept from writing here: no state directory that becomes read-only")
   const library = "library" in compiled ? compiled.library : undefined
-  const has = { shim: library !== undefined, mount, limit, line: true }
-  return { library, notes, able: ({ needs }) => needs.every((need) => has[need]) }
+  const has = { shim: library !== undefined, mount, limit, line: true, lock }
+  return { library, notes, able: ({ needs = [] }) => needs.every((need) => has[need]) }
 }
 
 /** One world to be: a group, and which of its faults in which order, some of them at once. */
@@ -162,7 +164,7 @@ export const run = Effect.fnUntraced(function* (budget: Budget): Effect.fn.Retur
   const long = budget.millis >= shortMillis
   const { able, library, notes } = yield* Effect.sync(means)
   for (const note of notes) budget.progress(note)
-  const possible = groups.filter(able)
+  const possible = groups.filter(able).map((group) => ({ ...group, scenarios: group.scenarios.filter(able) }))
   const bundle = yield* bundled
   const outcomes: Array<Outcome> = []
   const over = () => budget.stopAtFirst && outcomes.some(({ violations }) => violations.length > 0)

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { execFile } from "node:child_process"
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -47,8 +47,7 @@ const check = (file: string): Effect.Effect<CheckerVerdict> =>
 
 /** The files of a world that broke a promise are kept: the history, and what its gateways printed. */
 const keep = (group: string, seed: number, ground: Ground.Made["ground"]): string => {
-  const folder = join(tmpdir(), "sluice-torture")
-  mkdirSync(folder, { recursive: true })
+  const folder = mkdtempSync(join(tmpdir(), "sluice-L3-"))
   const kept = join(folder, `L3-${group.replace(/\W+/g, "-")}-${seed}-${process.pid}.jsonl`)
   copyFileSync(ground.world.file, kept)
   writeFileSync(`${kept}.log`, ground.printed().join("\n"))

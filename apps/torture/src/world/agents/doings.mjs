@@ -26,7 +26,7 @@ const besides = () =>
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((name) => {
       try {
-        const variables = Fs.readFileSync(`/proc/${name}/environ`, "latin1").split("\0")
+        const variables = Fs.readFileSync(`/proc/${name}/environ`, "utf8").split("\0")
         const [world, , whose] =
           /^SLUICE_MARKER=([^/]*)\/(\d+)\/(\d+)(?:\/|$)/
             .exec(variables.find((variable) => variable.startsWith("SLUICE_MARKER=")) ?? "")

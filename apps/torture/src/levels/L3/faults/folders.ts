@@ -5,7 +5,7 @@
  * back in its place everything is there.
  */
 import * as Effect from "effect/Effect"
-import { execFileSync, spawnSync } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -55,13 +55,18 @@ const another = (ground: Ground) => {
   from.close()
 }
 
+const isRoot = () => process.getuid?.() === 0
+
+/** Whether this user can; root in a container often may not mount. */
+export const canLock = (canMount: boolean): boolean => canMount || !isRoot()
+
 /** Takes the right to write into the folder: by its mode, or, for root, who may do everything, by a mount. */
-const lock = (folder: string): (() => void) | undefined => {
-  if (process.getuid?.() !== 0) {
+const lock = (folder: string): (() => void) => {
+  if (!isRoot()) {
     chmodSync(folder, 0o500)
     return () => chmodSync(folder, 0o700)
   }
-  if (spawnSync("mount", ["--bind", folder, folder]).status !== 0) return undefined
+  execFileSync("mount", ["--bind", folder, folder])
   execFileSync("mount", ["-o", "remount,bind,ro", folder])
   return () => void execFileSync("umount", ["-l", folder])
 }
@@ -78,14 +83,15 @@ const writable = (folder: string): boolean => {
 
 const readOnly: Scenario = {
   name: "the state directory is read-only for a while",
+  needs: ["lock"],
   during: Effect.fnUntraced(function* (ground) {
     const { stateDirectory } = ground.world
     const gateway = yield* ground.gateway
-    const unlock = yield* Effect.acquireRelease(
+    yield* Effect.acquireRelease(
       Effect.sync(() => lock(stateDirectory)),
-      (unlock) => Effect.sync(() => unlock?.())
+      (unlock) => Effect.sync(unlock)
     )
-    if (unlock === undefined || writable(stateDirectory)) return { count: 0, of: "folders that can't be written" }
+    if (writable(stateDirectory)) return { count: 0, of: "folders that can't be written" }
     // What was opened before can still be written, so the gateway goes on; a stop finds what it can't write.
     yield* ground.people.more(6)
     yield* ground.hold
