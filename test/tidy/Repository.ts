@@ -7,11 +7,13 @@ import { fileURLToPath } from "node:url"
 import { parseAst } from "rolldown/parseAst"
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const skipped = new Set(["node_modules", "dist", "coverage", ".git", ".sluice"])
+const skipped = new Set(["node_modules", "dist", "coverage"])
+/** Of folders that begin with a dot only this one; in others tools and build machines keep their own things. */
+const ci = ".ci"
 
 function* walkFolder(folder: string): Generator<string> {
   for (const item of readdirSync(folder, { withFileTypes: true })) {
-    if (skipped.has(item.name)) continue
+    if (skipped.has(item.name) || (item.isDirectory() && item.name.startsWith(".") && item.name !== ci)) continue
     const path = join(folder, item.name)
     if (item.isDirectory()) yield* walkFolder(path)
     else if (item.isFile()) yield relative(root, path)

@@ -3,7 +3,7 @@
  * depend on: the links of every room are copied as links, and those to other rooms
  * are relative, so they lead to the rooms of the copy; what is installed is shared.
  */
-import { cpSync, lstatSync, mkdtempSync, rmSync, symlinkSync } from "node:fs"
+import { cpSync, lstatSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, dirname, join, relative, sep } from "node:path"
 
@@ -25,14 +25,12 @@ const belongs = (root: string, path: string): boolean => {
 /** Copies the tree as it stands, uncommitted changes included; returns the copy's folder. */
 export const copyOf = (root: string): string => {
   const copy = mkdtempSync(join(tmpdir(), "sluice-mutant-"))
-  cpSync(root, copy, {
-    recursive: true,
-    verbatimSymlinks: true,
-    filter: (source) => {
-      const path = relative(root, source)
-      return path === "" || belongs(root, path)
-    }
-  })
+  const filter = (source: string) => belongs(root, relative(root, source))
+  for (const item of readdirSync(root, { withFileTypes: true })) {
+    // Folders that begin with a dot are not the project's: caches of a build machine, and the one that the copy may lie in.
+    if ((item.isDirectory() && item.name.startsWith(".")) || !belongs(root, item.name)) continue
+    cpSync(join(root, item.name), join(copy, item.name), { recursive: true, verbatimSymlinks: true, filter })
+  }
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
   return copy
 }
