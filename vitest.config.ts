@@ -2,6 +2,7 @@
 // and wait on what they say: both share the machine. What holds a process to its deadlines by the real clock, and the
 // torture levels, have it to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong
 // to the process that opened them.
+import { availableParallelism, totalmem } from "node:os"
 import { defineConfig } from "vitest/config"
 
 /** Tests that have the machine to themselves. */
@@ -12,6 +13,10 @@ const alone = [
   "test/commands/start.test.ts"
 ]
 
+/** A file at a time on each processor, as long as there is a gigabyte for each: containers often have many of the one only. */
+const memory = process.constrainedMemory() || totalmem()
+const workers = Math.max(1, Math.min(availableParallelism(), Math.floor(Math.min(memory, totalmem()) / 1024 ** 3)))
+
 export default defineConfig({
   test: {
     projects: [
@@ -21,8 +26,8 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["test/commands/start.test.ts"],
           pool: "forks",
-          maxWorkers: "100%",
-          testTimeout: 30_000,
+          maxWorkers: workers,
+          testTimeout: 120_000,
           sequence: { groupOrder: 0 }
         }
       },
@@ -33,7 +38,7 @@ export default defineConfig({
           exclude: alone,
           pool: "forks",
           globalSetup: ["scripts/globalSetup.mjs"],
-          maxWorkers: "100%",
+          maxWorkers: workers,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 }

@@ -3,8 +3,9 @@
 // so that nothing that is broken can hide behind a green number. `npm test -- <words>` skips the static checks and hands
 // the words to the runner: parts of file names, or `-t D13` for the tests whose names contain D13.
 import { spawn, spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { bundle, reason } from "./bundle.mjs"
 import { count, line } from "./count.mjs"
@@ -87,6 +88,31 @@ const readReport = (file) => {
   }
 }
 
+/**
+ * Where the tests put their files: where the system wants them, unless nothing can be made or run there, as on a file
+ * system that is mounted `noexec`.
+ */
+const temporary = () => {
+  const probe = () => {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-probe-"))
+    try {
+      writeFileSync(join(folder, "run"), "#!/bin/sh\n", { mode: 0o755 })
+      return spawnSync(join(folder, "run")).status === 0
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  }
+  try {
+    if (probe()) return resolve(tmpdir())
+  } catch {
+    // There is no such folder, or it is not for this user.
+  }
+  const folder = join(root, ".tmp")
+  mkdirSync(folder, { recursive: true })
+  console.log(`nothing can be run in ${tmpdir()}, so the files of the tests are in ${folder}`)
+  return folder
+}
+
 /** @returns {Promise<import("./count.mjs").Counts>} */
 const tests = () =>
   new Promise((resolve) => {
@@ -94,7 +120,7 @@ const tests = () =>
     const folder = mkdtempSync(join(root, "node_modules/.cache/report-"))
     const report = join(folder, "report.json")
     const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters]
-    const env = process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: "1" }
+    const env = { ...process.env, TMPDIR: temporary(), ...(process.stdout.isTTY ? {} : { NO_COLOR: "1" }) }
     const child = spawn(tool("vitest"), args, { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] })
     // The first request lets the runner report what it has, the second is for tests that don't let go.
     const cancel = setTimeout(() => {

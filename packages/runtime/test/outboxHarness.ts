@@ -10,8 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdtempSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { Channel } from "../src/Channel.ts"
@@ -20,14 +19,12 @@ import { Registered } from "../src/internal/registry.ts"
 import { type Draft, Journal, type JournalOptions } from "../src/Journal.ts"
 import { type Conversation, conversationKey } from "../src/Message.ts"
 import { Outbox, type OutboxOptions } from "../src/Outbox.ts"
-
-// In memory where the system has such a place: a process that dies does not take the page cache along.
-const shared = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
+import { memoryFolder } from "./memoryFolder.ts"
 
 /** A file for a store, gone with the scope. */
 export const storeFile = Effect.map(
   Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(shared, "sluice-outbox-"))),
+    Effect.sync(() => mkdtempSync(join(memoryFolder, "sluice-outbox-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   ),
   (folder) => join(folder, "store.db")

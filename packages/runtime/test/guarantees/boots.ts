@@ -15,8 +15,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdtempSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { Agent } from "../../src/Agent.ts"
@@ -27,14 +26,12 @@ import { Journal, type JournalOptions } from "../../src/Journal.ts"
 import type { Accepted, AcceptError } from "../../src/Message.ts"
 import type { Report } from "../../src/Shutdown.ts"
 import { TestAgent, TestChannel, TestGateway } from "../../src/testing/index.ts"
-
-// In memory where the system has such a place: a process that dies does not take the page cache along.
-const shared = existsSync("/dev/shm") ? "/dev/shm" : tmpdir()
+import { memoryFolder } from "../memoryFolder.ts"
 
 /** A file for a store, gone with the scope. */
 export const storeFile = Effect.map(
   Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(shared, "sluice-boots-"))),
+    Effect.sync(() => mkdtempSync(join(memoryFolder, "sluice-boots-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   ),
   (folder) => join(folder, "store.db")
