@@ -54,17 +54,21 @@ const ofBoot = (label: string) => /^boot:|:open$/.test(label)
 const ofStop = (label: string) => /^stop:|:(premark|report)$/.test(label)
 
 /**
- * Each label once, in fewer worlds: one that every boot comes to, one that something comes to while people do what
- * they do, one that every stop comes to, each in a life of its own.
+ * Each label once, in fewer worlds: one that every boot comes to, two that something comes to while people do what
+ * they do, one that every stop comes to, each in a life of its own. The two are far from each other in the list, so that
+ * the first death does not take away what would have come to the second.
  */
 export const together = (crossed: ReadonlyMap<string, number>): ReadonlyArray<Point> => {
   const known = boundaries.filter((label) => crossed.has(label))
   const boots = known.filter(ofBoot)
   const stops = known.filter(ofStop)
   const others = known.filter((label) => !ofBoot(label) && !ofStop(label))
-  return Array.from({ length: Math.max(boots.length, stops.length, others.length) }, (_, index) =>
+  const worlds = Math.max(boots.length, stops.length, Math.ceil(others.length / 2))
+  return Array.from({ length: worlds }, (_, index) =>
     pointOf(
-      ...[boots[index], others[index], stops[index]].flatMap((label) => (label === undefined ? [] : [grave(label)]))
+      ...[boots[index], others[index], others[index + worlds], stops[index]].flatMap((label) =>
+        label === undefined ? [] : [grave(label)]
+      )
     )
   )
 }
