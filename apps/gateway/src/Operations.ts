@@ -189,7 +189,7 @@ const usage = (running: Running) =>
     const { gateway } = running
     const key = yield* askedFor(running)
     if (key !== undefined && (yield* gateway.sessionsOf(key)).length === 0) return noConversation(key)
-    return json(yield* overview(gateway.usage, yield* gateway.spending, key))
+    return json(yield* overview(gateway, yield* gateway.spending, key))
   })
 
 const AdminBody = Schema.fromJsonString(

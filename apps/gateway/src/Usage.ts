@@ -4,7 +4,8 @@
  * or by a tool that reads the store; days are those of the configured zone.
  */
 import type { SpendingState } from "@sluice/runtime/Gateway"
-import type { JournalError, UsageQuestion, UsageSum } from "@sluice/runtime/Journal"
+import type { JournalError, JournalReads, Uncounted, UsageSum } from "@sluice/runtime/Journal"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 
 /** Sums without a name of their own. */
@@ -25,9 +26,12 @@ export interface Usage {
   readonly models: ReadonlyArray<UsageSum>
   readonly agents: ReadonlyArray<UsageSum>
   readonly sessions: ReadonlyArray<UsageSum>
+  /** Answered turns that none of these sums has, because their agent did not say what they used. */
+  readonly uncounted: { readonly today: Uncounted; readonly month: Uncounted }
 }
 
-type Ask = (question: UsageQuestion) => Effect.Effect<ReadonlyArray<UsageSum>, JournalError>
+/** Where the figures come from: the running gateway, or its store. */
+type Figures = Pick<JournalReads, "uncounted" | "usage">
 
 const none: Sums = { turns: 0, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, cost: 0 }
 
@@ -37,9 +41,13 @@ const unnamed = ([sum]: ReadonlyArray<UsageSum>): Sums => {
   return sums
 }
 
+/** When a day of a zone began, epoch milliseconds. */
+const began = (day: string, timeZone: string): number =>
+  DateTime.toEpochMillis(DateTime.makeZonedUnsafe(`${day}T00:00:00`, { timeZone, adjustForTimeZone: true }))
+
 /** All of it, or what one conversation used. */
 export const overview = Effect.fnUntraced(function* (
-  ask: Ask,
+  { uncounted, usage: ask }: Figures,
   { budgets, day, hold, timeZone }: Pick<SpendingState, "budgets" | "day" | "hold" | "timeZone">,
   conversation?: string
 ): Effect.fn.Return<Usage, JournalError> {
@@ -55,6 +63,10 @@ export const overview = Effect.fnUntraced(function* (
     days: yield* ask({ ...of, by: "day", limit: 31 }),
     models: yield* ask({ ...month, by: "model", limit: 100 }),
     agents: yield* ask({ ...month, by: "agent", limit: 100 }),
-    sessions: yield* ask({ ...month, by: "session", limit: 100 })
+    sessions: yield* ask({ ...month, by: "session", limit: 100 }),
+    uncounted: {
+      today: yield* uncounted({ ...of, since: began(day, timeZone) }),
+      month: yield* uncounted({ ...of, since: began(month.from, timeZone) })
+    }
   }
 })

@@ -103,6 +103,7 @@ describe("the doctor looks at", () => {
       writeFileSync(join(folder, "bin", "plain"), "")
       writeFileSync(join(folder, "bin", "agent"), "#!/bin/sh\n", { mode: 0o755 })
       writeFileSync(join(folder, "answer.sh"), "#!/bin/sh\n", { mode: 0o755 })
+      writeFileSync(join(folder, "script.sh"), "#!/bin/sh\n")
       writeFileSync(join(folder, "key"), "secret")
       chmodSync(join(folder, "key"), 0o644)
       const configuration = yield* loaded(
@@ -112,6 +113,7 @@ describe("the doctor looks at", () => {
   here: { kind: command, argv: [./bin/agent] }
   plain: { kind: command, argv: [./bin/plain] }
   beside: { kind: command, argv: [answer.sh] }
+  script: { kind: command, argv: [script.sh] }
   path: { kind: command, argv: [node] }
   missing: { kind: command, argv: [no-such-program-4711] }
   speaks: { kind: acp, argv: [node, --acp] }
@@ -124,6 +126,7 @@ describe("the doctor looks at", () => {
         "agent here ok",
         "agent plain fail",
         "agent beside fail",
+        "agent script fail",
         "agent path ok",
         "agent missing fail",
         "agent speaks ok",
@@ -131,8 +134,9 @@ describe("the doctor looks at", () => {
         "agent nowhere fail"
       ])
       assert.deepStrictEqual(Programs.warnings(configuration), [
-        `agent "plain": program "./bin/plain" is not found; install it, correct argv[0], or correct PATH`,
+        `agent "plain": program "./bin/plain" is not executable; run chmod +x on it, or put its interpreter first, as in ["node","./bin/plain"]`,
         `agent "beside": program "answer.sh" is not found; a name without a slash is looked for on PATH only: for the file in ${folder} write "./answer.sh"`,
+        `agent "script": program "script.sh" is not found; a name without a slash is looked for on PATH only: for the file in ${folder} write "./script.sh"; it is not executable: run chmod +x on it, or put its interpreter first, as in ["sh","./script.sh"]`,
         `agent "missing": program "no-such-program-4711" is not found; install it, correct argv[0], or correct PATH`,
         `agent "silent": program "no-such-agent-4711" is not found; install it, correct argv[0], or correct PATH`,
         `agent "nowhere": its folder ${join(folder, "gone")} does not exist; create it or correct cwd`

@@ -237,6 +237,11 @@ describe("a failure", () => {
         [{ argv: ["./none"], cwd: dir }, /^program "\.\/none" does not exist/],
         [{ argv: [plain] }, /is not executable: run chmod \+x on it, or put its interpreter first, as in \["node", /],
         [{ argv: ["plain.mjs"], env: { set: { PATH: dir } } }, /is not executable/],
+        [
+          { argv: ["plain.mjs"], cwd: dir },
+          /^program "plain\.mjs" was not found on PATH \(.*\): a name without a slash is looked for there only; for the file in \/.* write "\.\/plain\.mjs" in argv\[0\] and run chmod \+x on it, or put its interpreter first$/
+        ],
+        [{ argv: ["orphaned"], cwd: dir }, /looked for there only; .* write "\.\/orphaned" in argv\[0\]$/],
         [{ argv: [dir] }, /is a folder: correct argv\[0\]$/],
         [{ argv: [orphaned] }, /asks for the interpreter "\/no\/such\/interpreter", which does not exist/],
         [

@@ -16,18 +16,27 @@ import type { SessionDataError, SessionValues } from "./SessionData.ts"
 /**
  * Why a turn has no answer. `Failed` counts an error and is tried again with
  * backoff, `Rejected` is final (the input can never be answered), `HistoryGone`
- * asks the user whether to start fresh. The cause goes to the log, never to a chat.
+ * asks the user whether to start fresh. `NoModel` says that the model is not one that
+ * there is: final where a person chose it, who is told so, else as `Failed`. The cause
+ * goes to the log, never to a chat.
  */
 export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", {
-  reason: Schema.Literals(["Failed", "Rejected", "HistoryGone"]),
-  cause: Schema.Defect()
+  reason: Schema.Literals(["Failed", "Rejected", "HistoryGone", "NoModel"]),
+  cause: Schema.Defect(),
+  /** With `NoModel`: those that there are, where they are known. */
+  models: Schema.optionalKey(Schema.Array(Schema.String))
 }) {
   override get message() {
-    return `agent ${this.reason === "Failed" ? "failed" : this.reason === "Rejected" ? "rejected the turn" : "lost its history"}: ${
-      this.cause instanceof Error ? this.cause.message : String(this.cause)
-    }`
+    return `agent ${happened[this.reason]}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
   }
 }
+
+const happened = {
+  Failed: "failed",
+  Rejected: "rejected the turn",
+  HistoryGone: "lost its history",
+  NoModel: "has no such model"
+} as const
 
 /** What happens while a turn is answered. Every event counts as progress for the stall timeout. */
 export type AgentEvent =

@@ -158,9 +158,10 @@ const make = Effect.gen(function* () {
         ? command
         : { _tag: "Refused", value: command.persona, allowed: `the personas ${[...known].join(", ")}` }
     }
-    if (command._tag !== "Model" || command.model === undefined || command.model === "default") return command
+    if (command._tag !== "Model" || command.model === "default") return command
     const { agent, name } = resolveAgent(registered.entries, session)
     const models = agent?.models
+    if (command.model === undefined) return Array.isArray(models) ? { ...command, offered: models } : command
     if (models === undefined) return { _tag: "NoModels", agent: name }
     return models === "any" || models.includes(command.model)
       ? command

@@ -29,6 +29,8 @@ import type {
   JournalError,
   Ledger,
   SessionSummary,
+  Uncounted,
+  UncountedQuestion,
   UsageQuestion,
   UsageSum
 } from "./Journal.ts"
@@ -103,6 +105,8 @@ export class Gateway extends Context.Service<
     readonly figures: Effect.Effect<Figures, JournalError>
     /** Sums of what turns used, by day, session, agent or model. */
     readonly usage: (question: UsageQuestion) => Effect.Effect<ReadonlyArray<UsageSum>, JournalError>
+    /** Answered turns that are in none of these sums, because their agent did not say what they used. */
+    readonly uncounted: (question: UncountedQuestion) => Effect.Effect<Uncounted, JournalError>
     /** What was spent today and this month, the budgets, and whether turns are held because one is used up. Never waits. */
     readonly spending: Effect.Effect<SpendingState>
     readonly readiness: Effect.Effect<Readiness>

@@ -22,8 +22,10 @@ const string = (decode: (text: string) => string) =>
 export const Words = string((text) => firstWords(text, 48))
 /** A name or a short phrase: one line of at most 64 characters without control or bidi characters. */
 export const Name = string((text) => firstWords(text, 64))
-/** A question or a list that keeps its line feeds: at most 1,000 characters without other control or bidi characters. */
+/** A list that keeps its line feeds: at most 1,000 characters without other control or bidi characters. */
 export const Lines = string((text) => clean(text, 1000))
+/** A question of an agent's, or its options, likewise: at most 2,000 characters, because nobody should allow what they can't see. */
+export const Question = string((text) => clean(text, 2000))
 /** A number of things. */
 export const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 /** A length of time in milliseconds. */
@@ -135,6 +137,8 @@ export const sentences = {
   /** Archived, with its export as a file; or without, where there is no place for files. */
   archived: sentence({ name: Name }),
   archivedOnly: sentence({ name: Name }),
+  /** There is none of that name; `names` are those that could be archived. */
+  nothingToArchive: sentence({ name: Name, names: Lines }),
   /** Something runs or waits in it. */
   archiveBusy: sentence({ name: Name }),
   /** Its export could not be written. */
@@ -145,14 +149,16 @@ export const sentences = {
   timeoutIs: sentence({ timeout: Millis }),
   timeoutSet: sentence({ timeout: Millis }),
   /** The value of a setting is not one that it can have. */
-  notPossible: sentence({ value: Name, allowed: Name }),
+  notPossible: sentence({ value: Name, allowed: Lines }),
   queueIs: sentence({ mode: Name }),
   queueSet: sentence({ mode: Name }),
-  /** `model` may be empty: the agent's own. */
-  modelIs: sentence({ model: Name }),
+  /** `model` may be empty: the agent's own. `models` are those that there are, where they are known. */
+  modelIs: sentence({ model: Name, models: Lines }),
   modelSet: sentence({ model: Name }),
   /** The agent has no models to choose from. */
   noModels: sentence({ agent: Name }),
+  /** There is no such model as was chosen; `models` are those that there are, and may be empty. */
+  noModel: sentence({ model: Name, models: Lines }),
   outputSet: sentence({ mode: Name }),
   /** `where` is the conversation, `name` the session. */
   whoami: sentence({ sender: Name, where: Name, name: Name }),
@@ -163,7 +169,7 @@ export const sentences = {
   forgotten: sentence({ waiting: Count }),
   notUnderstood: sentence({ command: Name }),
   /** A question of the agent's: options as `/allow` takes them. */
-  permission: sentence({ number: Count, question: Lines, options: Lines }),
+  permission: sentence({ number: Count, question: Question, options: Question }),
   permissionExpired: sentence({ question: Words }),
   permissionGone: sentence({}),
   /** A question of the agent's was answered. */

@@ -89,7 +89,7 @@ describe("/archive", () => {
         assert.deepStrictEqual(yield* names(one), ["main current", "play archived", "work archived"])
         yield* told(one, "/archive nothing", "/archive ../../etc", "/session work")
         const said = (yield* replies(one)).slice(-3).map(({ text }) => text)
-        assert.match(said[0] ?? "", /There is nothing called "nothing"/)
+        assert.strictEqual(said[0], 'There is nothing called "nothing", so nothing is archived. There is: main.')
         assert.match(said[1] ?? "", /"\.\.\/\.\.\/etc" is not possible here/)
         assert.strictEqual(said[2], 'This is "work" now.')
         assert.deepStrictEqual(yield* names(one), ["main", "play archived", "work current"])

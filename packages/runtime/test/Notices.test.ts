@@ -15,7 +15,9 @@ const samples: Readonly<Record<string, unknown>> = {
   tool: "sending the mail",
   doing: "running tests",
   name: "work",
+  names: "main, work",
   model: "large",
+  models: "small, large",
   sender: "kim",
   where: "chat/kim",
   channel: "telegram",
@@ -139,10 +141,23 @@ describe("the sentences", () => {
           // oxlint-disable-next-line no-control-regex
           assert.notMatch(whole, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufeff]/u, id)
           assert.isTrue(whole.isWellFormed(), id)
-          assert.isBelow(whole.length, 2_300, id)
+          assert.isBelow(whole.length, 4_300, id)
         }
       })
   )
+
+  it("Q19: a person sees all of a long command before allowing it, and where one is longer that something is missing", () => {
+    const said = (question: string) =>
+      speaker.say("permission", { number: 3, question, options: "1. Allow\n2. Deny" }).text
+    const command = `Bash: ${"echo one; ".repeat(180)}rm -r work`
+    assert.strictEqual(said(command), `${command}\n1. Allow\n2. Deny\n(/allow 3 and your choice)`)
+    assert.match(said(command + command), /…\n1\. Allow\n2\. Deny\n/)
+  })
+
+  it("a refused value comes with all that are possible", () => {
+    const allowed = Array.from({ length: 20 }, (_, n) => `model-${n}`).join(", ")
+    assert.include(speaker.say("notPossible", { value: "x", allowed }).text, `Possible: ${allowed}.`)
+  })
 
   it("first words are cut between words and marked", () => {
     const words = "please compare the three offers that came in by mail yesterday evening"

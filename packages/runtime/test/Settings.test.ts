@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Agent from "../src/Agent.ts"
 import { TestAgent } from "../src/testing/index.ts"
-import { boot, rest, world } from "./guarantees/boots.ts"
+import { boot, meanwhile, rest, world } from "./guarantees/boots.ts"
 
 /** An agent that remembers with which model it was opened. */
 const choosing = (models: Agent.Agent["models"]) => {
@@ -28,7 +28,7 @@ describe("Q15: /model", () => {
       }
       assert.deepStrictEqual(place.far.chat?.seen("kim"), [
         "one",
-        "The model is my own choice.",
+        "The model is my own choice. There is: small, large.",
         'From now on the model is "large".',
         "two",
         '"medium" is not possible here. Possible: default, small, large.'
@@ -42,11 +42,52 @@ describe("Q15: /model", () => {
       }
       assert.deepStrictEqual(place.far.chat?.seen("kim").slice(5), [
         "three",
-        'The model is "large".',
+        'The model is "large". There is: small, large.',
         "From now on the model is my own choice.",
         "four"
       ])
       assert.deepStrictEqual(opened, [undefined, "large", "large", undefined])
+    })
+  )
+
+  it.effect(
+    "Q15: a chosen model that turns out not to be there is told with those that are, and the turn is not tried again",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make()
+        const any = { ...agent, agent: { ...agent.agent, models: "any" as const } }
+        const current = yield* boot(place, { agent: any, turns: { backoff: [1000] } })
+        yield* current.say("kim", "/model lagre")
+        yield* current.say("kim", "hello")
+        yield* (yield* agent.run(1)).fail("NoModel", ["small", "large"])
+        yield* rest(current, "chat/kim")
+        yield* current.say("kim", "/model large")
+        yield* current.say("kim", "/retry")
+        yield* (yield* agent.run(2)).finish("hi")
+        yield* rest(current, "chat/kim")
+        assert.deepStrictEqual(place.far.chat?.seen("kim"), [
+          'From now on the model is "lagre".',
+          'I have no model called "lagre". There is: small, large. ' +
+            "/model chooses another, /model default is my own choice, and /retry tries again.",
+          'From now on the model is "large".',
+          "Trying again with 1 message.",
+          "hi"
+        ])
+        assert.deepInclude((yield* current.gateway.audit).detail, { "suspended(failed)": 1, replied: 1 })
+      })
+  )
+
+  it.effect("Q15, Q17: one that nobody chose here is the operator's to put right: the turn is tried again", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent, turns: { backoff: [1000] } })
+      yield* current.say("kim", "hello")
+      yield* (yield* agent.run(1)).fail("NoModel")
+      yield* (yield* meanwhile(agent.run(2))).finish("hi")
+      yield* rest(current, "chat/kim")
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), ["hi"])
     })
   )
 

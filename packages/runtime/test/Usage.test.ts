@@ -10,6 +10,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { DatabaseSync } from "node:sqlite"
 import type { AgentEvent } from "../src/Agent.ts"
 import { Calendar, costOf, priceOf } from "../src/internal/spending.ts"
+import { window } from "../src/internal/journal/reads/uncounted.ts"
 import { TestAgent } from "../src/testing/index.ts"
 import { type Boot, boot, given, meanwhile, rest, until, world } from "./guarantees/boots.ts"
 
@@ -119,6 +120,44 @@ describe("what turns use", () => {
         assert.lengthOf(yield* one.gateway.usage({ by: "total", conversation: "chat/kim" }), 1)
         assert.deepStrictEqual(yield* one.gateway.usage({ by: "total", conversation: "chat/lee" }), [])
         assert.deepStrictEqual(yield* one.gateway.usage({ by: "day", from: "1970-01-02" }), [])
+      })
+  )
+
+  it.effect(
+    "of a turn whose agent does not say it is nothing that sums could have: such turns are counted by themselves",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const agent = TestAgent.make({ answer: ({ text }) => `re: ${text}` })
+        const one = yield* boot(place, { agent, timeZone: "UTC" })
+        const seen = () => place.far["chat"]?.seen("kim").at(-1)
+        yield* one.say("kim", "/usage")
+        yield* rest(one, "chat/kim")
+        assert.strictEqual(seen(), "main has used nothing yet")
+        yield* one.say("lee", "hello")
+        yield* TestClock.adjust("1 hour")
+        for (const text of ["hello", "hello again", "/usage"]) {
+          yield* one.say("kim", text)
+          yield* rest(one, "chat/kim", "chat/lee")
+        }
+        assert.strictEqual(seen(), "main: 2 turns, whose agent does not say what was used")
+        const { uncounted } = one.gateway
+        assert.deepStrictEqual(yield* uncounted({}), { agents: [{ name: "main", turns: 3 }], complete: true })
+        assert.deepStrictEqual((yield* uncounted({ since: 3_600_000 })).agents, [{ name: "main", turns: 2 }])
+        assert.deepStrictEqual((yield* uncounted({ conversation: "chat/lee" })).agents, [{ name: "main", turns: 1 }])
+        assert.deepStrictEqual((yield* uncounted({ since: 3_700_000 })).agents, [])
+        // Turns beyond those that are looked at: there are at least so many.
+        yield* one.stop
+        const database = new DatabaseSync(place.file)
+        database.exec(`with recursive n (i) as (select 1000 union all select i + 1 from n where i < ${999 + window})
+        insert into sluice_turns (id, session, state, epoch, attempt, crashes, cuts, errors, agent, first_seq, last_seq,
+          seqs, replies, started_at, ended_at)
+        select i, 1, 'done', 1, 1, 0, 0, 0, 'other', 1, 1, '[]', '[]', 7200000, 7200000 from n`)
+        database.close()
+        const next = yield* boot(place, { agent, timeZone: "UTC" })
+        const many = { agents: [{ name: "other", turns: window }], complete: false }
+        assert.deepStrictEqual(yield* next.gateway.uncounted({}), many)
+        assert.isTrue((yield* next.gateway.uncounted({ since: 7_200_000 })).complete)
       })
   )
 

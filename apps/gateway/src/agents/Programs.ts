@@ -40,6 +40,21 @@ export const which = (program: string, folder: string, path: string): string | u
   })
 }
 
+const isFile = (path: string): boolean => {
+  try {
+    return statSync(path).isFile()
+  } catch {
+    // Not there, or in a folder that is closed.
+    return false
+  }
+}
+
+/** What mostly runs a file of that name. */
+const interpreterOf = (file: string): string => {
+  const known: Readonly<Record<string, string>> = { sh: "sh", py: "python3", rb: "ruby" }
+  return known[file.slice(file.lastIndexOf(".") + 1)] ?? "node"
+}
+
 /** What is run, and where. */
 interface Run {
   readonly argv?: ReadonlyArray<string>
@@ -57,12 +72,22 @@ export const placeOf = ({ argv, cwd = "", variables }: Run, folder: string): Pla
   const path = variables?.["PATH"] ?? process.env["PATH"] ?? ""
   const found = which(program, place, path)
   if (found !== undefined) return { found }
-  const beside = !/[/\\]/.test(program) && which(`./${program}`, place, path) !== undefined
+  const named = /[/\\]/.test(program)
+  // The file that was meant, also where it is not looked for.
+  const meant = named ? program : `./${program}`
+  const startable = which(meant, place, path) !== undefined
+  const chmod = `run chmod +x on it, or put its interpreter first, as in ${shown([interpreterOf(program), meant])}`
+  if (!startable && !isFile(resolve(place, meant))) {
+    return {
+      problem: `program ${shown(program)} is not found`,
+      remedy: "install it, correct argv[0], or correct PATH"
+    }
+  }
+  if (named) return { problem: `program ${shown(program)} is not executable`, remedy: chmod }
+  const there = `a name without a slash is looked for on PATH only: for the file in ${place} write ${shown(meant)}`
   return {
     problem: `program ${shown(program)} is not found`,
-    remedy: beside
-      ? `a name without a slash is looked for on PATH only: for the file in ${place} write ${shown(`./${program}`)}`
-      : "install it, correct argv[0], or correct PATH"
+    remedy: startable ? there : `${there}; it is not executable: ${chmod}`
   }
 }
 

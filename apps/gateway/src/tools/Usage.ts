@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { UsageSum } from "@sluice/runtime/Journal"
+import type { Uncounted, UsageSum } from "@sluice/runtime/Journal"
 import type { Place } from "../configuration/Sources.ts"
 import { escape } from "../LogEncoder.ts"
 import { overview, type Sums, type Usage } from "../Usage.ts"
@@ -48,7 +48,21 @@ const table = (what: string, sums: ReadonlyArray<UsageSum>): ReadonlyArray<strin
         )
       ]
 
-const usageLines = (usage: Usage): ReadonlyArray<string> => [
+const others = ({ agents, complete }: Uncounted): string => {
+  const turns = agents.reduce((sum, one) => sum + one.turns, 0)
+  return `${complete ? "" : "at least "}${Words.count(turns, "turn")}`
+}
+
+/** Turns that are not in the sums: an agent that says nothing would seem to have done nothing. */
+const uncountedLines = ({ month, today }: Usage["uncounted"]): ReadonlyArray<string> => {
+  if (month.agents.length === 0) return []
+  const by = month.agents.map(({ name, turns }) => `${escape(name)} ${whole.format(turns)}`)
+  return [
+    `not in it  ${others(today)} today, ${others(month)} this month (${by.join(", ")}), whose agent does not say what it used`
+  ]
+}
+
+const usageLines = (usage: Answer): ReadonlyArray<string> => [
   `today      ${escape(usage.day)} (${escape(usage.timeZone)}): ${line(usage.today, usage.budgets.daily)}`,
   `month      ${escape(usage.day.slice(0, 7))}: ${line(usage.month, usage.budgets.monthly)}`,
   ...(usage.hold === undefined
@@ -56,8 +70,7 @@ const usageLines = (usage: Usage): ReadonlyArray<string> => [
     : [
         `held       the budget for this ${usage.hold.period} is used up; turns start again at ${escape(usage.hold.untilText)}`
       ]),
-  // An agent that names nothing would seem to have done nothing.
-  "counted    turns whose agent says what they used; programs of kind command and the demo say nothing",
+  ...(usage.uncounted === undefined ? [] : uncountedLines(usage.uncounted)),
   ...table("day", usage.days),
   ...table("model, this month", usage.models),
   ...table("agent, this month", usage.agents),
@@ -74,6 +87,9 @@ const today = (timeZone: string | undefined, now: number) => {
   }
 }
 
+/** A gateway of an earlier version counts only what is told. */
+type Answer = Omit<Usage, "uncounted"> & Partial<Pick<Usage, "uncounted">>
+
 /** `sluice usage`. */
 export const usage = Effect.fnUntraced(function* (
   place: Place,
@@ -82,10 +98,10 @@ export const usage = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, Failure> {
   const now = yield* Clock.currentTimeMillis
   const query = conversation === undefined ? "" : `?conversation=${encodeURIComponent(conversation)}`
-  const { answer, source } = yield* either<Usage>(place, `/v1/usage${query}`, (reads) =>
+  const { answer, source } = yield* either<Answer>(place, `/v1/usage${query}`, (reads) =>
     Effect.gen(function* () {
       const [first] = conversation === undefined ? [] : yield* sessionsOf(reads, conversation)
-      return yield* overview(reads.usage, today(place.timeZone, now), first?.conversationKey)
+      return yield* overview(reads, today(place.timeZone, now), first?.conversationKey)
     })
   )
   if (json) return yield* Words.json({ from: source.from, ...answer })

@@ -11,13 +11,14 @@ import { start, temporaryFolder, tool } from "../harness.ts"
 const today = new Date().toISOString().slice(0, 10)
 const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10)
 
-/** A store in which kim's turn cost 2.50 USD today and lee's 1 USD the day before. */
+/** A store in which kim's turn cost 2.50 USD today and lee's 1 USD the day before; nia's agent did not say what hers used. */
 const used = Effect.fnUntraced(function* (folder: string) {
   const journal = yield* Journal
   journal.listen({ rows: () => {}, replies: () => {}, ended: () => {} })
   const turns = [
     ["kim", today, 2_500_000_000],
-    ["lee", yesterday, 1_000_000_000]
+    ["lee", yesterday, 1_000_000_000],
+    ["nia", today, undefined]
   ] as const
   for (const [peer, day, cost] of turns) {
     const { seq } = yield* journal.admit({
@@ -34,13 +35,16 @@ const used = Effect.fnUntraced(function* (folder: string) {
     })
     const session = (yield* journal.conversation(`http/${peer}`))?.session ?? 0
     const claimed = yield* journal.claim({ session, seqs: [seq], agent: "demo" })
-    const model = { model: "large", inputTokens: 1200, outputTokens: 30, cacheReadTokens: 0, cacheWriteTokens: 0, cost }
+    const spent = (cost: number) => {
+      const model = { model: "large", inputTokens: 1200, outputTokens: 30, cacheReadTokens: 0, cacheWriteTokens: 0 }
+      return { spent: { day, models: [{ ...model, cost }], totals: { inputTokens: 1200 } } }
+    }
     yield* journal.settle({
       turn: claimed?.turn.id ?? 0,
       attempt: 1,
       settlement: { _tag: "Done", replies: [{ kind: "answer", parts: ["hi"] }] },
       route: { pull: true, places: false },
-      spent: { day, models: [model], totals: { inputTokens: 1200 } }
+      ...(cost === undefined ? {} : spent(cost))
     })
   }
   return folder
@@ -63,6 +67,7 @@ interface Answer {
   readonly hold?: { readonly period: string; readonly budget: number }
   readonly sessions: ReadonlyArray<{ readonly name: string; readonly cost: number }>
   readonly days: ReadonlyArray<{ readonly name: string }>
+  readonly uncounted: { readonly today: unknown; readonly month: unknown }
 }
 
 describe("sluice usage", () => {
@@ -78,11 +83,14 @@ describe("sluice usage", () => {
         answer.days.map(({ name }) => name),
         [today, yesterday]
       )
+      const uncounted = { agents: [{ name: "demo", turns: 1 }], complete: true }
+      assert.deepStrictEqual(answer.uncounted, { today: uncounted, month: uncounted })
       const lee = yield* tool(folder, ["usage", "http/lee"])
       assert.strictEqual(lee.code, 0, lee.err)
       assert.include(lee.out, `today      ${today} (UTC): 0 turns, 0 tokens in, 0 out, 0.00 USD`)
       assert.match(lee.out, new RegExp(`^${yesterday} +1 +1,200 +30 +1.00 USD$`, "m"))
       assert.notInclude(lee.out, "http/kim")
+      assert.notInclude(lee.out, "not in it")
       assert.strictEqual((yield* tool(folder, ["usage", "lee"])).out, lee.out)
       const nobody = yield* tool(folder, ["usage", "http/nobody"])
       assert.strictEqual(nobody.code, 1)
@@ -97,6 +105,10 @@ describe("sluice usage", () => {
       yield* gateway.client.send("max", "hello")
       const text = yield* tool(folder, ["usage"])
       assert.include(text.out, `today      ${today} (UTC): 1 turn, 1,200 tokens in, 30 out, 2.50 USD of 2.00 USD`)
+      assert.include(
+        text.out,
+        "not in it  1 turn today, 1 turn this month (demo 1), whose agent does not say what it used"
+      )
       assert.match(
         text.out,
         /^held {7}the budget for this day is used up; turns start again at \d{4}-\d\d-\d\d 00:00$/m

@@ -10,6 +10,10 @@ export const failed = (cause: unknown): Agent.AgentError => new Agent.AgentError
 /** Nothing that is tried again will help, but other words may. */
 export const rejected = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "Rejected", cause })
 
+/** There is no such model; `models` are those that there are, where they are known. */
+export const noModel = (cause: unknown, models?: ReadonlyArray<string>): Agent.AgentError =>
+  new Agent.AgentError({ reason: "NoModel", cause, ...(models === undefined ? {} : { models }) })
+
 /** The conversation can't be found: the person is asked. */
 export const historyGone = (cause: unknown): Agent.AgentError => new Agent.AgentError({ reason: "HistoryGone", cause })
 

@@ -164,10 +164,13 @@ describe("what an agent is told", () => {
   it.live("a mode or model that it does not offer fails, and says what there is", () =>
     Effect.gen(function* () {
       const mode = yield* Effect.flip(open(scripted(["--modes"], { mode: "plan" })))
-      assert.strictEqual(mode.reason, "Rejected")
+      // Nobody can put that differently: it is the configuration's.
+      assert.strictEqual(mode.reason, "Failed")
       assert.match(mode.message, /has no mode "plan", it offers: ask, yolo$/)
       const model = yield* Effect.flip(open(scripted([], { model: "large-1" })))
       assert.match(model.message, /has no model "large-1" and offers none: leave model out$/)
+      const chosen = yield* Effect.flip(open(scripted(["--options"]), { model: "huge" }))
+      assert.deepStrictEqual([chosen.reason, chosen.models], ["NoModel", ["small-1", "large-1"]])
     }).pipe(Effect.scoped)
   )
 

@@ -174,7 +174,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           for (const [status, reason, words] of [
             [400, "Rejected", /refuses with 400/],
             [401, "Failed", /check its key or login/],
-            [404, "Failed", /check `model`/],
+            [404, "NoModel", /check `model`/],
             [429, "Failed", /limits how much/],
             [500, "Failed", /the provider has a problem/],
             [529, "Failed", /the provider is overloaded/]

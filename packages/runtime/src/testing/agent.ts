@@ -17,8 +17,8 @@ export interface Run {
   readonly emit: (event: Agent.AgentEvent) => Effect.Effect<void>
   /** Ends the run with a last piece of text; none when it is empty. */
   readonly finish: (text?: string) => Effect.Effect<void>
-  /** Ends the run with an error. */
-  readonly fail: (reason?: Agent.AgentError["reason"]) => Effect.Effect<void>
+  /** Ends the run with an error; `models` are those that it says there are. */
+  readonly fail: (reason?: Agent.AgentError["reason"], models?: ReadonlyArray<string>) => Effect.Effect<void>
   /** Messages that were handed over meanwhile; completes when there are at least so many. */
   readonly handed: (count: number) => Effect.Effect<ReadonlyArray<TurnMessage>>
   /** Completes when the run is over: it ended by itself, or was let go of. */
@@ -84,8 +84,12 @@ class Book {
 
 type Step = Agent.AgentEvent | "end" | Agent.AgentError
 
-const failure = (reason: Agent.AgentError["reason"]) =>
-  new Agent.AgentError({ reason, cause: new Error("the test failed this run") })
+const failure = (reason: Agent.AgentError["reason"], models: ReadonlyArray<string> | undefined) =>
+  new Agent.AgentError({
+    reason,
+    cause: new Error("the test failed this run"),
+    ...(models === undefined ? {} : { models })
+  })
 
 const begin = (book: Book, turn: Turn, answer: ((turn: Turn) => string) | undefined) =>
   Effect.gen(function* () {
@@ -101,7 +105,7 @@ const begin = (book: Book, turn: Turn, answer: ((turn: Turn) => string) | undefi
       turn,
       emit: (event) => Effect.asVoid(Queue.offer(steps, event)),
       finish: (text) => Effect.asVoid(finish(text)),
-      fail: (reason = "Failed") => Effect.asVoid(Queue.offer(steps, failure(reason))),
+      fail: (reason = "Failed", models) => Effect.asVoid(Queue.offer(steps, failure(reason, models))),
       handed: (count) => steered.wait(count),
       over: Deferred.await(over)
     }

@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Connection } from "./connection.ts"
-import { failed, historyGone, rejected } from "../failure.ts"
+import { failed, historyGone, noModel } from "../failure.ts"
 import { AcpError, loginRequired, saysUnknown } from "./failure.ts"
 import { modelIn } from "./updates.ts"
 
@@ -87,12 +87,10 @@ const choose = Effect.fnUntraced(function* (
     offered.find(({ value }) => value === wanted) ??
     offered.find(({ value, name }) => value.toLowerCase() === said || name.toLowerCase() === said)
   if (choice === undefined) {
-    const names = offered.map(({ value }) => value).join(", ")
-    return yield* new AcpError({
-      kind: "NotOffered",
-      program: connection.program,
-      problem: `has no ${what} "${wanted}"${names === "" ? ` and offers none: leave ${what} out` : `, it offers: ${names}`}`
-    })
+    const names = offered.map(({ value }) => value)
+    const problem = `has no ${what} "${wanted}"${names.length === 0 ? ` and offers none: leave ${what} out` : `, it offers: ${names.join(", ")}`}`
+    const error = new AcpError({ kind: "NotOffered", program: connection.program, problem })
+    return yield* what === "model" ? noModel(error, names) : failed(error)
   }
   const { value } = choice
   if (option !== undefined) {
@@ -106,7 +104,7 @@ const choose = Effect.fnUntraced(function* (
   return value
 })
 
-/** Sets what is configured. What the agent does not offer it will not offer at the next try. */
+/** Sets what is configured, and what a person chose. */
 const settle = Effect.fnUntraced(
   function* (connection: Connection, id: string, options: Options, opened: Opened) {
     connection.facts.model = modelIn(opened.configOptions) ?? opened.models?.currentModelId
@@ -115,7 +113,7 @@ const settle = Effect.fnUntraced(
     }
     if (options.mode !== undefined) yield* choose(connection, id, "mode", options.mode, opened)
   },
-  Effect.mapError((error) => (error.kind === "NotOffered" ? rejected(error) : failed(error)))
+  Effect.mapError((error) => (error._tag === "AgentError" ? error : failed(error)))
 )
 
 const lost = (connection: Connection, problem: string, code?: number) =>

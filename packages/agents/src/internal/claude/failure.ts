@@ -6,7 +6,7 @@
  */
 import type * as Agent from "@sluice/runtime/Agent"
 import * as Schema from "effect/Schema"
-import { failed, historyGone, rejected, sentence } from "../failure.ts"
+import { failed, historyGone, noModel, rejected, sentence } from "../failure.ts"
 
 /**
  * Why there is no answer. `NotInitialised`: it never got ready; `Exited`: its
@@ -68,5 +68,6 @@ export const refused = (options: {
     ...(status === undefined ? {} : { status: Math.trunc(status) })
   })
   const invalid = kind === undefined || kind === "unknown" ? status === 400 : kind === "invalid_request"
+  if (kind === "model_not_found") return noModel(error)
   return invalid || status === 413 ? rejected(error) : failed(error)
 }

@@ -7,7 +7,7 @@
 import * as Agent from "@sluice/runtime/Agent"
 
 /**
- * `Transient` may work in a moment; `Operator` needs somebody (key, model, quota);
+ * `Transient` may work in a moment; `Operator` needs somebody (key, quota), and so does `NoModel`, the person who chose it;
  * `Input` can never be answered; `TooLong`, `Images` and `Parameter` can be asked
  * in another way; `Later` may work in a while, but hardly at once. `Full` has no place in its line yet, and
  * `Stopping` is being stopped: neither is the turn's fault.
@@ -15,6 +15,7 @@ import * as Agent from "@sluice/runtime/Agent"
 export type Kind =
   | "Transient"
   | "Operator"
+  | "NoModel"
   | "Input"
   | "TooLong"
   | "Images"
@@ -51,12 +52,12 @@ export class ModelFailed extends Error {
   override readonly name = "ModelFailed"
 }
 
-/** The failure as the pipeline sees it: an input that can't be answered is final, everything else is tried again. */
-export const agentError = (failure: Failure): Agent.AgentError =>
-  new Agent.AgentError({
-    reason: failure.kind === "Input" || failure.kind === "TooLong" || failure.kind === "Images" ? "Rejected" : "Failed",
-    cause: new ModelFailed(failure.message)
-  })
+/** The failure as the pipeline sees it: an input that can't be answered is final, and so is a model that a person chose and that is not there. */
+export const agentError = ({ kind, message }: Failure): Agent.AgentError => {
+  const isInput = kind === "Input" || kind === "TooLong" || kind === "Images"
+  const reason = isInput ? "Rejected" : kind === "NoModel" ? "NoModel" : "Failed"
+  return new Agent.AgentError({ reason, cause: new ModelFailed(message) })
+}
 
 /** What a server says of an error, wherever it put it. */
 interface Said {
@@ -97,6 +98,12 @@ const images = /\b(images?|image_url|vision|multi-?modal|mmproj)\b/i
 const noImages = /not support|unsupported|not enabled|does not|doesn't|cannot|mmproj|without/i
 const refusesParameter = /unsupported|not supported|unrecognized|unknown|not permitted|extra inputs|only the default/i
 const quota = /insufficient_quota|billing|credit balance|exceeded your current quota|payment/i
+
+// OpenAI, Groq: a code; Ollama, vLLM: 404 with a sentence; OpenRouter, Mistral, DeepSeek: 400.
+const noModel =
+  /model_not_found|invalid_?model|not a valid model|invalid model|model\b.{0,120}?(?:not found|(?:does|do)(?: not|n't) exist|not exist)/i
+// Anthropic names only the field.
+const fieldModel = /^model: /
 
 const limitIn = (message: string): number | undefined => {
   const found =
@@ -143,6 +150,7 @@ const kindOf = (status: number, { code, message, type }: Said): Kind => {
     if (images.test(message)) return "Images"
     if (parameterIn(message) !== undefined) return "Parameter"
   }
+  if ((status === 400 || status === 404) && (noModel.test(words) || fieldModel.test(message))) return "NoModel"
   if (transient.has(status) || status >= 500) return "Transient"
   if (operators.has(status) || (status >= 300 && status < 400)) return "Operator"
   return "Input"

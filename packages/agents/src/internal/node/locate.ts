@@ -67,6 +67,14 @@ const fileProblem = (program: string, file: string): string | undefined => {
     : undefined
 }
 
+/** A file that lies in the working folder is what was meant: it is looked for there only by a path. */
+const remedy = (program: string, folder: string): string => {
+  const found = kind(path.join(folder, program))
+  if (found !== "program" && found !== "plain") return "install it or give its whole path in argv[0]"
+  const there = `a name without a slash is looked for there only; for the file in ${folder} write "./${program}" in argv[0]`
+  return found === "program" ? there : `${there} and run chmod +x on it, or put its interpreter first`
+}
+
 /** What keeps a program from being started, or `undefined` when nothing is to be seen. */
 export const problem = (
   program: string,
@@ -84,5 +92,5 @@ export const problem = (
   if (plain !== undefined) return fileProblem(program, plain)
   // A folder of PATH that is not for this user is no news: shells pass it by without a word, too.
   const shown = folders.length > 3 ? [...folders.slice(0, 3), "..."] : folders
-  return `program "${program}" was not found on PATH (${shown.join(path.delimiter)}): install it or give its whole path in argv[0]`
+  return `program "${program}" was not found on PATH (${shown.join(path.delimiter)}): ${remedy(program, path.resolve(cwd ?? "."))}`
 }

@@ -101,6 +101,16 @@ export const shapes: ReadonlyArray<Shape> = [
     reason: "Rejected"
   },
   {
+    name: "Anthropic, a model that it does not have",
+    api: "anthropic",
+    source: "https://docs.anthropic.com/en/api/errors",
+    type: "application/json",
+    status: 404,
+    body: `{"type":"error","error":{"type":"not_found_error","message":"model: claude-9"}}`,
+    fails: /404: model: claude-9/,
+    reason: "NoModel"
+  },
+  {
     name: "Anthropic, a key without permission",
     api: "anthropic",
     source: "https://docs.anthropic.com/en/api/errors",

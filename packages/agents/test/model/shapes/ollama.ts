@@ -48,7 +48,7 @@ export const shapes: ReadonlyArray<Shape> = [
     status: 404,
     body: `{"error":{"message":"model \\"llama9\\" not found, try pulling it first","type":"not_found_error","param":null,"code":null}}`,
     fails: /404: model "llama9" not found, try pulling it first/,
-    reason: "Failed"
+    reason: "NoModel"
   },
   {
     name: "Ollama, an error without a frame",

@@ -81,6 +81,16 @@ export const shapes: ReadonlyArray<Shape> = [
     reason: "Failed"
   },
   {
+    name: "OpenAI, a model that it does not have",
+    api: "openai",
+    source: "https://platform.openai.com/docs/guides/error-codes/api-errors",
+    type: "application/json",
+    status: 404,
+    body: `{"error":{"message":"The model \`gpt-9\` does not exist or you do not have access to it.","type":"invalid_request_error","param":null,"code":"model_not_found"}}`,
+    fails: /404: The model `gpt-9` does not exist/,
+    reason: "NoModel"
+  },
+  {
     name: "OpenAI, a quota that is used up",
     api: "openai",
     source: "https://platform.openai.com/docs/guides/error-codes/api-errors",

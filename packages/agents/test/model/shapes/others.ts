@@ -51,6 +51,16 @@ export const shapes: ReadonlyArray<Shape> = [
     reason: "Rejected"
   },
   {
+    name: "Mistral, a model that it does not have",
+    api: "openai",
+    source: "https://docs.mistral.ai/api/",
+    type: "application/json",
+    status: 400,
+    body: `{"object":"error","message":"Invalid model: mistral-9","type":"invalid_model","param":null,"code":"1500"}`,
+    fails: /400: Invalid model: mistral-9/,
+    reason: "NoModel"
+  },
+  {
     name: "Mistral, content as a list with thoughts in it",
     api: "openai",
     source: "https://docs.mistral.ai/capabilities/reasoning/",

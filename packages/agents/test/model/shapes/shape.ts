@@ -15,7 +15,7 @@ export interface Shape {
   /** The text of the answer; a pattern of the cause when there is none. */
   readonly answer?: string
   readonly fails?: RegExp
-  readonly reason?: "Failed" | "Rejected"
+  readonly reason?: "Failed" | "Rejected" | "NoModel"
   readonly usage?: Readonly<Record<string, number>>
 }
 

@@ -57,6 +57,16 @@ export const shapes: ReadonlyArray<Shape> = [
     reason: "Rejected"
   },
   {
+    name: "vLLM, a model that it does not have, without a frame",
+    api: "openai",
+    source,
+    type: "application/json",
+    status: 404,
+    body: `{"object":"error","message":"The model \`llama-9\` does not exist.","type":"NotFoundError","param":null,"code":404}`,
+    fails: /404: The model `llama-9` does not exist/,
+    reason: "NoModel"
+  },
+  {
     name: "vLLM, an error in the middle",
     api: "openai",
     source,

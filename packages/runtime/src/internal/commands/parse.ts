@@ -19,8 +19,8 @@ export type Command =
   | { readonly _tag: "Sessions" }
   | { readonly _tag: "Timeout"; readonly minutes: number | undefined }
   | { readonly _tag: "Queue"; readonly mode: string | undefined }
-  /** Without a model it asks; `default` is the agent's own. */
-  | { readonly _tag: "Model"; readonly model: string | undefined }
+  /** Without a model it asks; `default` is the agent's own. `offered` are those that are known. */
+  | { readonly _tag: "Model"; readonly model: string | undefined; readonly offered?: ReadonlyArray<string> }
   /** Its agent has no models to choose from. */
   | { readonly _tag: "NoModels"; readonly agent: string }
   | { readonly _tag: "Output"; readonly mode: (typeof outputModes)[number] }

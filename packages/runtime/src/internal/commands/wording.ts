@@ -4,7 +4,7 @@
  * are one commit.
  */
 import * as Effect from "effect/Effect"
-import type { CommandOutcome, Journal, Row } from "../../Journal.ts"
+import type { CommandOutcome, Journal, Row, SessionSummary } from "../../Journal.ts"
 import type { Speaker } from "../../Notices.ts"
 import type { Sessions } from "../../Sessions.ts"
 import type { Command } from "./parse.ts"
@@ -19,13 +19,25 @@ interface Told {
   readonly now: () => number
 }
 
+/** The most sessions that are named where one is not found. */
+const mostNames = 10
+
 const archived = (
   say: (...args: Parameters<Speaker["say"]>) => string,
   { name = "" }: Extract<Command, { readonly _tag: "Archive" }>,
-  { archived, busy, session }: CommandOutcome
+  { archived, busy, session }: CommandOutcome,
+  all: ReadonlyArray<SessionSummary>
 ): string => {
   if (busy) return say("archiveBusy", { name: name === "" ? session.name : name })
-  if (archived === undefined) return say("noSuchName", { name })
+  if (archived === undefined) {
+    const names = all.flatMap((one) => (one.archived ? [] : [one.name]))
+    const more = names.length - mostNames
+    const shown = names.slice(0, mostNames).join(", ")
+    return say("nothingToArchive", {
+      name,
+      names: more > 0 ? `${shown} and ${more} more (/sessions lists them)` : shown
+    })
+  }
   return say(archived.file === undefined ? "archivedOnly" : "archived", { name: archived.name })
 }
 
@@ -36,14 +48,16 @@ export const wording = Effect.fnUntraced(function* (
   command: Command
 ) {
   const live = yield* sessions.live
-  const all = command._tag === "Sessions" ? yield* journal.reads.sessions({ conversation: row.conversation }) : []
+  const names = command._tag === "Sessions" || command._tag === "Archive"
+  const all = names ? yield* journal.reads.sessions({ conversation: row.conversation }) : []
   const used =
     command._tag === "Usage"
       ? {
           total: yield* journal.reads.usage({ by: "total", session: row.session }),
-          models: yield* journal.reads.usage({ by: "model", session: row.session })
+          models: yield* journal.reads.usage({ by: "model", session: row.session }),
+          uncounted: (yield* journal.reads.uncounted({ session: row.session })).agents
         }
-      : { total: [], models: [] }
+      : { total: [], models: [], uncounted: [] }
   const say = (...args: Parameters<typeof notices.say>) => notices.say(...args).text
   return (outcome: CommandOutcome): string => {
     const { cancelled, session } = outcome
@@ -64,7 +78,7 @@ export const wording = Effect.fnUntraced(function* (
         if (outcome.missing) return say("noSuchName", { name: command.name })
         return say(outcome.emptied ? "switchedEmpty" : "switched", { name: command.name })
       case "Archive":
-        return archived(say, command, outcome)
+        return archived(say, command, outcome, all)
       case "Status":
         return status(
           session,
@@ -82,12 +96,12 @@ export const wording = Effect.fnUntraced(function* (
           : say("queueSet", { mode: command.mode })
       case "Model":
         return command.model === undefined
-          ? say("modelIs", { model: session.model ?? "" })
+          ? say("modelIs", { model: session.model ?? "", models: (command.offered ?? []).join(", ") })
           : say("modelSet", { model: session.model ?? "" })
       case "Output":
         return say("outputSet", { mode: command.mode })
       case "Usage":
-        return usage(session.name, used.total[0], used.models)
+        return usage(session.name, used.total[0], used.models, used.uncounted)
       case "Whoami":
         return say("whoami", { sender: row.sender, where: row.conversationKey, name: session.name })
       case "Unwritten":

@@ -2,7 +2,7 @@
  * What commands answer beyond one sentence: the status of a session, the list of
  * all of a conversation's sessions, and the help.
  */
-import type { SessionSummary, UsageSum } from "../../Journal.ts"
+import type { SessionSummary, Uncounted, UsageSum } from "../../Journal.ts"
 import { ago, span } from "../../Notices.ts"
 import type { LiveSession } from "../../Sessions.ts"
 import { commands } from "./parse.ts"
@@ -45,13 +45,24 @@ export const status = (
 
 const amount = (count: number): string => String(Math.round(count)).replaceAll(/\B(?=(\d{3})+$)/g, ",")
 
-/** `/usage`: of one session, in all and by model. */
-export const usage = (name: string, total: UsageSum | undefined, models: ReadonlyArray<UsageSum>): string => {
-  if (total === undefined) return `${name} has used nothing yet`
+/** `/usage`: of one session, in all and by model, and how many turns are not in it because their agent tells nothing. */
+export const usage = (
+  name: string,
+  total: UsageSum | undefined,
+  models: ReadonlyArray<UsageSum>,
+  uncounted: Uncounted["agents"]
+): string => {
+  const others = uncounted.reduce((sum, { turns }) => sum + turns, 0)
+  const turns = (count: number) => `${amount(count)} ${count === 1 ? "turn" : "turns"}`
+  if (total === undefined) {
+    return others === 0
+      ? `${name} has used nothing yet`
+      : `${name}: ${turns(others)}, whose agent does not say what was used`
+  }
   const said = (sum: UsageSum) => {
     const cached = sum.cacheReadTokens + sum.cacheWriteTokens
     return [
-      `${amount(sum.turns)} ${sum.turns === 1 ? "turn" : "turns"}`,
+      turns(sum.turns),
       `${amount(sum.inputTokens)} tokens in${cached === 0 ? "" : ` (and ${amount(cached)} cached)`}`,
       `${amount(sum.outputTokens)} out`,
       ...(sum.cost === 0 ? [] : [`$${sum.cost < 1 ? sum.cost.toFixed(4) : sum.cost.toFixed(2)}`])
@@ -60,7 +71,8 @@ export const usage = (name: string, total: UsageSum | undefined, models: Readonl
   const named = models.filter((sum) => sum.name !== "")
   return [
     `${name}: ${said(total)}`,
-    ...(named.length < 2 ? [] : named.map((sum) => `  ${sum.name}: ${said(sum)}`))
+    ...(named.length < 2 ? [] : named.map((sum) => `  ${sum.name}: ${said(sum)}`)),
+    ...(others === 0 ? [] : [`and ${turns(others)} whose agent does not say what was used`])
   ].join("\n")
 }
 

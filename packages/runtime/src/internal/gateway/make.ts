@@ -220,6 +220,7 @@ const viewOf = Effect.gen(function* () {
     audit: journal.reads.ledger,
     figures: journal.reads.figures,
     usage: journal.reads.usage,
+    uncounted: journal.reads.uncounted,
     spending,
     deadLetters: {
       list: journal.reads.deadLetters({ limit: 1000 }),

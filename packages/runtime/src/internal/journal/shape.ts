@@ -22,6 +22,7 @@ import { type PermissionRecord, permissionOf } from "./store/rows.ts"
 import { told } from "./writes/restarts.ts"
 import { outline, said, sessionNamed } from "./reads/transcript.ts"
 import { usage } from "./writes/usage.ts"
+import { uncounted } from "./reads/uncounted.ts"
 import { valueAt } from "./writes/values.ts"
 import type { Writer } from "./writer/writer.ts"
 
@@ -77,6 +78,7 @@ const readsOf = (parts: Parts): JournalReads => {
     report: ask(Reads.report(query)),
     deadLetters: ({ limit }) => ask(Reads.deadLetters(query, opening, limit)),
     usage: (question) => ask(usage(query, question)),
+    uncounted: (question) => ask(uncounted(query, question)),
     opening: ask(Reads.opening(query))
   }
 }

@@ -74,6 +74,8 @@ export const english: Catalogue = {
     `This is "${name}" now. It was begun with ${agent} and stays with it, so it has not become "${persona}"; /new with another name begins that.`,
   archived: ({ name }) => `Archived as "${name}", all of it is in the file. /session ${name} brings it back.`,
   archivedOnly: ({ name }) => `Archived as "${name}". /session ${name} brings it back.`,
+  nothingToArchive: ({ name, names }) =>
+    `There is nothing called "${name}", so nothing is archived. There is: ${names}.`,
   archiveBusy: ({ name }) =>
     `I'm still busy in "${name}", so nothing is archived. Try again when I'm done, or /stop first.`,
   archiveFailed: () => "I couldn't write the file, so nothing is archived. Please try again later.",
@@ -87,10 +89,15 @@ export const english: Catalogue = {
     value === "" ? `Something is missing there: ${allowed}.` : `"${value}" is not possible here. Possible: ${allowed}.`,
   queueIs: ({ mode }) => `What you write while I'm busy is handled as "${mode}".`,
   queueSet: ({ mode }) => `From now on, what you write while I'm busy is handled as "${mode}".`,
-  modelIs: ({ model }) => (model === "" ? "The model is my own choice." : `The model is "${model}".`),
+  modelIs: ({ model, models }) =>
+    (model === "" ? "The model is my own choice." : `The model is "${model}".`) +
+    (models === "" ? "" : ` There is: ${models}.`),
   modelSet: ({ model }) =>
     model === "" ? "From now on the model is my own choice." : `From now on the model is "${model}".`,
   noModels: ({ agent }) => `"${agent}" has no models to choose from.`,
+  noModel: ({ model, models }) =>
+    `I have no model called "${model}".${models === "" ? "" : ` There is: ${models}.`} ` +
+    "/model chooses another, /model default is my own choice, and /retry tries again.",
   outputSet: ({ mode }) =>
     mode === "verbose"
       ? "From now on you see everything that I do."

@@ -16,7 +16,7 @@ import type { Running, Session } from "../../Session.ts"
 import { keptKey } from "../journal/writes/values.ts"
 import { resolveAgent } from "../registry.ts"
 import { AskingTurn } from "../shutdown/AskingTurn.ts"
-import { type Outcome, untilCut } from "./attempt.ts"
+import { failedBy, type Outcome, untilCut } from "./attempt.ts"
 import { message } from "./claiming.ts"
 import { showLine } from "./events.ts"
 import { sessionValues } from "./values.ts"
@@ -144,11 +144,9 @@ export const openAgent = Effect.fnUntraced(function* (session: Session, running:
   if (opened._tag === "Cut") return opened
   if (opened._tag !== "Failure") return opened
   const error = Cause.findErrorOption(opened.cause)
-  return {
-    _tag: "Failed",
-    reason: error._tag === "Some" ? error.value.reason : "Defect",
-    error: error._tag === "Some" ? error.value.message : Cause.pretty(opened.cause)
-  } satisfies Outcome
+  return error._tag === "Some"
+    ? failedBy(error.value)
+    : ({ _tag: "Failed", reason: "Defect", error: Cause.pretty(opened.cause) } satisfies Outcome)
 })
 
 /** Ends the session's agent, if one is open. */

@@ -44,6 +44,8 @@ export type Outcome =
       readonly _tag: "Failed"
       readonly reason: AgentError["reason"] | "Stalled" | "Timeout" | "Defect"
       readonly error: string
+      /** With `NoModel`: those that there are, where they are known. */
+      readonly models?: ReadonlyArray<string>
     }
   | { readonly _tag: "Cut"; readonly cut: Cut }
 
@@ -82,10 +84,14 @@ export interface Options {
   readonly onEvent: (event: AgentEvent) => Effect.Effect<void, JournalError>
 }
 
-const failed = (reason: Extract<Outcome, { _tag: "Failed" }>["reason"], error: string): Outcome => ({
-  _tag: "Failed",
-  reason,
-  error
+type Failed = Extract<Outcome, { _tag: "Failed" }>
+
+const failed = (reason: Failed["reason"], error: string): Failed => ({ _tag: "Failed", reason, error })
+
+/** What an agent says of its failure. */
+export const failedBy = ({ message, models, reason }: AgentError): Failed => ({
+  ...failed(reason, message),
+  ...(models === undefined ? {} : { models })
 })
 
 /** The answer does not end. */
@@ -147,7 +153,7 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
             )
           }
           // A journal that failed has told the program already; the settlement fails in the same way.
-          return Effect.succeed(failed(value._tag === "AgentError" ? value.reason : "Defect", value.message))
+          return Effect.succeed(value._tag === "AgentError" ? failedBy(value) : failed("Defect", value.message))
         }
         // Nobody asks the race's loser; who interrupts itself has lost the turn, and the session goes on.
         if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(failed("Defect", "the agent interrupted itself"))

@@ -32,16 +32,32 @@ const settle = (session: Session, running: Running, settlement: Settlement) => {
   })
 }
 
+type Failed = Extract<Outcome, { _tag: "Failed" }>
+
+/** A further try would come to the same end. A model that nobody here chose is the operator's to put right meanwhile. */
+const isFinal = ({ session }: Claimed, { reason }: Failed): boolean =>
+  reason === "Rejected" || reason === "HistoryGone" || (reason === "NoModel" && session.model !== undefined)
+
+/** What its person is told of a turn that is not tried again. */
+const lastWord = ({ env }: Session, claimed: Claimed, { models = [], reason }: Failed, count: number): Draft => {
+  const { address, model } = claimed.session
+  const ref = env.reference(claimed.turn.id)
+  if (reason === "HistoryGone") return env.outbox.sentence(address, "historyGone", {})
+  if (reason === "Rejected") return env.outbox.sentence(address, "rejected", { ref })
+  return reason === "NoModel" && model !== undefined
+    ? env.outbox.sentence(address, "noModel", { model, models: models.join(", ") })
+    : env.outbox.sentence(address, "setAside", { words: firstWords(claimed), count, ref })
+}
+
 const failed = Effect.fnUntraced(function* (
   session: Session,
   running: Running,
-  outcome: Extract<Outcome, { _tag: "Failed" }>
+  outcome: Failed
 ): Effect.fn.Return<void, JournalError> {
   const { claimed } = running
   const { env } = session
   const errors = claimed.turn.errors + 1
-  const final = outcome.reason === "Rejected" || outcome.reason === "HistoryGone"
-  const wait = final ? undefined : env.options.backoff[errors - 1]
+  const wait = isFinal(claimed, outcome) ? undefined : env.options.backoff[errors - 1]
   yield* Effect.logWarning(
     wait === undefined ? "A turn failed and is set aside" : "A turn failed and is tried again"
   ).pipe(
@@ -56,17 +72,7 @@ const failed = Effect.fnUntraced(function* (
     })
   )
   if (wait === undefined) {
-    const { address } = claimed.session
-    const said: Draft =
-      outcome.reason === "HistoryGone"
-        ? env.outbox.sentence(address, "historyGone", {})
-        : outcome.reason === "Rejected"
-          ? env.outbox.sentence(address, "rejected", { ref: env.reference(claimed.turn.id) })
-          : env.outbox.sentence(address, "setAside", {
-              words: firstWords(claimed),
-              count: errors,
-              ref: env.reference(claimed.turn.id)
-            })
+    const said = lastWord(session, claimed, outcome, errors)
     yield* settle(session, running, {
       _tag: "Suspended",
       why: outcome.reason === "HistoryGone" ? "ask" : "failed",

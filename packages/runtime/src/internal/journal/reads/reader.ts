@@ -19,6 +19,7 @@ import { major } from "../store/schema.ts"
 import { firstSessionColumns } from "../store/rows.ts"
 import { asJournalError } from "../shape.ts"
 import { usage } from "../writes/usage.ts"
+import { uncounted } from "./uncounted.ts"
 
 /** The newest step of a store that this version can read: one that no gateway has opened since an upgrade lacks some. */
 const check = Effect.fnUntraced(function* (database: Database<unknown>) {
@@ -75,6 +76,7 @@ export const makeReader = <E, R>(
             })
           ),
         usage: (question) => (step < 1002 ? Effect.succeed([]) : ask(usage(query, question))),
+        uncounted: (question) => ask(uncounted(query, question)),
         opening: ask(Reads.opening(query))
       } satisfies JournalReads
     })

@@ -9,8 +9,10 @@ import type * as Layer from "effect/Layer"
 import type { Ending, Reply, ReplyState } from "../../../Message.ts"
 import type { JournalError, ReplyRow, SessionRow, TurnRow, TurnState } from "../records.ts"
 import type { UsageQuestion } from "../writes/usage.ts"
+import type { Uncounted, UncountedQuestion } from "./uncounted.ts"
 
 export type { UsageBy, UsageQuestion } from "../writes/usage.ts"
+export type { Uncounted, UncountedQuestion } from "./uncounted.ts"
 
 /** What the last boot left, as one line of a post-mortem needs it. */
 export interface PostMortem {
@@ -136,6 +138,8 @@ export interface JournalReads {
   readonly deadLetters: (options: { readonly limit: number }) => Effect.Effect<ReadonlyArray<DeadLetter>, JournalError>
   /** Sums of usage: by day the newest first, otherwise the most expensive. Nothing used = no sums. */
   readonly usage: (question: UsageQuestion) => Effect.Effect<ReadonlyArray<UsageSum>, JournalError>
+  /** Answered turns that are in none of these sums, because their agent did not say what they used. */
+  readonly uncounted: (question: UncountedQuestion) => Effect.Effect<Uncounted, JournalError>
   /** The last boot: what it found, and how it ended itself, for a store that nobody runs on. */
   readonly opening: Effect.Effect<
     {
