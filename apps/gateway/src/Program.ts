@@ -255,6 +255,7 @@ const serve = Effect.fnUntraced(function* (setup: Setup.Setup, signals: Signals.
   yield* Scope.provide(Setup.openPools(setup), pools.scope)
   const built = yield* unlessStopped(signals, Layer.build(Pipeline.layer(setup, channel, drain)))
   if (Option.isNone(built)) return undefined
+  yield* Effect.forkScoped(setup.pools.orphans.forget)
   const context = built.value
   const gateway = Context.get(context, Gateway)
   const url = yield* channel.address

@@ -89,8 +89,13 @@ const secretsOf = ({ connected, made, pooled, tokens }: Decided): ReadonlyArray<
 
 /** Opens and lets go of pools as it is decided now. */
 export const openPools = ({ current, pools, started }: Setup) => {
-  const { poolBodies, poolBody, poolMemory } = started.configuration.limits
-  return Pools.apply(pools, current.pooled, { memory: poolMemory, bodyLimit: poolBody, bodiesLimit: poolBodies })
+  const { poolBodies, poolBody, poolBodyStall, poolMemory } = started.configuration.limits
+  return Pools.apply(pools, current.pooled, {
+    memory: poolMemory,
+    bodyLimit: poolBody,
+    bodiesLimit: poolBodies,
+    bodyStall: Agents.input(poolBodyStall)
+  })
 }
 
 /** Decides everything for a start. */
@@ -101,7 +106,7 @@ export const make = Effect.fnUntraced(function* (
   const { log, stateDirectory, timeZone } = loaded.configuration
   const warning = yield* StateFolder.prepare(stateDirectory, loaded.origin(["stateDirectory"]))
   const files: Channels.Files = { context: undefined }
-  const pools = Pools.make()
+  const pools = Pools.make(StateFolder.fileIn(stateDirectory, "poolPrograms"))
   const current = yield* decide(loaded, sources, files, pools, undefined)
   const budget = yield* SupervisorBudget.find(surroundings(sources.environment))
   const format = formatOf(log.format)

@@ -26,6 +26,7 @@ export const files = {
   token: "token",
   address: "address.json",
   lastShutdown: "last-shutdown.json",
+  poolPrograms: "pool-programs",
   telegramCode: "telegram-code",
   telegramPaired: "telegram-paired.json",
   telegramUsed: "telegram-used.json",

@@ -18,7 +18,7 @@ import { lives } from "../src/tools/Ask.ts"
 import { inFolder, yaml } from "./configurations.ts"
 import { program, until } from "./harness.ts"
 
-const bounds = { memory: 0.5, bodyLimit: 1024, bodiesLimit: 4096 }
+const bounds = { memory: 0.5, bodyLimit: 1024, bodiesLimit: 4096, bodyStall: "10 seconds" } as const
 
 /** A server that holds every request until the test lets it go. */
 const holding = Effect.gen(function* () {

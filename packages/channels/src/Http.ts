@@ -190,7 +190,8 @@ const guarded = (serving: Serving, options: Options<never, never>, routed: App):
       ? undefined
       : HttpMiddleware.cors({
           allowedOrigins: rules.origins,
-          allowedHeaders: ["authorization", "content-type", "idempotency-key", "last-event-id"],
+          // Whatever a page asks for: a program may send any, and clients in pages bring their own (`x-stainless-lang`).
+          allowedHeaders: [],
           exposedHeaders: ["retry-after"]
         })
   return Effect.withFiber((fiber) => {

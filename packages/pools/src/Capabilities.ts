@@ -91,6 +91,8 @@ export interface ChatAnswer {
   readonly finish: string
   /** The whole message as the server gave it, with what is no text: calls of tools, reasoning. */
   readonly message: Schema.JsonObject
+  /** How likely its tokens were, as the server gave it to who asked for that. */
+  readonly logprobs?: Schema.Json
   readonly tokens?: Tokens
 }
 
@@ -100,6 +102,7 @@ export interface ChatPart {
   readonly finish?: string
   /** As the server gave it. */
   readonly delta?: Schema.JsonObject
+  readonly logprobs?: Schema.Json
   readonly tokens?: Tokens
 }
 

@@ -20,7 +20,7 @@ import type {
 } from "./Capabilities.ts"
 import type { Worker } from "./Capability.ts"
 import * as chat from "./internal/openai/chat.ts"
-import { ask, failure, type Line, reach } from "./internal/openai/line.ts"
+import { ask, failure, type Line, look, reach, statusOf } from "./internal/openai/line.ts"
 import type { WorkerError } from "./PoolError.ts"
 
 /** A server, or several alike. */
@@ -62,6 +62,32 @@ const baseOf = (url: string): string => {
   return address.href.replace(/\/$/, "")
 }
 
+const lineOf = (options: Options, place: number) =>
+  Effect.map(HttpClient.HttpClient, (client): Line => {
+    const { key, maxAnswer: limit = 64 * 1024 * 1024, urls } = options
+    return { client, base: baseOf(urls[place % urls.length] ?? urls[0]), key, limit }
+  })
+
+const defaultHealth = "/models"
+
+/** Whether any of the servers would take a worker now: the `probe` of a pool. With `health: false` nothing is asked. */
+export const probe = (options: Options): Effect.Effect<void, WorkerError, HttpClient.HttpClient> => {
+  const { health = defaultHealth, urls } = options
+  if (health === false) return Effect.void
+  const [first, ...others] = urls.map((_, place) =>
+    Effect.flatMap(lineOf(options, place), (line) => look(line, health))
+  )
+  return first === undefined ? Effect.void : others.reduce((found, next) => Effect.catch(found, () => next), first)
+}
+
+/** The status with which the server of a place answers a GET at a path below its address, for who looks for mistakes in that. */
+export const status = (
+  options: Options,
+  path: string,
+  place = 0
+): Effect.Effect<number, WorkerError, HttpClient.HttpClient> =>
+  Effect.flatMap(lineOf(options, place), (line) => statusOf(line, path))
+
 type Load<Q, A, P> = (place: number) => Effect.Effect<Worker<Q, A, P>, WorkerError, HttpClient.HttpClient>
 
 const load = <Q, A, P = never>(
@@ -70,10 +96,9 @@ const load = <Q, A, P = never>(
 ): Load<Q, A, P> => {
   const wrong = invalid(options)
   if (wrong !== undefined) throw new Error(wrong)
-  const { concurrency = 8, health = "/models", key, maxAnswer: limit = 64 * 1024 * 1024, urls } = options
+  const { concurrency = 8, health = defaultHealth } = options
   return Effect.fnUntraced(function* (place: number) {
-    const client = yield* HttpClient.HttpClient
-    const line: Line = { client, base: baseOf(urls[place % urls.length] ?? urls[0]), key, limit }
+    const line = yield* lineOf(options, place)
     if (health !== false) yield* reach(line, health)
     return { concurrency, ...work(line) }
   })

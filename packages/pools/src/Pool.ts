@@ -19,6 +19,7 @@ import { Crew } from "./internal/Crew.ts"
 import { Desk } from "./internal/Desk.ts"
 import type { Priority } from "./internal/Line.ts"
 import type { Figures } from "./internal/Figures.ts"
+import { Probe } from "./internal/Probe.ts"
 import { Parts, type Terms, Whole } from "./internal/Ticket.ts"
 import type { PoolError, WorkerError } from "./PoolError.ts"
 
@@ -110,7 +111,12 @@ export interface Options<Q, A, P, R> {
    * Loads a worker, which lives as long as the scope. `place` is the lowest number from 0 that no other worker of the pool
    * has, for who has several backends, ports or devices to choose from.
    */
-  readonly load: (place: number) => Effect.Effect<Worker<Q, A, P>, WorkerError, R>
+  readonly load: (place: number) => Effect.Effect<Worker<NoInfer<Q>, NoInfer<A>, NoInfer<P>>, WorkerError, R>
+  /**
+   * Succeeds when a worker would load now, and costs next to nothing: asked from time to time while the last load failed,
+   * so that the pool is well again before the next request. Without it that request finds out.
+   */
+  readonly probe?: Effect.Effect<void, WorkerError, R>
   readonly workers?: {
     /** How many are started by the first request; 2 by default, fewer when memory is short. */
     readonly start?: number
@@ -188,7 +194,7 @@ export const make = Effect.fnUntraced(function* <Q, A, P, R>(
   const { limit } = yield* Governor
   const stall = Duration.fromInputUnsafe(options.stallTimeout ?? capability.stallTimeout)
   const parts = yield* assemble(options, Duration.toMillis(stall), limit)
-  const { breaker, crew, desk, now } = parts
+  const { breaker, crew, desk, now, probe } = parts
   const requestTimeout = Duration.toMillis(options.requestTimeout ?? capability.requestTimeout)
   const termsOf = (context: Context.Context<never>, terms: Request | undefined): Terms => ({
     key: terms?.key ?? "",
@@ -226,7 +232,10 @@ export const make = Effect.fnUntraced(function* <Q, A, P, R>(
   const drain = (within: Duration.Input = defaultDrain) =>
     refuse.pipe(Effect.andThen(Effect.timeoutOption(Effect.interruptible(desk.idle), within)), Effect.andThen(counts))
   const interrupt = Effect.andThen(
-    Effect.sync(() => desk.interrupt()),
+    Effect.sync(() => {
+      probe?.end()
+      desk.interrupt()
+    }),
     counts
   )
   yield* Effect.addFinalizer(() => Effect.andThen(drain(options.drainTimeout), interrupt))
@@ -260,6 +269,7 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
       return fiber
     }
   const max = workers.max ?? 4
+  const loadTimeout = Duration.toMillis(workers.loadTimeout ?? "1 minute")
   const breaker = new Breaker({
     window: Duration.toMillis(circuit.window ?? "30 seconds"),
     minimum: circuit.minimum ?? 10,
@@ -275,7 +285,7 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
       concurrency: workers.concurrency ?? 1,
       memory: workers.memory ?? 0,
       cooldown: Duration.toMillis(workers.cooldown ?? "1 minute"),
-      loadTimeout: Duration.toMillis(workers.loadTimeout ?? "1 minute"),
+      loadTimeout,
       growBackoff: 5000
     },
     {
@@ -287,7 +297,11 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
       now,
       random: () => random.nextDoubleUnsafe(),
       freed: () => desk.pump(),
-      failed: (error) => desk.loadFailed(error),
+      failed: (error) => {
+        desk.loadFailed(error)
+        probe?.begin()
+      },
+      loaded: () => probe?.end(),
       impossible: (needed) => desk.impossible(needed),
       lost: (member, error) => desk.lost(member, error)
     }
@@ -297,7 +311,16 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
     { name, queue, queuePerKey: options.queuePerKey ?? queue, max, stall, limit },
     { crew, breaker, now, forkWith }
   )
-  return { breaker, crew, desk, now }
+  const probe =
+    options.probe === undefined
+      ? undefined
+      : new Probe({
+          look: Effect.scoped(options.probe as Effect.Effect<void, WorkerError, Scope.Scope>),
+          timeout: loadTimeout,
+          fork: forkWith(own),
+          back: () => desk.back()
+        })
+  return { breaker, crew, desk, now, probe }
 })
 
 const countsOf = ({ aborted, drained, rejected }: Figures): DrainCounts => ({ drained, aborted, rejected })

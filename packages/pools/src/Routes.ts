@@ -3,11 +3,11 @@
  * streamed, `/v1/images/generations` and `/v1/models`. A client that leaves takes its request with it; one that finds no
  * room hears when to come back; one that comes during a stop hears that. Who may come in is the business of the host.
  */
-import * as ByteSize from "effect/ByteSize"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -49,6 +49,8 @@ export interface Options {
   readonly bodyLimit?: number
   /** Bytes of all requests that are here at one time, waiting ones included; 256 MiB by default. */
   readonly bodiesLimit?: number
+  /** How long nothing of a request's body may come before it is given up; 10 s by default. */
+  readonly bodyStallTimeout?: Duration.Input
   /** Completed when a stop waits for nobody any more: who is still sending a request is cut off. */
   readonly closing?: Deferred.Deferred<void>
 }
@@ -56,6 +58,8 @@ export interface Options {
 const defaultBody = 32 * 1_048_576
 
 const defaultAll = 256 * 1_048_576
+
+const defaultStall: Duration.Input = "10 seconds"
 
 const refuse = (problem: problems.Problem) => Effect.fail(problems.refused(problem))
 
@@ -214,6 +218,18 @@ export type Answer = Effect.Effect<
   HttpServerRequest.HttpServerRequest | Scope.Scope | HttpRouter.RouteContext
 >
 
+/** Every end of a request in the form that its clients read, also when something here broke. */
+const served = <R>(route: Effect.Effect<HttpServerResponse.HttpServerResponse, problems.Refused, R>) =>
+  route.pipe(
+    Effect.catchTag("Refused", ({ problem }) => Effect.succeed(problems.responseOf(problem))),
+    Effect.catchDefect((defect) =>
+      Effect.as(
+        Effect.logError("A request to a pool could not be handled", Cause.die(defect)),
+        problems.responseOf(problems.broken)
+      )
+    )
+  )
+
 /** Where the routes are. */
 export const paths = {
   embeddings: "/v1/embeddings",
@@ -226,22 +242,25 @@ export const paths = {
 /** What answers each of {@link paths}, for a host with routes of its own. */
 export const answers = (options: Options): { readonly [name in keyof typeof paths]: Answer } => {
   const { bodiesLimit: all = defaultAll, bodyLimit: limit = defaultBody, closing } = options
-  const body = bodies.reader({ one: limit, all, closing })
-  const served = <R>(route: Effect.Effect<HttpServerResponse.HttpServerResponse, problems.Refused, R>) =>
-    route.pipe(
-      Effect.catchTag("Refused", ({ problem }) => Effect.succeed(problems.responseOf(problem))),
-      Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limit))
-    )
+  const stall = Duration.fromInputUnsafe(options.bodyStallTimeout ?? defaultStall)
+  const body = bodies.reader({ one: limit, all, stall, closing })
   const answering = <R>(
+    path: "embeddings" | "chat" | "images",
     answer: (
       options: Options,
       sent: unknown
     ) => Effect.Effect<HttpServerResponse.HttpServerResponse, problems.Refused, R>
-  ) => served(Effect.flatMap(body, (sent) => answer(options, sent)))
+  ) =>
+    served(
+      Effect.flatMap(body, (sent) => {
+        const wish = documents.unserved(path, sent)
+        return wish === undefined ? answer(options, sent) : refuse(problems.invalid(wish.message, wish.param))
+      })
+    )
   return {
-    embeddings: answering(embeddings),
-    chat: answering(chat),
-    images: answering(drawing),
+    embeddings: answering("embeddings", embeddings),
+    chat: answering("chat", chat),
+    images: answering("images", drawing),
     models: listed(options),
     model: served(Effect.suspend(() => one(options)))
   }

@@ -29,7 +29,7 @@ export interface Options {
   readonly env?: Readonly<Record<string, string>>
   /** Where it listens; 127.0.0.1 by default. */
   readonly host?: string
-  /** The port of the first one, the next ones get the next ones; any free port by default. */
+  /** The port of the first one, the next ones get the next ones; any free port by default. It is waited for while another of ours has it. */
   readonly port?: number
   /** What is asked until it answers with 200; by default `/health`, and `/v1/models` of a server that has no such thing. */
   readonly health?: string
@@ -79,6 +79,11 @@ interface Started {
   readonly gone: Deferred.Deferred<never, WorkerError>
 }
 
+const startTimeoutOf = ({ startTimeout = "50 seconds" }: Options) => Duration.fromInputUnsafe(startTimeout)
+
+const stillTaken =
+  "is still held by another server of these pools: one that was configured anew ends with its last request; wait for that, or name another port"
+
 const filled = (text: string, port: number, place: number): string =>
   text.replaceAll("{port}", String(port)).replaceAll("{place}", String(place))
 
@@ -87,7 +92,13 @@ const spawned = Effect.fnUntraced(function* (options: Options, place: number) {
   const client = yield* HttpClient.HttpClient
   const broke = (message: string) => failure("Transport", message)
   const wanted = options.port === undefined ? undefined : options.port + place
-  const port = yield* Effect.mapError(Port.take(wanted, host), broke)
+  const port = yield* Port.take(wanted, host).pipe(
+    Effect.timeoutOrElse({
+      duration: startTimeoutOf(options),
+      orElse: () => Effect.fail(`port ${wanted} of ${host} ${stillTaken}`)
+    }),
+    Effect.mapError(broke)
+  )
   const fill = (text: string) => filled(text, port, place)
   const name = argv[0].split("/").at(-1) ?? argv[0]
   const gone = Deferred.makeUnsafe<never, WorkerError>()
@@ -138,7 +149,7 @@ const awaitHealth = Effect.fnUntraced(function* (
 
 const healthy = Effect.fnUntraced(function* (options: Options, started: Started) {
   const { child, gone, name } = started
-  const timeout = Duration.fromInputUnsafe(options.startTimeout ?? "50 seconds")
+  const timeout = startTimeoutOf(options)
   let last = "not asked"
   const path = yield* awaitHealth(options, started, (found) => (last = found)).pipe(
     Effect.raceFirst(Deferred.await(gone)),

@@ -116,6 +116,10 @@ describe("a program", () => {
         _tag: "Transport",
         detail: 'the worker sent what is no answer: {"not":"a text"}'
       })
+      assert.deepStrictEqual(yield* reason(pool.submit("deep")), {
+        _tag: "Transport",
+        detail: "the worker sent an answer that nests deeper than 200 levels"
+      })
       const small = yield* Effect.provide(
         Effect.flatMap(model(), (pool) => reason(pool.submit("a"))),
         memory(1_000_000)

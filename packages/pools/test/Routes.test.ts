@@ -23,6 +23,8 @@ const lastWords = ({ messages }: Capabilities.TextRequest): string => {
 
 const broken = new WorkerError({ reason: "Transport", message: "the cable is out" })
 
+const logprobs = { content: [{ token: "hello", logprob: -0.1, bytes: null, top_logprobs: [] }], refusal: null }
+
 /** Says the words back, one part each; some words mean something else. */
 const talker = {
   answer: (request: Capabilities.TextRequest) =>
@@ -34,13 +36,16 @@ const talker = {
             text: lastWords(request),
             finish: "stop",
             message: { role: "assistant", content: lastWords(request), settings: request.settings ?? {} },
+            ...(request.settings?.["logprobs"] === true ? { logprobs } : {}),
             tokens: { input: 3, output: 2 }
           }),
   stream: (request: Capabilities.TextRequest): Stream.Stream<Capabilities.ChatPart, WorkerError> => {
     const words = lastWords(request).split(" ")
     return Stream.concat(
       Stream.mapEffect(Stream.fromIterable(words), (text) =>
-        text === "break" ? Effect.fail(broken) : Effect.succeed({ text })
+        text === "break"
+          ? Effect.fail(broken)
+          : Effect.succeed({ text, ...(request.settings?.["logprobs"] === true ? { logprobs } : {}) })
       ),
       Stream.fromIterable<Capabilities.ChatPart>([{ finish: "stop" }, { tokens: { input: 3, output: words.length } }])
     )
@@ -160,6 +165,21 @@ describe("the official client", () => {
     }).pipe(Effect.provide(memory()))
   )
 
+  it.live("P1: is told how likely tokens were, whole and streamed, when it asks for that", () =>
+    Effect.gen(function* () {
+      const { openai } = yield* house
+      const asked = { model: "text", messages: say("hello"), logprobs: true }
+      const whole = yield* Effect.promise(async () => await openai.chat.completions.create(asked))
+      assert.deepStrictEqual(whole.choices[0]?.logprobs, logprobs)
+      const [first] = yield* Effect.promise(async () => {
+        const chunks: Array<OpenAI.ChatCompletionChunk> = []
+        for await (const chunk of await openai.chat.completions.create({ ...asked, stream: true })) chunks.push(chunk)
+        return chunks
+      })
+      assert.deepStrictEqual(first?.choices[0]?.logprobs, logprobs)
+    }).pipe(Effect.provide(memory()))
+  )
+
   it.live("may say brackets and quotes as often as it likes", () =>
     Effect.gen(function* () {
       for (const words of ["[{".repeat(300), `"${"[".repeat(300)}`, `${"\\".repeat(3)}"${"{".repeat(300)}`, "[\\"]) {
@@ -238,7 +258,22 @@ describe("the official client", () => {
 describe("a request", () => {
   it.live.each([
     { path: "/v1/embeddings", body: "no object", says: "Expected object" },
-    { path: "/v1/embeddings", body: { model: "words", input: [1, 2] }, says: "input" },
+    {
+      path: "/v1/embeddings",
+      body: { model: "words", input: [1, 2] },
+      says: "input: numbers of tokens are not read here; send the texts themselves"
+    },
+    { path: "/v1/embeddings", body: { model: "words", input: [[1, 2]] }, says: "send the texts themselves" },
+    {
+      path: "/v1/chat/completions",
+      body: { model: "text", messages: say("hello"), n: 2 },
+      says: "n 2: a request has one answer here; send it 2 times, or leave n out"
+    },
+    {
+      path: "/v1/images/generations",
+      body: { model: "brush", prompt: "a", stream: true },
+      says: "stream true: images come whole here; leave stream out"
+    },
     { path: "/v1/embeddings", body: { model: "words", input: [] }, says: "texts" },
     { path: "/v1/embeddings", body: { model: "pictures", input: ["no image"] }, says: "is no address of an image" },
     { path: "/v1/chat/completions", body: { model: "text" }, says: "messages" },

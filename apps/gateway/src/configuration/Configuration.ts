@@ -93,6 +93,11 @@ const Limits = Schema.Struct({
     meaning: "The same of all that are here at one time, those that wait for a worker included; further ones get 429.",
     needsRestart: true
   }),
+  poolBodyStall: Setting.duration("1 second", "60 minutes", {
+    default: "10 seconds",
+    meaning: "A request to a pool of whose body nothing comes for so long is given up (408).",
+    needsRestart: true
+  }),
   poolMemory: Setting.number(0.01, 1, {
     default: 0.8,
     meaning:

@@ -71,7 +71,7 @@ const optionsOf = ({ name, settings }: Recipe) => {
 }
 
 const modelOf = (recipe: Recipe, loads: Loads): Effect.Effect<Routes.Model, never, Scope.Scope | Governor> => {
-  const options = optionsOf(recipe)
+  const options = { ...optionsOf(recipe), ...given({ probe: loads.probe }) }
   const { capability: name } = recipe.settings
   switch (name) {
     case "text-embedding":
@@ -108,6 +108,18 @@ const patienceOf = ({ settings }: Recipe): Duration.Duration => {
   const timeout = requestTimeout === undefined ? Capabilities.all[capability].requestTimeout : input(requestTimeout)
   return Duration.sum(Duration.fromInputUnsafe(timeout), Duration.seconds(1))
 }
+
+const fixedPort = ({ settings }: Recipe): number | undefined => (settings.kind === "server" ? settings.port : undefined)
+
+/** That it has changed, and what its servers wait for: a port is free when the old one has ended. */
+const changed = (recipe: Recipe, old: Entry): Effect.Effect<string> =>
+  Effect.map(old.model.pool.status, ({ running, waiting }) => {
+    const line = `pool ${recipe.name} has changed`
+    const [count, port] = [running + waiting, fixedPort(recipe)]
+    if (count === 0 || port === undefined || port !== fixedPort(old.recipe)) return line
+    const requests = count === 1 ? "a request has" : `${count} requests have`
+    return `${line}; its server waits for port ${port}, which the old one has until ${requests} ended`
+  })
 
 /** Opens none yet, in the scope in which all of them live. */
 export const open = Effect.fnUntraced(function* (bounds: Bounds): Effect.fn.Return<OpenPools, never, Scope.Scope> {
@@ -147,23 +159,13 @@ export const open = Effect.fnUntraced(function* (bounds: Bounds): Effect.fn.Retu
         Effect.forkIn(scope)
       )
 
-  let hasReaped = false
-  /** Workers of an earlier boot that was killed hold memory, which the first of ours may need. */
-  const reap = Effect.fnUntraced(function* ({ recipes }: Plan) {
-    if (hasReaped || !recipes.some(({ settings }) => "argv" in settings)) return
-    hasReaped = true
-    const { reap } = yield* Effect.promise(() => import("@sluice/pools/Server"))
-    yield* Effect.forkIn(reap, scope)
-  })
-
   const apply = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<ReadonlyArray<string>> {
     const next = new Map<string, Entry>()
     const lines: Array<string> = []
-    yield* reap(plan)
     for (const recipe of plan.recipes) {
       const old = entries.get(recipe.name)
       const same = old !== undefined && isUnchanged(recipe, old.recipe)
-      if (!same) lines.push(old === undefined ? `pool ${recipe.name} is new` : `pool ${recipe.name} has changed`)
+      if (!same) lines.push(old === undefined ? `pool ${recipe.name} is new` : yield* changed(recipe, old))
       next.set(recipe.name, same ? old : yield* make(recipe))
     }
     const gone = [...entries.values()].filter((entry) => next.get(entry.recipe.name) !== entry)
@@ -217,6 +219,7 @@ export const open = Effect.fnUntraced(function* (bounds: Bounds): Effect.fn.Retu
       models: () => models,
       bodyLimit: bounds.bodyLimit,
       bodiesLimit: bounds.bodiesLimit,
+      bodyStallTimeout: bounds.bodyStall,
       closing
     }),
     apply,

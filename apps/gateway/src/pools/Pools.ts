@@ -3,6 +3,7 @@
  * where everybody else finds those that are open (routes, agents, tools). Without `pools:` nothing of them is loaded.
  */
 import type { Model } from "@sluice/pools/Routes"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -12,6 +13,7 @@ import type { Pool } from "../configuration/Pools.ts"
 import { ConfigurationError, type Problem } from "../configuration/Problem.ts"
 import type { Loaded } from "../configuration/Sources.ts"
 import type { OpenPools } from "./OpenPools.ts"
+import * as Orphans from "./Orphans.ts"
 
 /** What a pool is made from. */
 export interface Recipe {
@@ -69,10 +71,11 @@ export const isUnchanged = (one: Recipe, other: Recipe): boolean => isSame(one, 
 /** Where the open pools are; empty until a configuration names one. */
 export interface Pools {
   opened: OpenPools | undefined
+  readonly orphans: Orphans.Orphans
 }
 
-/** None yet. */
-export const make = (): Pools => ({ opened: undefined })
+/** None yet. `record` is the file that says whether programs were ever started for any. */
+export const make = (record?: string): Pools => ({ opened: undefined, orphans: Orphans.make(record) })
 
 /** What serves a model that clients ask for by this name. Look it up for each request: a reload exchanges it. */
 export const find = ({ opened }: Pools, model: string): Model | undefined => opened?.find(model)
@@ -85,6 +88,8 @@ export interface Bounds {
   readonly bodyLimit: number
   /** Bytes of all requests that are here at one time. */
   readonly bodiesLimit: number
+  /** How long nothing of a request's body may come. */
+  readonly bodyStall: Duration.Input
 }
 
 /** Opens what a plan wants and lets go of what it no longer wants; the lines say what has changed. Needs the scope that the pools live in. */
@@ -93,6 +98,7 @@ export const apply = Effect.fnUntraced(function* (
   plan: Plan,
   bounds: Bounds
 ): Effect.fn.Return<ReadonlyArray<string>, never, Scope.Scope> {
+  yield* pools.orphans.look(plan)
   if (pools.opened === undefined) {
     if (plan.recipes.length === 0) return []
     const { open } = yield* Effect.promise(() => import("./OpenPools.ts"))

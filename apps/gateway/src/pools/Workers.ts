@@ -28,6 +28,8 @@ export interface Loads {
   readonly "text-generation": () => Chat<Capabilities.TextRequest>
   readonly vision: () => Chat<Capabilities.VisionRequest>
   readonly "image-generation": () => Load<Capabilities.ImageRequest, Capabilities.Images, never>
+  /** Succeeds when a worker would load now, where that can be told without loading one. */
+  readonly probe?: Effect.Effect<void, WorkerError>
 }
 
 /** Fields without those that are not set. */
@@ -51,22 +53,40 @@ const over =
   (place) =>
     Effect.provideContext(load(place), context)
 
-const openAi = Effect.fnUntraced(function* (recipe: Recipe, settings: Configuration.OpenAi) {
-  const OpenAi = yield* Effect.promise(() => import("@sluice/pools/OpenAi"))
-  const http = over(yield* client)
-  const { health, imageShape: shape = "objects", maxBatch, model, workers } = settings
-  const options = {
+const optionsOf = (recipe: Recipe, settings: Configuration.OpenAi) => {
+  const { health, maxBatch, model, workers } = settings
+  return {
     urls: urlsOf(settings),
     model,
     ...given({ key: recipe.key, health: health === "none" ? (false as const) : health }),
     ...given({ concurrency: workers?.concurrency, maxBatch })
   }
+}
+
+/** The status with which the server of a place answers a GET at a path below its address. */
+export const statusOf = Effect.fnUntraced(function* (
+  recipe: Recipe,
+  settings: Configuration.OpenAi,
+  path: string,
+  place: number
+) {
+  const OpenAi = yield* Effect.promise(() => import("@sluice/pools/OpenAi"))
+  return yield* Effect.provideContext(OpenAi.status(optionsOf(recipe, settings), path, place), yield* client)
+})
+
+const openAi = Effect.fnUntraced(function* (recipe: Recipe, settings: Configuration.OpenAi) {
+  const OpenAi = yield* Effect.promise(() => import("@sluice/pools/OpenAi"))
+  const context = yield* client
+  const http = over(context)
+  const { imageShape: shape = "objects" } = settings
+  const options = optionsOf(recipe, settings)
   return {
     "text-embedding": () => http(OpenAi.textEmbedding(options)),
     "image-embedding": () => http(OpenAi.imageEmbedding({ ...options, shape })),
     "text-generation": () => http(OpenAi.textGeneration(options)),
     vision: () => http(OpenAi.vision(options)),
-    "image-generation": () => http(OpenAi.imageGeneration(options))
+    "image-generation": () => http(OpenAi.imageGeneration(options)),
+    probe: Effect.provideContext(OpenAi.probe(options), context)
   } satisfies Loads
 })
 

@@ -3,6 +3,7 @@
  * programs are there, and whether their secrets can be read by nobody else. It starts none of them.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { isLoopback } from "../configuration/Checks.ts"
 import type { OpenAi } from "../configuration/Pools.ts"
@@ -14,6 +15,33 @@ import type { Finding } from "./Findings.ts"
 
 /** How long a server may take to answer. */
 const patience = "5 seconds"
+
+/** Where a server answers what a pool is asked for. */
+const endpoints = {
+  "text-embedding": "/embeddings",
+  "image-embedding": "/embeddings",
+  "text-generation": "/chat/completions",
+  vision: "/chat/completions",
+  "image-generation": "/images/generations"
+} as const
+
+/**
+ * What a server says that has nothing at its address: it is there, and a worker that loads is content with that, as not every
+ * one lists its models. One that has no place for requests either is asked at a wrong address.
+ */
+const astray = Effect.fnUntraced(function* (recipe: Pools.Recipe, settings: OpenAi, place: number) {
+  const { statusOf } = yield* Effect.promise(() => import("../pools/Workers.ts"))
+  const health = settings.health ?? "/models"
+  if (health === "none") return undefined
+  for (const path of [health, endpoints[settings.capability]]) {
+    const status = yield* Effect.orElseSucceed(
+      Effect.timeoutOption(statusOf(recipe, settings, path, place), patience),
+      Option.none
+    )
+    if (Option.isNone(status) || status.value !== 404) return undefined
+  }
+  return `has nothing at ${health}, nor at ${endpoints[settings.capability]} (404)`
+})
 
 /** The servers of one pool. A worker that loads has found its server there and willing. */
 const servers = Effect.fnUntraced(function* (
@@ -53,6 +81,15 @@ const servers = Effect.fnUntraced(function* (
       if (found._tag === "Failure") {
         const remedy = "start it or correct its address and key; requests fail until it answers"
         return { name, state: "fail", detail: found.failure.message, remedy }
+      }
+      const nothing = yield* astray(recipe, settings, place)
+      if (nothing !== undefined) {
+        return {
+          name,
+          state: "warn",
+          detail: `${host} answers, but ${nothing} below ${url}`,
+          remedy: "correct the path in its address, which often ends with /v1; an address without one gets that"
+        }
       }
       const unknown = yield* stranger(url)
       if (unknown !== undefined) {

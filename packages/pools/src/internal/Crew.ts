@@ -47,6 +47,8 @@ export interface CrewHost<W> {
   readonly freed: () => void
   /** A worker did not load. */
   readonly failed: (error: WorkerError) => void
+  /** A worker did. */
+  readonly loaded: () => void
   /** One worker alone takes more than all may have. */
   readonly impossible: (needed: number) => void
   /** A ready worker is gone by itself: what it had is lost. */
@@ -119,6 +121,12 @@ export class Crew<W extends Loaded> {
   /** Why the last one that was to load did not, until one does. */
   get failing(): string | undefined {
     return this.#failing
+  }
+
+  /** What did not load would load now. */
+  forgive(): void {
+    this.#failing = undefined
+    this.#growAfter = -Infinity
   }
 
   /** The less busy of two that are drawn; of two alike the one that was used last, so that the others can cool down. */
@@ -314,6 +322,7 @@ export class Crew<W extends Loaded> {
     member.late?.interruptUnsafe()
     member.state = "ready"
     this.#failing = undefined
+    this.#host.loaded()
     member.places = Math.max(1, Math.floor(worker.concurrency ?? this.#options.concurrency))
     if (this.#closed) this.retire(member)
     this.#host.freed()

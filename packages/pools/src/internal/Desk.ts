@@ -140,6 +140,18 @@ export class Desk<Q, A, P> {
     )
   }
 
+  /** A load would succeed now. Milliseconds until that is believed, where the circuit is still open; then it was one of its trials. */
+  back(): number | undefined {
+    const now = this.#now()
+    if (this.#breaker.state(now) !== "closed") {
+      const admitted = this.#breaker.admit(now)
+      if ("retryAfter" in admitted) return admitted.retryAfter
+      this.#breaker.settle(admitted.pass, true, now)
+    }
+    this.#crew.forgive()
+    return undefined
+  }
+
   /** No worker of this size can ever be. */
   impossible(needed: number): void {
     this.#failWaiting({ _tag: "MemoryExhausted", needed, limit: this.#options.limit })

@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Worker } from "../Capability.ts"
 import { WorkerError } from "../PoolError.ts"
+import { deepest, nestsTooDeep } from "./nesting.ts"
 
 const Message = Schema.Union([
   Schema.Struct({ ready: Schema.Literal(true), concurrency: Schema.optionalKey(Schema.Int) }),
@@ -183,6 +184,9 @@ export class Talk {
 export const decoded = <T>(schema: Schema.Decoder<T>) => {
   const decode = Schema.decodeUnknownOption(schema)
   return (value: unknown): Effect.Effect<T, WorkerError> => {
+    if (nestsTooDeep(value)) {
+      return Effect.fail(broke(`the worker sent an answer that nests deeper than ${deepest} levels`))
+    }
     const found = decode(value)
     return Option.isSome(found)
       ? Effect.succeed(found.value)

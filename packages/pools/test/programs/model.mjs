@@ -22,6 +22,7 @@ const answer = (id, request) => {
   if (request === "die") process.exit(7)
   else if (request === "refuse") say({ id, error: "not with me", refused: true })
   else if (request === "lie") say({ id, answer: { not: "a text" } })
+  else if (request === "deep") process.stdout.write(`{"id":"${id}","answer":${"[".repeat(5000)}${"]".repeat(5000)}}\n`)
   else if (request === "pids") {
     const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" })
     say({ id, answer: `${process.pid} ${child.pid}` })

@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatAnswer, ChatPart, TextRequest, Tokens } from "../../Capabilities.ts"
 import type { WorkerError } from "../../PoolError.ts"
+import { deepest, nestsTooDeep } from "../nesting.ts"
 import { ask, type Body, bytes, failure, json, type Line, parsed, post, quoted, said } from "./line.ts"
 
 const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
@@ -24,6 +25,7 @@ const Answer = Schema.Struct({
         index: maybe(Schema.Finite),
         message: maybe(Words),
         delta: maybe(Words),
+        logprobs: maybe(Schema.Json),
         finish_reason: maybe(Schema.String)
       })
     )
@@ -65,11 +67,19 @@ const bodyOf = (model: string, { messages, settings }: TextRequest, stream: bool
   ...(stream ? { stream_options: { include_usage: true } } : {})
 })
 
+const logprobsOf = (choice: { readonly logprobs?: Schema.Json | null } | undefined) =>
+  choice?.logprobs === undefined || choice.logprobs === null ? {} : { logprobs: choice.logprobs }
+
 const first = (answer: typeof Answer.Type) => answer.choices?.find(({ index }) => (index ?? 0) === 0)
+
+/** What is passed on is written again, and nobody could. */
+const tooDeep = failure("Transport", `the server sent an answer that nests deeper than ${deepest} levels`)
 
 /** One whole answer. */
 export const answer = Effect.fnUntraced(function* (line: Line, model: string, request: TextRequest) {
-  const found = decode(yield* ask(line, "/chat/completions", bodyOf(model, request, false)))
+  const sent = yield* ask(line, "/chat/completions", bodyOf(model, request, false))
+  if (nestsTooDeep(sent)) return yield* tooDeep
+  const found = decode(sent)
   const choice = Option.isSome(found) ? first(found.value) : undefined
   if (Option.isNone(found) || choice?.message === undefined || choice.message === null) {
     return yield* failure("Transport", "the server sent an answer without a message")
@@ -78,6 +88,7 @@ export const answer = Effect.fnUntraced(function* (line: Line, model: string, re
     text: textOf(choice.message["content"]),
     finish: choice.finish_reason ?? "stop",
     message: choice.message,
+    ...logprobsOf(choice),
     ...tokensOf(found.value.usage)
   } satisfies ChatAnswer
 })
@@ -92,6 +103,7 @@ const partsOf = (event: unknown): ReadonlyArray<ChatPart> | undefined => {
     ...(words === undefined || words === null ? {} : { delta: words }),
     ...(text === "" ? {} : { text }),
     ...(typeof choice?.finish_reason === "string" ? { finish: choice.finish_reason } : {}),
+    ...logprobsOf(choice),
     ...tokensOf(found.value.usage)
   }
   return Object.keys(part).length === 0 ? [] : [part]
@@ -105,6 +117,7 @@ const read = (line: Line, data: string): ReadonlyArray<Found> => {
   if (typeof event === "object" && event !== null && "error" in event && event.error !== null) {
     return [failure("Transport", `the server broke off with an error: ${said(line, data)}`)]
   }
+  if (nestsTooDeep(event)) return [tooDeep]
   return partsOf(event) ?? [failure("Transport", `the server sent what is no answer: ${quoted(line, data, 100)}`)]
 }
 
@@ -171,7 +184,9 @@ export const stream = (line: Line, model: string, request: TextRequest): Stream.
       const response = yield* post(line, "/chat/completions", body, "text/event-stream, application/json")
       const type = response.headers["content-type"] ?? ""
       if (!type.includes("json")) return untilDone(events(line, bytes(line, response)))
-      const whole = partsOf(yield* json(line, response))
+      const sent = yield* json(line, response)
+      if (nestsTooDeep(sent)) return Stream.fail(tooDeep)
+      const whole = partsOf(sent)
       return Stream.fromIterable(whole ?? []).pipe(untilDone)
     })
   )

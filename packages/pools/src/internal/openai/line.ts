@@ -13,6 +13,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { WorkerError } from "../../PoolError.ts"
+import { isTooDeep } from "../nesting.ts"
 
 /** Where calls go. */
 export interface Line {
@@ -85,7 +86,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 /** `{"error": {"message"}}`, `{"error": "..."}`, `{"message"}`, `{"detail"}`, or no JSON at all. */
 export const said = (line: Line, text: string): string => {
-  const json = parsed(text)
+  const json = isTooDeep(text) ? undefined : parsed(text)
   if (!isRecord(json)) return quoted(line, text, 300)
   const { error } = json
   const words = isRecord(error) ? error["message"] : (error ?? json["message"] ?? json["detail"])
@@ -165,7 +166,8 @@ export const bytes = (line: Line, response: HttpClientResponse.HttpClientRespons
 
 /** The status with which the server answers at a path. What it says there is not read beyond a little. */
 export const statusOf = Effect.fnUntraced(function* (line: Line, path: string) {
-  const request = HttpClientRequest.get(`${line.base}${path}`)
+  const plain = HttpClientRequest.get(`${line.base}${path}`)
+  const request = line.key === undefined ? plain : HttpClientRequest.bearerToken(plain, Redacted.value(line.key))
   const response = yield* line.client
     .execute(request)
     .pipe(Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }), Effect.mapError(broken(line)))
@@ -175,19 +177,21 @@ export const statusOf = Effect.fnUntraced(function* (line: Line, path: string) {
 
 const between = Duration.millis(500)
 
-/**
- * Whether the server is there: any answer says so, but for a refused key. One that is still loading answers 503, and is
- * asked again for as long as the pool's load timeout lets it.
- */
-export const reach = (line: Line, path: string): Effect.Effect<void, WorkerError> =>
+/** Whether the server is there and ready: any answer says so, but for a refused key and what says that it is not well. */
+export const look = (line: Line, path: string): Effect.Effect<void, WorkerError> =>
   requested(line, HttpClientRequest.get(`${line.base}${path}`)).pipe(
     Effect.flatMap((response) => textUpTo(line, response, refusalLimit)),
     Effect.catchTag("WorkerError", (error) => {
       const { status } = error
-      if (status === 503) return Effect.andThen(Effect.sleep(between), reach(line, path))
       return status === undefined || status === 401 || status === 403 || status >= 500
         ? Effect.fail(error)
         : Effect.void
     }),
     Effect.asVoid
+  )
+
+/** The same of one that may still be loading: it answers 503 then, and is asked again for as long as the load timeout lets it. */
+export const reach = (line: Line, path: string): Effect.Effect<void, WorkerError> =>
+  Effect.catchTag(look(line, path), "WorkerError", (error) =>
+    error.status === 503 ? Effect.andThen(Effect.sleep(between), reach(line, path)) : Effect.fail(error)
   )

@@ -38,6 +38,27 @@ export const Chat = Schema.StructWithRest(
   [Schema.Record(Schema.String, Schema.Unknown)]
 )
 
+/** What clients may ask for, and would miss without a word; `undefined` when it is nothing of that. */
+export const unserved = (path: "chat" | "embeddings" | "images", sent: unknown): Unserved | undefined => {
+  if (typeof sent !== "object" || sent === null) return undefined
+  const { input, n, stream } = sent as Readonly<Record<string, unknown>>
+  if (path === "chat" && typeof n === "number" && n > 1) {
+    return { param: "n", message: `n ${n}: a request has one answer here; send it ${n} times, or leave n out` }
+  }
+  if (path === "images" && stream === true) {
+    return { param: "stream", message: "stream true: images come whole here; leave stream out" }
+  }
+  const first: unknown = Array.isArray(input) ? input[0] : undefined
+  return path === "embeddings" && (typeof first === "number" || Array.isArray(first))
+    ? { param: "input", message: "input: numbers of tokens are not read here; send the texts themselves" }
+    : undefined
+}
+
+interface Unserved {
+  readonly param: string
+  readonly message: string
+}
+
 export const Drawing = Schema.StructWithRest(
   Schema.Struct({ ...common, prompt: Schema.String, n: maybe(Schema.Int), size: maybe(Schema.String) }),
   [Rest]
@@ -82,10 +103,10 @@ export interface Frame {
   readonly created: number
 }
 
-export const chat = (frame: Frame, { finish, message, tokens }: ChatAnswer) => ({
+export const chat = (frame: Frame, { finish, logprobs = null, message, tokens }: ChatAnswer) => ({
   ...frame,
   object: "chat.completion",
-  choices: [{ index: 0, message, finish_reason: finish, logprobs: null }],
+  choices: [{ index: 0, message, finish_reason: finish, logprobs }],
   usage: usageOf(tokens ?? {})
 })
 
@@ -93,12 +114,12 @@ const chunk = (frame: Frame) => ({ ...frame, object: "chat.completion.chunk" })
 
 /** The events of a part: words and end are one, what it cost is another one without words, for who asked for it. */
 export const chunks = (frame: Frame, part: ChatPart, usage: boolean): ReadonlyArray<object> => {
-  const { delta, finish, text, tokens } = part
+  const { delta, finish, logprobs = null, text, tokens } = part
   const words = delta ?? (text === undefined ? {} : { content: text })
   return [
     ...(delta === undefined && text === undefined && finish === undefined
       ? []
-      : [{ ...chunk(frame), choices: [{ index: 0, delta: words, finish_reason: finish ?? null, logprobs: null }] }]),
+      : [{ ...chunk(frame), choices: [{ index: 0, delta: words, finish_reason: finish ?? null, logprobs }] }]),
     ...(usage && tokens !== undefined ? [{ ...chunk(frame), choices: [], usage: usageOf(tokens) }] : [])
   ]
 }

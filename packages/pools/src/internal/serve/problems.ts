@@ -14,6 +14,8 @@ export interface Problem {
   readonly param?: string
   /** Milliseconds. */
   readonly retryAfter?: number
+  /** The connection is closed behind it. */
+  readonly closes?: boolean
 }
 
 /** A request that is answered with a problem. */
@@ -93,6 +95,24 @@ export const crowded: Problem = {
   retryAfter: 1000
 }
 
+/** Nothing of the body came for so long (milliseconds). Its room is needed by others. */
+export const silent = (stall: number): Problem => ({
+  status: 408,
+  type: "invalid_request_error",
+  code: "body_timeout",
+  message: `nothing of the body came for ${stall / 1000} s, and not all of it is here; nothing was done, send it again`,
+  // What may still come belongs to no request.
+  closes: true
+})
+
+/** Something here broke that is nobody's request. */
+export const broken: Problem = {
+  status: 500,
+  type: "server_error",
+  code: "internal_error",
+  message: "the request could not be handled; the log of this server has the reason"
+}
+
 /** A stop began while the request was still being sent. */
 export const stopping: Problem = {
   status: 503,
@@ -118,8 +138,10 @@ export const documentOf = ({ code, message, param, type }: Problem) => ({
 export const responseOf = (problem: Problem): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe(documentOf(problem), {
     status: problem.status,
-    headers:
-      problem.retryAfter === undefined
+    headers: {
+      ...(problem.retryAfter === undefined
         ? {}
-        : { "retry-after": String(Math.max(1, Math.ceil(problem.retryAfter / 1000))) }
+        : { "retry-after": String(Math.max(1, Math.ceil(problem.retryAfter / 1000))) }),
+      ...(problem.closes === true ? { connection: "close" } : {})
+    }
   })

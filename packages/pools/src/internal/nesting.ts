@@ -1,7 +1,8 @@
 /**
  * How deep a document may nest. A few bytes for each level are cheap to send, while reading a million levels blocks the
  * program for a second, and writing a few thousand ends in a stack overflow: of the worker that was to pass them on, as
- * it looked, which was then closed with all that it had loaded. So the text is looked at before it is read.
+ * it looked, which was then closed with all that it had loaded. So the text of a request is looked at before it is read,
+ * and what a backend answers before it is passed on.
  */
 
 /** Levels of the deepest document; schemas of tools, the deepest that are meant, have some twenty. */
@@ -42,6 +43,16 @@ export const isTooDeep = (text: string): boolean => {
         depth--
         break
     }
+  }
+  return false
+}
+
+/** The same of a value that was read already. */
+export const nestsTooDeep = (value: unknown, levels = deepest): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  if (levels === 0) return true
+  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
+    if (nestsTooDeep(inner, levels - 1)) return true
   }
   return false
 }
