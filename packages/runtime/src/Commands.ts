@@ -37,8 +37,11 @@ export { isCommand, switchesSession } from "./internal/commands/parse.ts"
 export class Commands extends Context.Service<
   Commands,
   {
-    /** A command was committed: it runs after the conversation's earlier ones. Synchronous. */
-    readonly pushUnsafe: (row: Row) => void
+    /**
+     * A command was committed: it runs after the conversation's earlier ones. Synchronous. `over` is called when it has
+     * run, or was given up until the next boot.
+     */
+    readonly pushUnsafe: (row: Row, over?: () => void) => void
     /** Completes when every command that was pushed so far has its end. */
     readonly drain: Effect.Effect<void>
   }
@@ -102,6 +105,11 @@ const filesOf = ({ archived }: CommandOutcome): ReadonlyArray<Attachment> =>
 
 /** Commands that change how a session is. */
 const settings: ReadonlySet<Command["_tag"]> = new Set(["Timeout", "Queue", "Model", "Output"])
+
+interface Pushed {
+  readonly row: Row
+  readonly over: (() => void) | undefined
+}
 
 /** Most milliseconds between two tries of a command that the store refused. */
 const longestPause = 1600
@@ -224,25 +232,25 @@ const make = Effect.gen(function* () {
     )
 
   // No quiet period: each row is its own batch, in order within its conversation.
-  const lanes = yield* Debouncer.make<number, Row>({
+  const lanes = yield* Debouncer.make<number, Pushed>({
     quiet: 0,
-    flush: (_, rows) =>
+    flush: (_, pushed) =>
       Effect.forEach(
-        rows,
-        (row) =>
+        pushed,
+        ({ over, row }) =>
           // The row is still there: after these tries the next boot runs it. The journal has told the program of its failure.
           Effect.catch(patiently(row), (error) =>
             // A stop has closed the journal meanwhile: nothing failed.
             error.reason === "Closed"
               ? Effect.logDebug("A command waits for the next start")
               : Effect.logError("A command could not be run", error)
-          ),
+          ).pipe(Effect.ensuring(Effect.sync(() => over?.()))),
         { discard: true }
       )
   })
 
   return Commands.of({
-    pushUnsafe: (row) => lanes.pushUnsafe(row.conversation, row),
+    pushUnsafe: (row, over) => lanes.pushUnsafe(row.conversation, { row, over }),
     drain: lanes.flushAll
   })
 })

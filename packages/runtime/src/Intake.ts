@@ -121,8 +121,10 @@ const routing = (
   let lastSeq = 0
 
   const push = (command: Row) => {
-    if (switchesSession(command.text)) switches.stored(command.seq, command.conversationKey)
-    to.commands.pushUnsafe(command)
+    if (!switchesSession(command.text)) return to.commands.pushUnsafe(command)
+    switches.stored(command.seq, command.conversationKey)
+    // One that could not be run has no end before the next boot: nobody waits for it until then.
+    to.commands.pushUnsafe(command, () => switches.ended([command.seq]))
   }
 
   const route = (row: Row) => {

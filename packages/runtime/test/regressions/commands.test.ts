@@ -2,8 +2,14 @@
 // same text: with one space for both, a command with the key "43" made a repeat of the message 43, which was lost.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { TestAgent } from "../../src/testing/index.ts"
-import { boot, given, rest, world } from "../guarantees/boots.ts"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Agent from "../../src/Agent.ts"
+import { Gateway } from "../../src/Gateway.ts"
+import * as Notices from "../../src/Notices.ts"
+import { TestAgent, TestGateway } from "../../src/testing/index.ts"
+import { boot, given, meanwhile, rest, world } from "../guarantees/boots.ts"
 
 const status = { sender: "operator", text: "/status" }
 
@@ -42,5 +48,29 @@ describe("keys of commands beside the ids of messages", () => {
         assert.deepInclude(error, { _tag: "Invalid", field: "id", remedy: "use at most 248 characters" })
         assert.strictEqual((yield* current.gateway.audit).accepted, before)
       })
+  )
+})
+
+describe("a command that can't be run", () => {
+  const words = Notices.make({
+    startedNew: () => {
+      throw new Error("no words")
+    }
+  })
+  const agents = { echo: Agent.fromFunction(({ text }) => Effect.succeed(`re: ${text}`)) }
+
+  it.effect("Q15: a /new whose words fail holds up no message behind it", () =>
+    Effect.gen(function* () {
+      const gateway = yield* Gateway
+      const say = (text: string) => gateway.accept({ conversation: "kim", sender: "kim", text })
+      yield* say("/new")
+      yield* meanwhile(say("hello"))
+      const answer = yield* meanwhile(Stream.runHead(gateway.replies("kim")))
+      assert.strictEqual(Option.getOrThrow(answer).text, "re: hello")
+    }).pipe(
+      Effect.provide(
+        TestGateway.make({ agents, debounce: { quiet: 0 } }).pipe(Layer.provide(Layer.succeed(Notices.Notices, words)))
+      )
+    )
   )
 })

@@ -36,13 +36,13 @@ export class Switches {
     for (const told of pending.waiting) told()
   }
 
-  /** The command is stored under this number: it ends with its row. */
+  /** The command is stored under this number: it ends with its row, or when it is given up. */
   stored(seq: number, key: string) {
     this.begin(key)
     this.#bySeq.set(seq, key)
   }
 
-  /** These rows have their end. */
+  /** These rows have their end, or get none before the next boot. */
   ended(seqs: ReadonlyArray<number>) {
     if (this.#bySeq.size === 0) return
     for (const seq of seqs) {
