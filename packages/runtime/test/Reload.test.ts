@@ -277,6 +277,23 @@ describe("channels", () => {
     )
   })
 
+  it.effect("a channel whose credentials were refused is held for them no longer once it is gone", () => {
+    const far = chat()
+    far.otherwise("unauthorized")
+    const agent = TestAgent.echo()
+    return running({ main: agent }, { chat: far.channel }, (gateway) =>
+      Effect.gen(function* () {
+        yield* far.say("kim", "a")
+        yield* meanwhile(far.requested(1))
+        yield* TestClock.adjust(1)
+        const problems = Effect.map(gateway.readiness, (readiness) => readiness.problems.join())
+        assert.include(yield* problems, "token revoked")
+        yield* gateway.reload({ agents: agentsOf({ main: agent }), channels: {} })
+        assert.include(yield* problems, "no channel of this name is configured")
+      })
+    )
+  })
+
   it.effect("whoever asks for a reload may go away: it is finished all the same", () => {
     const [before, after] = [chat(), chat()]
     const ending = Deferred.makeUnsafe<void>()

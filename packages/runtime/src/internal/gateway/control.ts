@@ -67,7 +67,7 @@ export const channelControl = (
     const channel = yield* known(name)
     if (running.isStopped(name)) {
       yield* Effect.logInfo("A channel was started by hand").pipe(Effect.annotateLogs({ channel: name }))
-      yield* Effect.forkChild(outbox.reconnect(name))
+      yield* Effect.forkChild(outbox.reconnect(name), { startImmediately: true })
       const started = yield* Effect.result(running.start(name, channel))
       if (Result.isFailure(started)) return yield* wrong(name, "does not start", started.failure.reason)
     }

@@ -35,7 +35,8 @@ const exchange = Effect.fnUntraced(function* (
 ) {
   if (before !== undefined) yield* running.stop(name)
   registered.entries = withChannel(registered.entries, name, after)
-  yield* Effect.forkChild(outbox.reconnect(name))
+  // At once: a reload that ends with this channel would take along what has not begun.
+  yield* Effect.forkChild(outbox.reconnect(name), { startImmediately: true })
   if (after === undefined) return `channel "${name}" is gone; what it owes is kept`
   const started = yield* Effect.result(running.start(name, after))
   if (Result.isSuccess(started) && started.success)
@@ -45,7 +46,7 @@ const exchange = Effect.fnUntraced(function* (
   if (before === undefined) return `channel "${name}" does not start: ${reason}`
   yield* running.stop(name)
   registered.entries = withChannel(registered.entries, name, before)
-  yield* Effect.forkChild(outbox.reconnect(name))
+  yield* Effect.forkChild(outbox.reconnect(name), { startImmediately: true })
   const again = yield* Effect.result(running.start(name, before))
   return Result.isSuccess(again)
     ? `channel "${name}" does not start (${reason}); the old one runs again`
