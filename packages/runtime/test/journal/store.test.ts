@@ -188,6 +188,17 @@ describe("upgrades", () => {
     })
   )
 
+  it.effect("a copy that can't be put in its place is a failure of the upgrade, and not the end of the process", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      yield* used(file)
+      const target = `${file}.before-1`
+      fs.mkdirSync(target)
+      const error = yield* Effect.flip(storeCopy(file, target))
+      assert.include(error.message, "rename")
+    })
+  )
+
   it.effect("a store of the first version is brought to this one, with what waited in it", () =>
     Effect.gen(function* () {
       const file = yield* storeFile

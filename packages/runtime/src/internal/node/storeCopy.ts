@@ -19,6 +19,21 @@ copy.close()
 if (row.quick_check !== "ok") throw new Error("the copy is not sound: " + row.quick_check)
 `
 
+/** Puts a copy that is whole in its place and removes one that is not; what went wrong, if anything did. */
+const finish = (partial: string, target: string, error: Error | null): Error | undefined => {
+  try {
+    if (error === null) {
+      fs.chmodSync(partial, 0o600)
+      fs.renameSync(partial, target)
+      return undefined
+    }
+    fs.rmSync(partial, { force: true })
+    return error
+  } catch (cause) {
+    return error ?? (cause instanceof Error ? cause : new Error(String(cause)))
+  }
+}
+
 /** Copies `source` to `target` (replaced if it is there) and checks the copy. */
 export const storeCopy = (source: string, target: string): Effect.Effect<void, Error> =>
   Effect.callback((resume) => {
@@ -28,14 +43,8 @@ export const storeCopy = (source: string, target: string): Effect.Effect<void, E
       process.execPath,
       ["--no-warnings", "--input-type=module", "--eval", script, source, partial],
       (error) => {
-        if (error !== null) {
-          fs.rmSync(partial, { force: true })
-          resume(Effect.fail(error))
-          return
-        }
-        fs.chmodSync(partial, 0o600)
-        fs.renameSync(partial, target)
-        resume(Effect.void)
+        const failed = finish(partial, target, error)
+        resume(failed === undefined ? Effect.void : Effect.fail(failed))
       }
     )
     return Effect.sync(() => {
