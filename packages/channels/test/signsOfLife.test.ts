@@ -46,11 +46,14 @@ const made = () => {
   return { seen, connection, isOpen: () => !Deferred.isDoneUnsafe(connection.closing) }
 }
 
-const makeSockets = Effect.gen(function* () {
+const socketsWith = Effect.fnUntraced(function* (stallAfter: number) {
   const { handle } = yield* MemoryHandle.make()
-  const serving = new Serving(handle, yield* Attachments, settings, limits({ all: false, sender: false, senders: 0 }))
+  const wanted = { ...settings, stallAfter }
+  const serving = new Serving(handle, yield* Attachments, wanted, limits({ all: false, sender: false, senders: 0 }))
   return new Sockets(serving, yield* Clock.Clock, [])
-}).pipe(Effect.provide(temporaryAttachments))
+}, Effect.provide(temporaryAttachments))
+
+const makeSockets = socketsWith(settings.stallAfter)
 
 /** So many heartbeats, each with what happens before it. */
 const beats = Effect.fnUntraced(function* (sockets: Sockets, count: number, before: (beat: number) => void) {
@@ -98,6 +101,19 @@ describe("signs of life", () => {
       slow.seen.waiting = 0
       yield* beats(sockets, 6, () => {})
       assert.isFalse(slow.isOpen())
+    })
+  )
+
+  it.effect.each([
+    { time: 40_000.5, stays: false },
+    { time: Infinity, stays: true }
+  ])("a time of $time ms without a sign is kept as it is", ({ stays, time }) =>
+    Effect.gen(function* () {
+      const sockets = yield* socketsWith(time)
+      const one = made()
+      sockets.enter(one.connection)
+      yield* beats(sockets, 3, () => {})
+      assert.strictEqual(one.isOpen(), stays)
     })
   )
 

@@ -107,7 +107,6 @@ const makeFiles = Effect.fnUntraced(function* (options: {
   const paths = yield* Path.Path
   const limit = options.limit ?? defaultLimit
   const keep = Duration.toMillis(options.keep ?? "1 hour")
-  const keepNanos = BigInt(keep) * 1_000_000n
   // Monotonic time of the last use in this process. A wall clock that jumps can't make the sweep
   // take a file between the upload and the message that refers to it.
   const used = new Map<string, bigint>()
@@ -182,7 +181,7 @@ const makeFiles = Effect.fnUntraced(function* (options: {
 
   const sweepOne = Effect.fnUntraced(function* (name: string) {
     const last = used.get(name)
-    if (last !== undefined && (yield* Clock.monotonicTimeNanos) - last < keepNanos) return false
+    if (last !== undefined && Number((yield* Clock.monotonicTimeNanos) - last) / 1e6 < keep) return false
     const stat = yield* info(name)
     if (stat === undefined) return false
     const changed = Option.getOrUndefined(stat.mtime)?.getTime() ?? 0

@@ -102,11 +102,10 @@ const cursor = (request: HttpServerRequest.HttpServerRequest, after: Param): num
  */
 const disconnectStalled = (serving: Serving, taken: () => bigint) =>
   Effect.withFiber((request) => {
-    const stallNanos = BigInt(serving.settings.stallAfter) * 1_000_000n
     const watch = Effect.gen(function* () {
       yield* Effect.sleep(serving.settings.heartbeat)
-      const idle = (yield* Clock.monotonicTimeNanos) - taken()
-      if (idle > stallNanos) request.interruptUnsafe()
+      const idle = Number((yield* Clock.monotonicTimeNanos) - taken()) / 1e6
+      if (idle > serving.settings.stallAfter) request.interruptUnsafe()
     })
     return Effect.forkScoped(Effect.forever(watch))
   })

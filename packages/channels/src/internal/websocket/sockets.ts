@@ -143,12 +143,12 @@ export class Sockets {
   readonly look: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     const now = this.now()
     const valid = Effect.isEffect(this.tokens) ? yield* this.tokens : this.tokens
-    const stall = BigInt(this.serving.settings.stallAfter) * 1_000_000n
+    const isStalled = (since: bigint) => Number(now - since) / 1e6 > this.serving.settings.stallAfter
     for (const [connection, signs] of this.#open) {
       const { token, transport } = connection
       if (token !== undefined && !isValid(token, valid)) end(connection, closings.revoked)
       notice(connection, signs, now)
-      if (now - signs.heardAt > stall || now - signs.takenAt > stall) end(connection, closings.slow)
+      if (isStalled(signs.heardAt) || isStalled(signs.takenAt)) end(connection, closings.slow)
       // behind what it does not take a ping would wait as well
       else if (transport.waiting() === 0) transport.ping()
     }
