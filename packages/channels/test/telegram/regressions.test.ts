@@ -7,13 +7,16 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { TestAgent } from "@sluice/runtime/testing"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import { sender } from "../../src/internal/telegram/delivery.ts"
 import { poll } from "../../src/internal/telegram/polling.ts"
 import { boot, kim, standIn, whileTimePasses } from "./world.ts"
 
 const lee = 43
+const conversationOf = (peer: number) => ({ channel: "telegram", account: "", peer: String(peer), thread: "" })
 const bytes = new TextEncoder().encode("the bytes of a picture")
 const photo = { photo: [{ file_id: "pic", width: 1280, file_size: bytes.length }] }
 
@@ -106,5 +109,26 @@ describe("a page", () => {
       assert.strictEqual(asked, 3)
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(NodeHttpClient.layerNodeHttp))
+  )
+})
+
+describe("patience", () => {
+  it.effect("W3: a wait of two chats is one of the bot, also when the wall clock jumps in between", () =>
+    Effect.gen(function* () {
+      const failure = { _tag: "Denied", code: 429, reason: "later", retryAfter: 60_000, movedTo: undefined } as const
+      const { explained } = sender({ call: () => Effect.fail(failure), file: () => Effect.fail(failure) })
+      const asked = (peer: number, at: number) =>
+        Effect.flip(explained(conversationOf(peer))(Effect.fail(failure))).pipe(
+          Effect.updateService(Clock.Clock, (clock) =>
+            Object.assign(Object.create(clock), { currentTimeMillis: Effect.succeed(at) })
+          ),
+          Effect.map((error) => (error._tag === "Throttled" ? error.scope : error._tag))
+        )
+      assert.strictEqual(yield* asked(kim, 0), "conversation")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* asked(lee, 86_400_000), "channel")
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(yield* asked(kim, 0), "conversation")
+    })
   )
 })

@@ -66,6 +66,7 @@ const isGone = (failure: Failure): boolean =>
  */
 export class Throttle {
   #chat: number | undefined = undefined
+  // Monotonic milliseconds.
   #until = 0
 
   scope(chat: number, now: number, wait: number): "conversation" | "channel" {
@@ -116,8 +117,8 @@ export const sender = (api: BotApi) => {
     (conversation: Conversation) =>
     <A, R>(effect: Effect.Effect<A, Failure, R>): Effect.Effect<A, Channel.DeliveryError, R> =>
       Effect.catch(effect, (failure) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.fail(deliveryError(failure, throttle, Number(conversation.peer), now))
+        Effect.flatMap(Clock.monotonicTimeNanos, (now) =>
+          Effect.fail(deliveryError(failure, throttle, Number(conversation.peer), Number(now) / 1e6))
         )
       )
   return { call, explained }
