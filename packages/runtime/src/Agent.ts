@@ -217,7 +217,7 @@ export interface Agent<out R = never> {
   readonly forget?: (session: ForgottenSession, kept: string | undefined) => Effect.Effect<void, AgentError, R>
 }
 
-/** An agent whose needs are met. */
+/** An agent, whatever it needs. */
 export type AnyAgent = Agent<unknown>
 
 /** What an agent still needs. */

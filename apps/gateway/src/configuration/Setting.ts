@@ -85,16 +85,6 @@ export const millisOf = (text: string): number | undefined => {
   return Option.isSome(duration) && Duration.isFinite(duration.value) ? Duration.toMillis(duration.value) : undefined
 }
 
-/** A duration as a person writes it. */
-export const durationText = (millis: number): string =>
-  millis % 86_400_000 === 0 && millis > 0
-    ? `${millis / 86_400_000} days`
-    : millis % 60_000 === 0 && millis > 0
-      ? `${millis / 60_000} minutes`
-      : millis % 1000 === 0 && millis > 0
-        ? `${millis / 1000} seconds`
-        : `${millis} millis`
-
 const bounded = (least: string, most: string) => {
   const [from = 0, to = 0] = [millisOf(least), millisOf(most)]
   return Schema.makeFilter((value: string) => {

@@ -19,7 +19,7 @@ export interface Notifier {
   readonly ready: (status: string) => void
   /** It reads its configuration again; `ready` ends that. */
   readonly reloading: () => void
-  /** It stops; `within` is what it may still take, in milliseconds. */
+  /** It stops. */
   readonly stopping: (status: string) => void
 }
 

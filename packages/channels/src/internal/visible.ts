@@ -12,7 +12,7 @@ const unsafe =
 
 const code = (character: string): string => `\\u{${character.charCodeAt(0).toString(16)}}`
 
-/** Whether the text has a character that must not reach a screen. */
+/** Whether the text has no character that must not reach a screen. */
 export const isVisible = (text: string): boolean => {
   unsafe.lastIndex = 0
   return !unsafe.test(text)

@@ -129,7 +129,6 @@ export interface JournalReads {
     readonly conversation?: number
     /** Of the conversation with this key. */
     readonly key?: string
-    readonly after?: number
     readonly limit?: number
   }) => Effect.Effect<ReadonlyArray<SessionSummary>, JournalError>
   readonly ledger: Effect.Effect<Ledger, JournalError>
