@@ -70,6 +70,7 @@ const action = (command: Command, entries: Entries): CommandAction => {
         ? { _tag: "None" }
         : { _tag: "Model", model: command.model === "default" ? undefined : command.model }
     case "Output":
+    case "Notices":
       return command
     case "Queue":
       return command.mode === undefined ? { _tag: "None" } : { _tag: "Queue", mode: command.mode }
@@ -204,7 +205,13 @@ const make = Effect.gen(function* () {
     const archive = asked._tag === "Archive" ? yield* exported(row, asked) : undefined
     const command: Command = asked._tag === "Archive" && archive === undefined ? { _tag: "Unwritten" } : asked
     const render = yield* wording(
-      { journal, sessions, notices, now: () => clock.currentTimeMillisUnsafe() },
+      {
+        journal,
+        sessions,
+        notices,
+        now: () => clock.currentTimeMillisUnsafe(),
+        told: outbox.tellsOfRestarts(session.address.channel)
+      },
       row,
       command
     )

@@ -160,6 +160,9 @@ export const sentences = {
   /** There is no such model as was chosen; `models` are those that there are, and may be empty. */
   noModel: sentence({ model: Name, models: Lines }),
   outputSet: sentence({ mode: Name }),
+  /** Whether this conversation hears of restarts: `on`, `off`, or `never` where nobody is told. */
+  noticesAre: sentence({ now: Name }),
+  noticesSet: sentence({ now: Name }),
   /** `where` is the conversation, `name` the session. */
   whoami: sentence({ sender: Name, where: Name, name: Name }),
   retrying: sentence({ messages: Count }),

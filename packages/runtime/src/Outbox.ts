@@ -133,6 +133,8 @@ export class Outbox extends Context.Service<
       since?: number
     ) => Effect.Effect<void, JournalError>
 
+    /** Whether people on this channel hear of restarts, unless they don't want to. */
+    readonly tellsOfRestarts: (channel: string) => boolean
     /**
      * A stop begins its end: tells the people of these sessions, the first ones first, that their answers will be late.
      * Not again within ten minutes, and nobody whom a return could not be told. Returns how many are told.

@@ -17,6 +17,7 @@ describe("the table of commands", () => {
       "/session": ["work"],
       "/queue": ["steer"],
       "/timeout": ["5"],
+      "/notices": ["off"],
       "/model": ["opus"],
       "/forget": ["yes"],
       "/allow": ["3", "do it again"]

@@ -227,6 +227,53 @@ describe("restart notices", () => {
     })
   )
 
+  it.effect("S18: a chat that does not want them has none until it does; others are told, and it outlives a boot", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const said = (peer: string) => place.far.chat?.seen(peer) ?? []
+      const first = yield* boot(place, { ...options, agent: TestAgent.make() })
+      for (const text of ["/notices", "/notices OFF", "/notices maybe"]) yield* first.say("kim", text)
+      yield* rest(first, "chat/kim")
+      assert.deepStrictEqual(said("kim"), [
+        "You hear of a restart that makes an answer late. /notices off ends that.",
+        "From now on you don't hear of restarts.",
+        '"maybe" is not possible here. Possible: on, off.'
+      ])
+      yield* stopped(first)
+      const agent = TestAgent.make()
+      const second = yield* boot(place, { ...options, agent })
+      yield* second.say("kim", "book the flight")
+      yield* agent.run(1)
+      yield* second.say("bo", "order a pizza")
+      yield* agent.run(2)
+      yield* stopped(second)
+      assert.deepStrictEqual(said("bo"), [down])
+      const third = yield* finished(place)
+      yield* rest(third, "chat/bo")
+      assert.deepStrictEqual(said("kim").slice(3), ["done"])
+      for (const text of ["/notices", "/notices on"]) yield* third.say("kim", text)
+      yield* rest(third, "chat/kim")
+      assert.deepStrictEqual(said("kim").slice(4), [
+        "You don't hear of restarts. /notices on changes that.",
+        "From now on you hear of a restart that makes an answer late."
+      ])
+      yield* stopped(third)
+      yield* stopped((yield* cut(place)).current)
+      assert.strictEqual(said("kim").at(-1), down)
+    })
+  )
+
+  it.effect("S18: a chat can't switch on what an operator has switched off, and is told so", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const off = yield* boot(place, { ...options, agent: TestAgent.make(), notices: { restart: false } })
+      for (const text of ["/notices", "/notices on"]) yield* off.say("kim", text)
+      yield* rest(off, "chat/kim")
+      const nobody = "Nobody hears of restarts here."
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), [nobody, nobody])
+    })
+  )
+
   it.effect("S18: where nothing goes on the return has no words", () =>
     Effect.gen(function* () {
       const place = yield* world()

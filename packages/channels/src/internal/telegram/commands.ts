@@ -19,6 +19,7 @@ export const commands: ReadonlyArray<{ readonly command: string; readonly descri
   { command: "default", description: "The answer, and what I do meanwhile" },
   { command: "usage", description: "What this has used" },
   { command: "timeout", description: "When I let go of an idle one" },
+  { command: "notices", description: "Whether I tell you of a restart" },
   { command: "whoami", description: "As whom I know you" },
   { command: "forget", description: "Delete all that was said here" },
   { command: "help", description: "This list" }

@@ -24,6 +24,8 @@ export type Command =
   /** Its agent has no models to choose from. */
   | { readonly _tag: "NoModels"; readonly agent: string }
   | { readonly _tag: "Output"; readonly mode: (typeof outputModes)[number] }
+  /** Whether a restart is told here; without `on` it is asked. */
+  | { readonly _tag: "Notices"; readonly on: boolean | undefined }
   | { readonly _tag: "Usage" }
   | { readonly _tag: "Whoami" }
   | { readonly _tag: "Retry" }
@@ -68,6 +70,13 @@ const queue = (arg: string | undefined): Command => {
   return mode === undefined || queueModes.some((known) => known === mode)
     ? { _tag: "Queue", mode }
     : refused(mode, queueModes.join(", "))
+}
+
+const notices = (arg: string | undefined): Command => {
+  const wanted = arg?.toLowerCase()
+  return wanted === undefined || wanted === "on" || wanted === "off"
+    ? { _tag: "Notices", on: wanted === undefined ? undefined : wanted === "on" }
+    : refused(wanted, "on, off")
 }
 
 const model = (name: string | undefined): Command =>
@@ -156,6 +165,12 @@ const table: Readonly<Record<string, Entry>> = {
     most: 1,
     does: "when I let go of an idle one (1 to 120)",
     read: ([arg]) => timeout(arg)
+  },
+  notices: {
+    args: "[on|off]",
+    most: 1,
+    does: "whether I tell of a restart that makes an answer late",
+    read: ([arg]) => notices(arg)
   },
   forget: {
     args: "[yes]",

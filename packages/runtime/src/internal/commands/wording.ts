@@ -17,6 +17,8 @@ interface Told {
   readonly notices: Speaker
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** Whether people hear of restarts where the command was given. */
+  readonly told: boolean
 }
 
 /** The most sessions that are named where one is not found. */
@@ -41,9 +43,12 @@ const archived = (
   return say(archived.file === undefined ? "archivedOnly" : "archived", { name: archived.name })
 }
 
+/** Whether restarts are heard of. Where nobody is told, also who asks for it is not. */
+const heard = (told: boolean, { noticed }: CommandOutcome): string => (told ? (noticed ? "on" : "off") : "never")
+
 /** What a command answers, from facts that were gathered before and what its transaction found. */
 export const wording = Effect.fnUntraced(function* (
-  { journal, notices, now, sessions }: Told,
+  { journal, notices, now, sessions, told }: Told,
   row: Row,
   command: Command
 ) {
@@ -102,6 +107,8 @@ export const wording = Effect.fnUntraced(function* (
         return say("outputSet", { mode: command.mode })
       case "Usage":
         return usage(session.name, used.total[0], used.models, used.uncounted)
+      case "Notices":
+        return say(command.on === undefined ? "noticesAre" : "noticesSet", { now: heard(told, outcome) })
       case "Whoami":
         return say("whoami", { sender: row.sender, where: row.conversationKey, name: session.name })
       case "Unwritten":

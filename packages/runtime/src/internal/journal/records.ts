@@ -280,6 +280,8 @@ export type CommandAction =
   /** Without `model`: the agent's own again. */
   | { readonly _tag: "Model"; readonly model: string | undefined }
   | { readonly _tag: "Output"; readonly mode: string }
+  /** Whether the conversation hears of restarts; without `on` it is only asked. */
+  | { readonly _tag: "Notices"; readonly on: boolean | undefined }
   | { readonly _tag: "Retry" }
   /**
    * Sets a session aside that has nothing to do, with its export as it was when messages up to the number `upTo` were
@@ -309,6 +311,8 @@ export interface CommandOutcome {
   readonly busy: boolean
   /** `Retry`: the copies, handed on as new rows. */
   readonly copies: ReadonlyArray<Row>
+  /** `Notices`: whether the conversation hears of restarts; it does unless it was asked for. */
+  readonly noticed: boolean
   /** `Allow`: the permission that was decided. */
   readonly permission: PermissionRow | undefined
   /** `Forget`: what went, and what has still to go. */

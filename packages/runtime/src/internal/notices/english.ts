@@ -5,6 +5,7 @@
 import type { Catalogue } from "../../Notices.ts"
 import { ago, plural, span } from "./words.ts"
 
+const nobodyHears = "Nobody hears of restarts here."
 const aside = "Everything else works; /retry tries again."
 
 /** English. */
@@ -104,6 +105,18 @@ export const english: Catalogue = {
       : mode === "smart"
         ? "From now on you see nothing but the answer: of a long one its beginning, and all of it as a file where I can send one."
         : "From now on you see the answer, and what I do while I work on it.",
+  noticesAre: ({ now }) =>
+    now === "never"
+      ? nobodyHears
+      : now === "on"
+        ? "You hear of a restart that makes an answer late. /notices off ends that."
+        : "You don't hear of restarts. /notices on changes that.",
+  noticesSet: ({ now }) =>
+    now === "never"
+      ? nobodyHears
+      : now === "on"
+        ? "From now on you hear of a restart that makes an answer late."
+        : "From now on you don't hear of restarts.",
   whoami: ({ sender, where, name }) => `You are "${sender}", this is ${where}, and you are in "${name}".`,
   retrying: ({ messages }) => `Trying again with ${plural(messages, "message")}.`,
   nothingToRetry: () => "There is nothing to try again.",

@@ -41,6 +41,7 @@ const spokenOn = (channel: Channel.AnyChannel, said: Said): Spoken => ({
 export const restarts = ({ journal, registered, speaker, wallNow, wanted }: Surroundings) => {
   const expiry = (said: Said) => (said.expiresAfter === undefined ? undefined : wallNow() + said.expiresAfter)
   return {
+    tellsOfRestarts: (channel: string): boolean => wanted && tells(registered.entries.channels.get(channel)),
     farewell: (sessions: ReadonlyArray<number>, reason: string): Effect.Effect<number, JournalError> =>
       Effect.suspend(() => {
         const channels = [...registered.entries.channels].filter(([, channel]) => tells(channel))

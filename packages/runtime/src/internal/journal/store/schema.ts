@@ -305,5 +305,11 @@ export const migrations: ReadonlyArray<Migration> = [
   at bigint not null
 )`
     ]
+  },
+  {
+    id: 1007,
+    name: "chats without restart notices",
+    // Conversations whose people said that they don't want to hear of restarts.
+    statements: [`create table sluice_unnoticed (conversation integer primary key not null)`]
   }
 ]

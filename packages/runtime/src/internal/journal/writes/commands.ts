@@ -15,6 +15,7 @@ import { makeCurrent, makeSession, named } from "./naming.ts"
 import { optionOf, permissionColumns, siblings } from "./permissions.ts"
 import type { CommandOutcome, PermissionRow } from "../records.ts"
 import { draftReplies, loadNumbers } from "./replies.ts"
+import { noticed } from "./restarts.ts"
 import type { Round } from "../writer/round.ts"
 import {
   type InboundRecord,
@@ -39,6 +40,7 @@ const nothing = (session: number): Effects => ({
   archived: undefined,
   busy: false,
   copies: [],
+  noticed: true,
   permission: undefined,
   forgotten: undefined
 })
@@ -175,6 +177,8 @@ const act = Effect.fnUntraced(function* (
     case "Output":
       yield* query(`update sluice_sessions set output_mode = ? where id = ?`, [action.mode, session.id])
       return none
+    case "Notices":
+      return { ...none, noticed: yield* noticed(round, session.conversation, action.on) }
     case "Retry":
       return { ...none, copies: yield* retryTurn(round, session) }
     case "Forget": {

@@ -56,12 +56,24 @@ interface Waiting extends ConversationRecord {
   readonly late: number
 }
 
-/** The conversations of these sessions, each once, in the order of the sessions, that a channel can tell. */
+/** Whether a conversation hears of restarts from now on, and whether it does. Those that said nothing do. */
+export const noticed = Effect.fnUntraced(function* (
+  { query }: Pick<Round, "query">,
+  conversation: number,
+  on: boolean | undefined
+): Effect.fn.Return<boolean, SqlError> {
+  if (on === true) yield* query(`delete from sluice_unnoticed where conversation = ?`, [conversation])
+  if (on === false) yield* query(`insert or ignore into sluice_unnoticed (conversation) values (?)`, [conversation])
+  return (yield* query(`select 1 from sluice_unnoticed where conversation = ?`, [conversation])).length === 0
+})
+
+/** The conversations of these sessions, each once, in the order of the sessions, that a channel can tell and that want it. */
 const reachable = Effect.fnUntraced(function* (round: Round, { channels, sessions }: Farewell) {
   const rows = yield* round.query<Waiting>(
     `select s.id as late, c.id, c.key, c.channel, c.account, c.peer, c.thread, c.session, c.number
      from json_each(?) wanted join sluice_sessions s on s.id = wanted.value
        join sluice_conversations c on c.id = s.conversation
+     where not exists (select 1 from sluice_unnoticed u where u.conversation = c.id)
      order by wanted.key`,
     [JSON.stringify(sessions)]
   )
