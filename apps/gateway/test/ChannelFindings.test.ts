@@ -20,10 +20,12 @@ const looked = Effect.fnUntraced(function* (token: string, keys: string) {
   return findings.slice(1).map(({ detail, state }) => `${state}: ${detail}`)
 })
 
-const lookedAtSlack = Effect.fnUntraced(function* (token: string, keys: string, more = "") {
+const signing = "8f742231b10e8888abcd99yyyzzz85a5"
+
+const lookedAtSlack = Effect.fnUntraced(function* (token: string, keys: string, more = "", secret = signing) {
   const folder = yield* temporaryFolder
   writeFileSync(join(folder, "token"), token, { mode: 0o600 })
-  writeFileSync(join(folder, "signing"), "8f742231b10e8888abcd99yyyzzz85a5", { mode: 0o600 })
+  writeFileSync(join(folder, "signing"), secret, { mode: 0o600 })
   const slack = `channels:\n  slack: { tokenFile: token, signingSecretFile: signing, ${keys} }\n${more}`
   writeFileSync(join(folder, "sluice.yaml"), slack)
   const findings = yield* ChannelFindings.channels(yield* Sources.load({ environment: {}, folder }))
@@ -57,6 +59,11 @@ describe("the doctor's look at Slack", () => {
           "fail: the token was refused (invalid_auth); correct it, or install the app again",
           "warn: nobody may speak"
         ])
+        const lost = yield* lookedAtSlack("", "allow: [UKIM]", allowed, "")
+        assert.deepStrictEqual(
+          lost.map((one) => /channels\.slack\.\w+/.exec(one)?.[0]),
+          ["channels.slack.tokenFile", "channels.slack.signingSecretFile"]
+        )
         const [none] = yield* lookedAtSlack("hunter2", "allow: [UKIM]", allowed)
         assert.match(none ?? "", /^fail: channels\.slack\.tokenFile .*it holds no token of a bot/)
         assert.notInclude(none ?? "", "hunter2")
@@ -87,6 +94,22 @@ describe("the doctor's look at channels", () => {
       ])
     }).pipe(Effect.scoped)
   )
+
+  it("W4: tells of a server that is asked in the clear, unless it is on this machine", () => {
+    const told = (root: string | undefined) =>
+      ChannelFindings.exposed("channel slack", root).map(({ detail }) => detail)
+    const open = "api.example:8081 is reached without TLS: anybody on the way can read the token and what is said"
+    assert.deepStrictEqual(told("http://api.example:8081/api"), [open])
+    for (const root of [
+      undefined,
+      "https://api.example",
+      "http://127.0.0.1:9",
+      "http://[::1]:9",
+      "http://localhost/"
+    ]) {
+      assert.deepStrictEqual(told(root), [], root)
+    }
+  })
 
   it.live("tells that nobody is there, and a token that is none, without showing it", () =>
     Effect.gen(function* () {

@@ -14,9 +14,10 @@ import { attach, interactive, type Keyboard, piped } from "./internal/node/keybo
 import { ChatError, type Farewell, hold } from "./internal/terminal/dialogue.ts"
 import { handleLine } from "./internal/terminal/handleLine.ts"
 import { httpLine } from "./internal/terminal/httpLine.ts"
+import type { IncomingFile } from "./internal/terminal/line.ts"
 import type { Screen } from "./internal/terminal/transcript.ts"
 
-export { ChatError, type Farewell, type Keyboard, type Screen }
+export { ChatError, type Farewell, type IncomingFile, type Keyboard, type Screen }
 
 /** What both forms take. A `Keyboard` fits in. */
 export interface Conversation {
@@ -33,6 +34,8 @@ export interface Conversation {
   readonly after?: number | "latest"
   /** A line to begin with, once there is a connection. None by default. */
   readonly opening?: string
+  /** Where a file of a reply is found, a path or an address, to be shown with its name; nothing by default. */
+  readonly whereFile?: (file: IncomingFile) => string | undefined
   /** Makes the id of the next message; a random UUID by default. */
   readonly nextId?: Effect.Effect<string>
 }
@@ -57,7 +60,8 @@ const parts = (options: Conversation) => ({
   nextId: options.nextId ?? randomId,
   whenInputEnds: options.whenInputEnds ?? ("leave" as const),
   streaming: options.streaming ?? true,
-  opening: options.opening
+  opening: options.opening,
+  whereFile: options.whereFile
 })
 
 /**

@@ -66,6 +66,18 @@ const hookSecret = {
   remedy: "a webhook's secret has 16 to 256 letters, digits, _ and -; make one with: openssl rand -hex 32"
 }
 
+/** Two secrets, read beside each other: whoever has to correct one is told of the other, too. */
+const both = <A, B>(
+  one: Effect.Effect<A, ConfigurationError>,
+  other: Effect.Effect<B, ConfigurationError>
+): Effect.Effect<readonly [A, B], ConfigurationError> =>
+  Effect.gen(function* () {
+    const [first, second] = [yield* Effect.result(one), yield* Effect.result(other)]
+    if (first._tag === "Success" && second._tag === "Success") return [first.success, second.success] as const
+    const problems = [first, second].flatMap((found) => (found._tag === "Failure" ? found.failure.problems : []))
+    return yield* new ConfigurationError({ problems })
+  })
+
 /** Where Telegram delivers to; without its secret anybody could pass for Telegram. */
 const webhookOf = Effect.fnUntraced(function* ({ webhook }: Configuration.Telegram, loaded: Loaded) {
   if (webhook === undefined) return undefined
@@ -78,8 +90,10 @@ const webhookOf = Effect.fnUntraced(function* ({ webhook }: Configuration.Telegr
 export const telegramOptions = Effect.fnUntraced(function* (given: Configuration.Telegram, loaded: Loaded) {
   const path = ["channels", "telegram"]
   const keys = { file: [...path, "tokenFile"], variable: [...path, "tokenVariable"] }
-  const secret = yield* secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token)
-  const webhook = yield* webhookOf(given, loaded)
+  const [secret, webhook] = yield* both(
+    secretOf({ file: given.tokenFile, variable: given.tokenVariable }, keys, loaded, token),
+    webhookOf(given, loaded)
+  )
   const { limits, stateDirectory } = loaded.configuration
   const { allow = [], apiRoot, delivery, nudgeAfter, pairing, reactions } = given
   return {
@@ -114,11 +128,12 @@ export const slackOptions = Effect.fnUntraced(function* (given: Configuration.Sl
     const keys = { file: [...path, file], variable: [...path, variable] }
     return secretOf({ file: given[file], variable: given[variable] }, keys, loaded, shape)
   }
+  const [token, signing] = yield* both(secret("token", botToken), secret("signingSecret", signingSecret))
   const { limits, stateDirectory } = loaded.configuration
   const { allow = [], apiRoot, delivery, nudgeAfter, pairing, reactions } = given
   return {
-    token: yield* secret("token", botToken),
-    signingSecret: yield* secret("signingSecret", signingSecret),
+    token,
+    signingSecret: signing,
     fileLimit: Math.min(limits.attachment, 20 * 1024 ** 2),
     allow,
     ...(pairing === true ? { pairing: Pairing.make(stateDirectory, Pairing.slack) } : {}),

@@ -5,6 +5,7 @@
 import * as Channel from "@sluice/runtime/Channel"
 import * as Effect from "effect/Effect"
 import * as Channels from "../channels/Channels.ts"
+import { isLoopback } from "../configuration/Checks.ts"
 import { type ConfigurationError, problemText } from "../configuration/Problem.ts"
 import type { Loaded } from "../configuration/Sources.ts"
 import type { Finding } from "./Findings.ts"
@@ -16,6 +17,15 @@ const classes = {
 }
 
 type Channels = Loaded["configuration"]["channels"]
+
+/** Whether what is said there, and the token, can be read on the way. */
+export const exposed = (name: string, apiRoot: string | undefined): ReadonlyArray<Finding> => {
+  if (apiRoot === undefined) return []
+  const { host, hostname, protocol } = new URL(apiRoot)
+  if (protocol === "https:" || isLoopback(hostname.replace(/^\[|\]$/g, ""))) return []
+  const detail = `${host} is reached without TLS: anybody on the way can read the token and what is said`
+  return [{ name, state: "warn", detail, remedy: "use https in apiRoot" }]
+}
 
 /** Whether anybody may speak. */
 const nobody = (
@@ -62,6 +72,7 @@ const telegram = Effect.fnUntraced(function* (given: NonNullable<Channels["teleg
   const { webhook } = given
   return [
     ...(yield* reached(name, given, Channels.telegramOptions(given, loaded), reach, remedy)),
+    ...exposed(name, given.apiRoot),
     ...nobody("telegram", given),
     ...(webhook === undefined ? [] : calls(name, new URL(webhook.url).hostname, loaded.configuration))
   ]
@@ -80,6 +91,7 @@ const slack = Effect.fnUntraced(function* (given: NonNullable<Channels["slack"]>
   }
   return [
     ...(yield* reached(name, given, Channels.slackOptions(given, loaded), reach, remedy)),
+    ...exposed(name, given.apiRoot),
     ...nobody("slack", given),
     ...(isAlone ? [host] : [])
   ]

@@ -6,16 +6,27 @@
 import * as Terminal from "@sluice/channels/Terminal"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import { join } from "node:path"
 import type { Place } from "../configuration/Sources.ts"
 import { codes, Ending } from "../process/Exit.ts"
 import { escape } from "../LogEncoder.ts"
 import type { ConfigurationError } from "../configuration/Problem.ts"
 import { howToStart, running, Silent, tokensOf, unknownToken } from "./Ask.ts"
+import { exists, fileIn } from "../StateFolder.ts"
 import * as Words from "./Words.ts"
 
 /** Where one is and what can be done; only for a person at a terminal. */
 const opening = (url: string, name: string): string =>
   `(connected to ${url} as ${name}; /help lists commands, Ctrl-C stops what runs, Ctrl-D leaves)`
+
+/** Where a file of an answer is: on this machine below its hash, else with whoever has the token. */
+export const whereFile =
+  ({ stateDirectory }: Pick<Place, "stateDirectory">, url: string) =>
+  ({ hash, name }: Terminal.IncomingFile): string => {
+    const path = join(fileIn(stateDirectory, "attachments"), hash)
+    if (/^[0-9a-f]{64}$/.test(hash) && exists(path)) return path
+    return `${url}/v1/attachments/${encodeURIComponent(hash)}${name === undefined ? "" : `?name=${encodeURIComponent(name)}`}`
+  }
 
 /** Talks until the person leaves. */
 export const chat = Effect.fnUntraced(function* (
@@ -42,6 +53,7 @@ export const chat = Effect.fnUntraced(function* (
         url,
         token,
         conversation: name,
+        whereFile: (file) => whereFile(place, running(place)?.url ?? address.url)(file),
         ...(keyboard.streaming ? { opening: opening(address.url, name) } : {})
       })
     ),

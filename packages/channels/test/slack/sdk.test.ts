@@ -66,6 +66,7 @@ describe("the official client", () => {
         channel: dm,
         thread_ts: conversation.thread,
         text: "…",
+        parse: "none",
         unfurl_links: false,
         unfurl_media: false
       }
@@ -75,14 +76,15 @@ describe("the official client", () => {
       assert.deepStrictEqual(last(server, "chat.postMessage"), theirs)
       const [ts = ""] = remoteId.split("/")
       const updates: ReadonlyArray<readonly [ChatUpdateArguments, Reply]> = [
-        [{ channel: dm, ts, text: "a *bold* word", blocks: [] }, reply("a **bold** word")],
+        [{ channel: dm, ts, text: "a *bold* word", parse: "none", blocks: [] }, reply("a **bold** word")],
         [
           {
             channel: dm,
             ts,
             text: "Gone.",
+            parse: "none",
             blocks: [
-              { type: "section", text: { type: "mrkdwn", text: "Gone." } },
+              { type: "section", text: { type: "mrkdwn", text: "Gone.", verbatim: true } },
               {
                 type: "actions",
                 elements: [

@@ -101,6 +101,13 @@ const failureOf = (answer: Answer, body: unknown): Failure => {
 const counterOf = (method: string, params: Params): string =>
   method === "chat.postMessage" ? `${method} ${String(params["channel"])}` : method
 
+/**
+ * Texts are shown as they are written here: names and channels are looked for in none of them. Updates would be read like
+ * something that a person has typed, unless told so.
+ */
+const asWritten = (method: string): Params =>
+  method === "chat.postMessage" || method === "chat.update" ? { parse: "none" } : {}
+
 const formOf = (params: Params) =>
   Object.entries(params).flatMap(([name, value]): ReadonlyArray<readonly [string, string]> =>
     value === undefined ? [] : [[name, typeof value === "string" ? value : JSON.stringify(value)]]
@@ -145,7 +152,7 @@ export const make = (options: { readonly token: Redacted.Redacted; readonly apiR
     const left = waits.left(counter, yield* Clock.monotonicTimeNanos)
     if (left > 0) return yield* Effect.fail(denied("ratelimited", "too many requests, not asked again yet", left))
     const request = HttpClientRequest.post(`${root}/${method}`).pipe(
-      HttpClientRequest.bodyUrlParams(formOf(params)),
+      HttpClientRequest.bodyUrlParams(formOf({ ...params, ...asWritten(method) })),
       HttpClientRequest.bearerToken(token)
     )
     const answer = yield* api.ask(request)

@@ -14,7 +14,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { visible } from "../visible.ts"
-import type { Away, Declined, Line, LineEvent, Outgoing } from "./line.ts"
+import type { Away, Declined, IncomingFile, Line, LineEvent, Outgoing } from "./line.ts"
 import { type Screen, Transcript } from "./transcript.ts"
 
 /** Why a conversation can't go on: nobody is there, the credentials are not known, or this conversation can't be. */
@@ -46,6 +46,8 @@ export interface Options {
   readonly streaming: boolean
   /** A line that is shown once it is connected. */
   readonly opening?: string | undefined
+  /** Where a file of a reply is found. */
+  readonly whereFile?: ((file: IncomingFile) => string | undefined) | undefined
   /** Learns the number of the last reply that was shown. */
   readonly remember?: (cursor: number) => void
 }
@@ -131,8 +133,10 @@ const show = Effect.fnUntraced(function* (dialogue: Dialogue, event: LineEvent) 
       if (typeof dialogue.position === "number" && reply.number <= dialogue.position) return
       for (const id of reply.inReplyTo) dialogue.open.delete(id)
       yield* transcript.reply(reply)
-      for (const { hash, name = hash, size } of reply.attachments ?? []) {
-        yield* transcript.note(`[file: ${visible(name)}, ${sizeText(size)}]`)
+      for (const file of reply.attachments ?? []) {
+        const where = dialogue.options.whereFile?.(file)
+        const lies = where === undefined ? "" : ` at ${visible(where, 1000)}`
+        yield* transcript.note(`[file: ${visible(file.name ?? file.hash)}, ${sizeText(file.size)}${lies}]`)
       }
       dialogue.position = reply.number
       dialogue.options.remember?.(reply.number)

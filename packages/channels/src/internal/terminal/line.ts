@@ -15,6 +15,13 @@ export interface Outgoing {
   readonly text: string
 }
 
+/** A file of a reply: what it is called, and its size in bytes. */
+export interface IncomingFile {
+  readonly hash: string
+  readonly name?: string
+  readonly size: number
+}
+
 /** A reply as a person gets to see it. */
 export interface Incoming {
   readonly number: number
@@ -24,8 +31,7 @@ export interface Incoming {
   /** Name of its session, where the conversation was in another one by then. */
   readonly session?: string
   readonly inReplyTo: ReadonlyArray<string>
-  /** Its files: what each is called, and its size in bytes. */
-  readonly attachments?: ReadonlyArray<{ readonly hash: string; readonly name?: string; readonly size: number }>
+  readonly attachments?: ReadonlyArray<IncomingFile>
 }
 
 /** What comes over the line. */
