@@ -21,7 +21,7 @@ import { Signs } from "./internal/chat/signs.ts"
 import { commandOf, english, isCommand, type Words } from "./internal/chat/words.ts"
 import { actsOf, courtesy } from "./internal/slack/acts.ts"
 import { edits, plain, split } from "./internal/slack/delivery.ts"
-import { type Meaning, meaningOf, pressing, type Self } from "./internal/slack/events.ts"
+import { isOvertaken, type Meaning, meaningOf, pressing, type Self } from "./internal/slack/events.ts"
 import { type Delivered, type Hook, hookOf, type Receiving, UnderWay } from "./internal/slack/hook.ts"
 import { opening } from "./internal/slack/media.ts"
 import { type Bot, botOf, reach as reachApi, troubleOf } from "./internal/slack/reach.ts"
@@ -96,25 +96,38 @@ const once = ({ handle, logged }: Ears, key: string, words: string, about: Reado
 
 const keyOf = ({ chat, message }: Case<"Said">["place"]): string => `${chat}/${message}`
 
-/** In a thread where the bot has spoken it is spoken to without its name. */
-const isHeard = ({ handle }: Ears, { addressed, place }: Case<"Said" | "Deleted">): Effect.Effect<boolean, Transient> =>
+/**
+ * Whether it is for the bot. In a thread where the bot has spoken it is spoken to without its name; and whoever takes the
+ * name out of a message that was heard does not take the message back.
+ */
+const isHeard = Effect.fnUntraced(function* (
+  { handle }: Ears,
+  { addressed, inbound, place }: Case<"Said" | "Deleted">
+): Effect.fn.Return<boolean, Transient> {
+  if (addressed) return true
+  const isNews = inbound.id === place.message
+  if (!isNews && (yield* handle.versions(place, place.message)).length > 0) return true
   // What begins a thread is in none where the bot has spoken.
-  addressed || place.thread === place.message
-    ? Effect.succeed(addressed)
-    : Effect.map(handle.page(place, { after: 0, limit: 1 }), ({ latest }) => latest > 0)
+  return place.thread !== place.message && (yield* handle.page(place, { after: 0, limit: 1 })).latest > 0
+})
+
+/** Whether an edit or a deletion of it is stored: a crash let that overtake it, and what was taken back is not said again. */
+const wasOvertaken = ({ handle }: Ears, { inbound, place }: Case<"Said">): Effect.Effect<boolean, Transient> =>
+  Effect.map(handle.versions(place, place.message), (versions) => isOvertaken(inbound.id ?? "", versions))
 
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (ears: Ears, meaning: Case<"Said">) {
   const { fetch, handle, signs } = ears
   const { files, inbound: whole, place } = meaning
   if (!(yield* isHeard(ears, meaning))) return
+  yield* signs.hearing(handle, place)
+  if (files.length > 0) yield* handle.receiving(place)
+  if (yield* wasOvertaken(ears, meaning)) return
   const order = isCommand(whole.text)
   if (order) yield* Channel.skipPermanent(handle.accept(commandOf(whole)))
   if (order && files.length === 0) return
   // A file that a command is written to is sent with it, and said behind it.
   const inbound = order ? { ...whole, id: `${whole.id}/file`, text: "" } : whole
-  yield* signs.hearing(handle, place)
-  if (files.length > 0) yield* handle.receiving(place)
   const { attachments, notes } = yield* fetch(keyOf(place), files)
   const text = [inbound.text, ...notes].filter((line) => line !== "").join("\n")
   const accepted = yield* Channel.skipPermanent(

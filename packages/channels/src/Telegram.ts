@@ -94,8 +94,10 @@ interface Ears {
 /** What somebody said is committed when this succeeds, its files before it. The burst waits for them. */
 const said = Effect.fnUntraced(function* (
   { fetch, handle, signs }: Ears,
-  { files, inbound: whole, place }: Extract<Meaning, { readonly _tag: "Said" }>
+  { addressed, files, inbound: whole, place }: Extract<Meaning, { readonly _tag: "Said" }>
 ) {
+  // Whoever takes the bot's name out of a message that it has heard does not take the message back.
+  if (!addressed && (yield* handle.versions(place, String(place.message))).length === 0) return
   const order = isCommand(whole.text)
   if (order) yield* Channel.skipPermanent(handle.accept(commandOf(whole)))
   if (order && files.length === 0) return

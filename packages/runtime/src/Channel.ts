@@ -139,6 +139,11 @@ export interface Handle {
   /** Completes when the message has its end (at once for an old one); `undefined` when it is not known. */
   readonly ended: (seq: number) => Effect.Effect<Standing | undefined, Transient>
   /**
+   * Ids under which this message and its versions are stored, newest first: the id itself, and those that begin with it and
+   * a slash. For what a platform delivers out of order, and for an edit that says no more for whom it is.
+   */
+  readonly versions: (conversation: Peer, id: string) => Effect.Effect<ReadonlyArray<string>, Transient>
+  /**
    * What its sessions are doing, where one is doing something, then what happens in its running turns from now on; slow
    * readers lose the oldest.
    */

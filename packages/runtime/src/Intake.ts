@@ -51,6 +51,8 @@ export class Intake extends Context.Service<
     ) => Effect.Effect<Accepted, AcceptError>
     /** Completes when the message has its end; `undefined` when it is not known. */
     readonly ended: (seq: number) => Effect.Effect<Standing | undefined, Transient>
+    /** Ids of a message and of its versions that are stored, newest first. */
+    readonly versions: (conversationKey: string, id: string) => Effect.Effect<ReadonlyArray<string>, Transient>
     /** Holds the conversation's burst open while the scope is, up to the cap. */
     readonly receiving: (conversationKey: string) => Effect.Effect<void, never, Scope.Scope>
     /** Commands of an older boot: they run like new ones. */
@@ -289,6 +291,7 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
     accept,
     post,
     ended: endOf(journal, receipts),
+    versions: (key, id) => Effect.mapError(journal.versions(key, id), storage),
     receiving: (key) =>
       Effect.suspend(() => {
         const session = journal.currentUnsafe(key)

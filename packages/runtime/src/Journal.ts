@@ -236,6 +236,8 @@ export class Journal extends Context.Service<
     readonly channels: Effect.Effect<ReadonlySet<string>, JournalError>
     /** The message that a conversation knows by this id; `undefined` when it has none. */
     readonly seqOf: (conversationKey: string, id: string) => Effect.Effect<number | undefined, JournalError>
+    /** Ids of this message and of its versions (which begin with it and a slash), newest first; at most a hundred. */
+    readonly versions: (conversationKey: string, id: string) => Effect.Effect<ReadonlyArray<string>, JournalError>
     /** Replies that the outbox owes, above the row `after`, by row: of everybody, or of one conversation (a lane that reads on). */
     readonly owed: (
       after: number,

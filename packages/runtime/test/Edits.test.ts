@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { Gateway } from "../src/Gateway.ts"
 import { TestAgent, TestGateway } from "../src/testing/index.ts"
+import { boot, rest, world } from "./guarantees/boots.ts"
 
 const kim = "kim"
 
@@ -97,6 +98,32 @@ describe("a deletion", () => {
         assert.isTrue((yield* gateway.audit).balanced)
       })
     )
+  )
+})
+
+describe("what is known of a message", () => {
+  it.effect(
+    "Q25: are its versions and nobody else's, newest first, whatever became of them, also after a restart",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* world()
+        const current = yield* boot(place, { agent: TestAgent.make({ answer: ({ text }) => text }) })
+        const accept = (id: string, replaces?: string) => current.handle().accept(said(id, `text of ${id}`, replaces))
+        yield* accept("2")
+        yield* accept("2/e1", "2")
+        yield* accept("20")
+        yield* accept("2x/e1")
+        yield* accept("2/e2", "2")
+        yield* current.handle().accept(deleted("2"))
+        const known = ["2/deleted", "2/e2", "2/e1", "2"]
+        const peer = { conversation: kim }
+        assert.deepStrictEqual(yield* current.handle().versions(peer, "2"), known)
+        assert.deepStrictEqual(yield* current.handle().versions(peer, "3"), [])
+        assert.deepStrictEqual(yield* current.handle().versions({ conversation: "lee" }, "2"), [])
+        yield* rest(current, "chat/kim")
+        const next = yield* boot(place, {})
+        assert.deepStrictEqual(yield* next.handle().versions(peer, "2"), known)
+      })
   )
 })
 

@@ -9,6 +9,7 @@ import { TestAgent } from "@sluice/runtime/testing"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as TestClock from "effect/testing/TestClock"
 import type { Json, StandIn } from "../standIn/slack.ts"
 import { boot, dm, kim, standIn, whileTimePasses } from "./world.ts"
 
@@ -221,6 +222,60 @@ describe("edits and deletions", () => {
         })
       )
     }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("Q25, W6: in a channel one that takes the app's name out replaces what was heard, also a second time", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      yield* boot(server, { agent, quiet: 60_000 }, (gateway) =>
+        Effect.gen(function* () {
+          const asked = "<@UBOT> secnod"
+          const { ts } = mention(server, asked)
+          yield* server.confirmed(ts)
+          yield* server.confirmed(edited(server, room, ts, asked, "secnod, better", "1700000800.000001"))
+          yield* server.confirmed(edited(server, room, ts, "secnod, better", "second", "1700000800.000002"))
+          const other = server.say(room, "nobody asked the app")
+          yield* server.confirmed(other)
+          const nobody = edited(server, room, other, "nobody asked the app", "nobody at all", "1700000800.000003")
+          yield* server.confirmed(nobody)
+          yield* TestClock.adjust("60 seconds")
+          const run = yield* agent.run(1)
+          assert.strictEqual(run.turn.text, "second")
+          yield* run.finish("done")
+          yield* gateway.settled(`slack/${room}/${ts}`)
+          assert.deepInclude((yield* gateway.audit).ends, { replied: 1, superseded: 2 })
+          assert.strictEqual(agent.runs.length, 1)
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("Q25, W6: what is delivered behind what came after it is not said again: the newest version stands", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      yield* boot(server, { agent, quiet: 60_000 }, (gateway) =>
+        Effect.gen(function* () {
+          // Slack keeps what it could not deliver, and tries each again by itself.
+          const [one, two] = ["1700000001.000001", "1700000002.000001"]
+          yield* server.confirmed(edited(server, dm, one, "secnod", "second", "1700000800.000002"))
+          yield* server.confirmed(edited(server, dm, one, "helo", "secnod", "1700000800.000001"))
+          yield* server.confirmed(server.say(dm, "helo", { ts: one }))
+          yield* server.confirmed(deletedOf(server, dm, two, "never mind"))
+          yield* server.confirmed(edited(server, dm, two, "never", "never mind", "1700000800.000003"))
+          yield* server.confirmed(server.say(dm, "never", { ts: two }))
+          yield* TestClock.adjust("60 seconds")
+          const run = yield* agent.run(1)
+          assert.strictEqual(run.turn.text, "second")
+          yield* run.finish("done")
+          yield* gateway.settled(`slack/${dm}`)
+          const { accepted, ends } = yield* gateway.audit
+          assert.strictEqual(accepted, 2)
+          assert.deepInclude(ends, { replied: 1, command: 1 })
+        })
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.effect("Q25, W6: a message that leaves a stone with its thread is gone like any other", () =>

@@ -29,6 +29,11 @@ describe("an answer that is being written", () => {
           const [shown] = server.shown(dm)
           const [button] = buttonsOf(shown ?? { blocks: [] })
           assert.deepStrictEqual([button?.text.text, button?.value], ["Stop", "/stop"])
+          // What an agent writes is read for no names, neither by the words of the message nor by those of its block.
+          for (const { method, params } of server.calls.filter(({ method }) => method.startsWith("chat."))) {
+            assert.strictEqual(params["parse"], "none", method)
+          }
+          assert.nestedPropertyVal(shown, "blocks[0].text.verbatim", true)
           yield* server.confirmed(server.press(dm, shown?.ts ?? "", "/stop"))
           assert.strictEqual(yield* run.over, "interrupted")
           yield* server.until(() => server.texts(dm).includes("Stopped."))

@@ -6,8 +6,11 @@
  * Scenarios: D6, D7, D9, W6
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Agent from "@sluice/runtime/Agent"
 import { TestAgent } from "@sluice/runtime/testing"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type { StandIn } from "../standIn/slack.ts"
 import { boot, dm, standIn, whileTimePasses } from "./world.ts"
 
 describe("what comes in", () => {
@@ -100,6 +103,58 @@ describe("a boot that ends in the send window", () => {
   it.effect("D7, W6: plain-hold: shown once, and not sent again", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* overBoots("chat.postMessage", "hang", "plain-hold"), ["hello"])
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+})
+
+/** A piece of an answer that is on its way to Slack, and gets there when the gate opens, whoever still waits for it. */
+const straying = Effect.fnUntraced(function* (server: StandIn, agent: TestAgent.TestAgent) {
+  const gate = yield* Deferred.make<void>()
+  server.say(dm, "write")
+  const run = yield* agent.run(1)
+  yield* server.until(() => server.texts(dm).includes("…"))
+  server.script("chat.update", { gate })
+  yield* run.emit(Agent.text("a beginning"))
+  yield* server.called("chat.update")
+  return { gate, run }
+})
+
+/** The whole answer is shown, then what was on its way; in the end the answer stands. */
+const overwritten = Effect.fnUntraced(function* (server: StandIn, gate: Deferred.Deferred<void>, whole: string) {
+  yield* server.until(() => server.texts(dm).includes(whole))
+  yield* Deferred.succeed(gate, undefined)
+  yield* server.until(() => server.texts(dm).includes("a beginning"))
+  yield* server.until(() => server.texts(dm).includes(whole))
+  assert.deepStrictEqual(server.texts(dm), [whole])
+})
+
+describe("an update that arrives late", () => {
+  it.effect("D7, W6: from a boot that has ended: the answer stands in the end", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      const store = yield* boot.store
+      const { gate } = yield* boot(server, { agent, store }, () => straying(server, agent))
+      yield* boot(server, { agent, store }, () =>
+        Effect.gen(function* () {
+          yield* (yield* agent.run(2)).finish("all of it")
+          yield* overwritten(server, gate, "all of it")
+        })
+      )
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("D7, W6: that was given up: the answer stands in the end", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      yield* boot(server, { agent }, () =>
+        Effect.gen(function* () {
+          const { gate, run } = yield* straying(server, agent)
+          yield* run.finish(", all of it")
+          yield* overwritten(server, gate, "a beginning, all of it")
+        })
+      )
     }).pipe(Effect.scoped, whileTimePasses)
   )
 })

@@ -6,7 +6,9 @@
  * Scenarios: D7, D9, W3, W5
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Agent from "@sluice/runtime/Agent"
 import { TestAgent } from "@sluice/runtime/testing"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { person } from "../standIn/telegram.ts"
 import { boot, kim, standIn, whileTimePasses } from "./world.ts"
@@ -107,6 +109,35 @@ describe("what goes out", () => {
         })
       )
       assert.deepStrictEqual(server.texts(kim), ["…", "hello"])
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("D7: an edit of an earlier boot that arrives late does not stand: the answer is edited in once more", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      const store = yield* boot.store
+      const gate = yield* Deferred.make<void>()
+      yield* boot(server, { agent, store }, () =>
+        Effect.gen(function* () {
+          server.say(kim, "write")
+          const run = yield* agent.run(1)
+          yield* server.until(() => server.texts(kim).includes("…"))
+          server.script("editMessageText", { gate })
+          yield* run.emit(Agent.text("a beginning"))
+          yield* server.called("editMessageText")
+        })
+      )
+      yield* boot(server, { agent, store }, () =>
+        Effect.gen(function* () {
+          yield* (yield* agent.run(2)).finish("all of it")
+          yield* server.until(() => server.texts(kim).includes("all of it"))
+          yield* Deferred.succeed(gate, undefined)
+          yield* server.until(() => server.texts(kim).includes("a beginning"))
+          yield* server.until(() => server.texts(kim).includes("all of it"))
+          assert.deepStrictEqual(server.texts(kim), ["all of it"])
+        })
+      )
     }).pipe(Effect.scoped, whileTimePasses)
   )
 

@@ -134,6 +134,35 @@ describe("edits", () => {
       )
     }).pipe(Effect.scoped, whileTimePasses)
   )
+
+  it.effect(
+    "Q25: in a group one that takes the bot's name out replaces what was heard, and is not heard otherwise",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const agent = TestAgent.make()
+        const named = (text: string, more = {}) =>
+          server.say(group, text, { ...mention(text), from: person(kim), ...more })
+        const plain = (text: string, message_id: number, edit_date: number) =>
+          server.say(group, text, { from: person(kim), message_id, edited: true, edit_date })
+        yield* boot(server, { agent }, (gateway) =>
+          Effect.gen(function* () {
+            named("@sluice_bot wait", { message_id: 900 })
+            const first = yield* agent.run(1)
+            named("@sluice_bot secnod", { message_id: 901 })
+            plain("secnod, better", 901, 1_700_000_100)
+            plain("second", 901, 1_700_000_101)
+            yield* server.confirmed(plain("nobody asked the bot", 902, 1_700_000_102))
+            yield* first.finish("one")
+            const second = yield* agent.run(2)
+            assert.strictEqual(second.turn.text, "second")
+            yield* second.finish("two")
+            yield* gateway.settled(`telegram/${group}`)
+            assert.deepInclude((yield* gateway.audit).ends, { replied: 2, superseded: 2 })
+          })
+        )
+      }).pipe(Effect.scoped, whileTimePasses)
+  )
 })
 
 describe("strangers", () => {

@@ -209,6 +209,13 @@ const makeHandle = (run: Run): Handle => ({
         replies: row.room.replies.filter(({ inReplyTo }) => inReplyTo.includes(row.id))
       }))
     }),
+  versions: (peer, id) =>
+    Effect.map(room(run.store, run.name, peer), (opened) =>
+      run.store.rows
+        .filter((row) => row.room === opened && (row.id === id || row.id.startsWith(`${id}/`)))
+        .map((row) => row.id)
+        .reverse()
+    ),
   progress: (peer) =>
     run.watchers.within(
       room(run.store, run.name, peer).pipe(

@@ -63,3 +63,7 @@ export const offerOf = ({ kind, text }: Reply): Offer =>
 
 /** Whether a reply asks, with buttons that are worth nothing once the question is over. */
 export const isQuestion = (reply: Reply): boolean => reply.kind === "notice" && question(reply.text) !== undefined
+
+/** Whether showing a reply once more changes nothing: it has no buttons that may be gone by then, and no file. */
+export const isRepeatable = (reply: Reply): boolean =>
+  (reply.attachments ?? []).length === 0 && offerOf(reply).rows.length === 0

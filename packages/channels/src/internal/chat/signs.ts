@@ -14,6 +14,7 @@ import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { lateBy } from "./late.ts"
 
 /** A request whose failure is nobody's trouble. */
 export type Act = Effect.Effect<void, never, HttpClient.HttpClient>
@@ -74,6 +75,8 @@ export class Signs {
   #handle: Handle | undefined
   #queue: Queue.Queue<Act> | undefined
   #watching: FiberMap.FiberMap<string, void> | undefined
+  /** Epoch milliseconds of its beginning. */
+  #since = 0
   /** How often something new was put into a chat: a nudge that comes after it is too late. */
   readonly #news = new Map<string, number>()
 
@@ -95,6 +98,7 @@ export class Signs {
           this.#watching = undefined
         })
       )
+      this.#since = yield* Clock.currentTimeMillis
       this.#handle = handle
       this.#queue = queue
       this.#watching = watching
@@ -176,6 +180,19 @@ export class Signs {
       const key = `nudge ${conversation.peer}/${message}`
       yield* this.#watch(key, Effect.andThen(Effect.sleep(nudgeDelay), unlessRung))
     })
+  }
+
+  /** Makes an edit of a message once more, when what an earlier process has begun to do with it, or was `late`, is through. */
+  again(
+    { conversation }: Reply,
+    message: Spot["message"],
+    { edit, late, placedAt }: { readonly edit: Act; readonly late: boolean; readonly placedAt: number }
+  ): Effect.Effect<void, never, HttpClient.HttpClient> {
+    return Effect.suspend(() =>
+      late || placedAt < this.#since
+        ? this.#watch(`again ${conversation.peer}/${message}`, Effect.andThen(Effect.sleep(lateBy), this.soon(edit)))
+        : Effect.void
+    )
   }
 
   /** A question is shown: its buttons go, as `remove` does it, when nobody is asked any more, whatever ended it. */

@@ -11,8 +11,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
-import { isQuestion, type Offer, offerOf } from "../chat/buttons.ts"
+import { isQuestion, isRepeatable, type Offer, offerOf } from "../chat/buttons.ts"
 import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
+import { Late } from "../chat/late.ts"
 import type { Signs } from "../chat/signs.ts"
 import { split as splitText } from "../chat/split.ts"
 import { courtesy, whereOf } from "./acts.ts"
@@ -115,7 +116,8 @@ const blocksOf = (mrkdwn: string, rows: Offer["rows"]): ReadonlyArray<object> =>
     value: says
   }))
   return [
-    { type: "section", text: { type: "mrkdwn", text: mrkdwn.slice(0, most.section) } },
+    // Verbatim: else Slack looks for names and channels in it.
+    { type: "section", text: { type: "mrkdwn", text: mrkdwn.slice(0, most.section), verbatim: true } },
     { type: "actions", elements: elements.slice(0, 25) }
   ]
 }
@@ -209,6 +211,7 @@ const withoutButtons = (api: WebApi, reply: Reply, ts: string) =>
 export const edits = (api: WebApi, signs: Signs, words: { readonly stop: string }): Channel.Edit<Needs> => {
   const mayShow = pacing()
   const upload = uploading(api)
+  const late = new Late()
   // Placeholders that somebody deleted, and what stands for them.
   const instead = new Map<string, string>()
 
@@ -248,13 +251,19 @@ export const edits = (api: WebApi, signs: Signs, words: { readonly stop: string 
     if (isQuestion(reply)) yield* signs.asked(reply, shownAs, withoutButtons(api, reply, shownAs))
     instead.delete(key)
     yield* Effect.andThen(signs.answered(reply), signs.edited(reply, ts, placedAt))
+    const wasLate = late.take(`${conversation.peer}/${ts}`)
+    if (isRepeatable(reply)) {
+      const edit = Effect.ignore(withLooks(reply, (shape) => update(conversation, shownAs, shape)))
+      yield* signs.again(reply, shownAs, { edit, late: wasLate, placedAt })
+    }
     return {}
   })
 
   const progress = Effect.fnUntraced(function* (conversation: Conversation, ts: string, text: string) {
     if (!(yield* mayShow)) return
     const shown = tail(text)
-    yield* update(conversation, ts, { text: shown, blocks: blocksOf(shown, [[{ text: words.stop, says: "/stop" }]]) })
+    const shape = { text: shown, blocks: blocksOf(shown, [[{ text: words.stop, says: "/stop" }]]) }
+    yield* late.during(`${conversation.peer}/${ts}`, update(conversation, ts, shape))
   })
 
   return Channel.edit({

@@ -30,7 +30,7 @@ export type Meaning =
       readonly place: Place
       readonly inbound: Inbound
       readonly files: ReadonlyArray<FileToFetch>
-      /** It names the bot, or is written to it alone; else it is heard where the bot has spoken before. */
+      /** It names the bot, or did, or is written to it alone; else it is heard where the bot has spoken before. */
       readonly addressed: boolean
     }
   | {
@@ -42,6 +42,20 @@ export type Meaning =
   | { readonly _tag: "Pressed"; readonly place: Place; readonly inbound: Inbound; readonly pressed: Pressed }
   | { readonly _tag: "Stranger"; readonly place: Place; readonly user: string; readonly text: string }
   | { readonly _tag: "Nothing"; readonly why: string }
+
+/** When a version was written, in seconds and microseconds: the message itself first, the word of its deletion last. */
+const ageOf = (id: string): readonly [seconds: number, micros: number] => {
+  const [, version = ""] = id.split("/", 2)
+  if (version === "deleted") return [Infinity, 0]
+  const [, seconds = "0", micros = "0"] = /^e(\d+)(?:\.(\d+))?$/.exec(version) ?? []
+  return [Number(seconds), Number(micros)]
+}
+
+/** Whether one of these versions was written later: Slack delivers what it could not deliver behind what came after it. */
+export const isOvertaken = (id: string, versions: ReadonlyArray<string>): boolean => {
+  const [seconds, micros] = ageOf(id)
+  return versions.map(ageOf).some(([later, by]) => later > seconds || (later === seconds && by > micros))
+}
 
 /** Who is allowed: a person by id, or everybody in a channel by its id. */
 export type Allows = (id: string) => boolean
@@ -83,8 +97,8 @@ interface Saying {
   readonly place: Place
   readonly user: string
   readonly message: Pick<Message, "text" | "files">
-  /** When it was edited, for a newer version. */
-  readonly edited?: string | undefined
+  /** For a newer version: when it was edited, and what it was. */
+  readonly edited: { readonly ts: string; readonly before: Message | undefined } | undefined
 }
 
 const saying = ({ edited, message, place, user }: Saying, self: Self): Meaning => {
@@ -97,11 +111,11 @@ const saying = ({ edited, message, place, user }: Saying, self: Self): Meaning =
     _tag: "Said",
     place,
     files,
-    addressed: place.private || named,
+    addressed: place.private || named || withoutName(edited?.before?.text ?? "", self).named,
     inbound: {
       conversation: place.conversation,
       ...(place.thread === undefined ? {} : { thread: place.thread }),
-      id: edited === undefined ? place.message : `${place.message}/e${edited}`,
+      id: edited === undefined ? place.message : `${place.message}/e${edited.ts}`,
       ...(edited === undefined ? {} : { replaces: place.message }),
       // A file ends the burst that it joins.
       ...(files.length > 0 ? { closes: true } : {}),
@@ -117,7 +131,7 @@ const spoken = new Set(["file_share", "me_message", "thread_broadcast"])
 const isBots = ({ bot_id, subtype, user }: Message, self: Self): boolean =>
   user === self.user || (bot_id ?? null) !== null || subtype === "bot_message"
 
-const heard = (event: Event, by: Message, edited: string | undefined, self: Self, allows: Allows): Meaning => {
+const heard = (event: Event, by: Message, edited: Saying["edited"], self: Self, allows: Allows): Meaning => {
   const { user } = by
   if (user === undefined) return nothing("of nobody")
   if (isBots(by, self)) return nothing("of a bot")
@@ -160,7 +174,7 @@ export const meaningOf = (event: Event, self: Self, allows: Allows): Meaning => 
     if (message?.subtype === "tombstone") return deleted(event, before, self, allows)
     if (message?.edited === undefined) return nothing("not edited by anybody")
     if (before !== undefined && before.text === message.text) return nothing("an edit of nothing that is said")
-    return heard(event, message, message.edited.ts, self, allows)
+    return heard(event, message, { ts: message.edited.ts, before }, self, allows)
   }
   if (event.subtype !== undefined && !spoken.has(event.subtype)) return nothing(`of kind ${event.subtype}`)
   const { bot_id, files, text, thread_ts, ts, user } = event

@@ -11,8 +11,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
-import { isQuestion, type Offer, offerOf } from "../chat/buttons.ts"
+import { isQuestion, isRepeatable, type Offer, offerOf } from "../chat/buttons.ts"
 import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
+import { Late } from "../chat/late.ts"
 import type { Signs } from "../chat/signs.ts"
 import { courtesy } from "./acts.ts"
 import type { BotApi, Failure } from "./botApi.ts"
@@ -230,6 +231,7 @@ const withoutButtons = (api: BotApi, { peer }: Conversation, message: number) =>
 export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Needs> => {
   const { call, explained } = sender(api)
   const mayShow = pacing()
+  const late = new Late()
   // Placeholders that somebody deleted, and what stands for them.
   const instead = new Map<string, number>()
 
@@ -280,9 +282,14 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
           return false
         })
       )
-      if (isQuestion(reply))
-        yield* signs.asked(reply, id, withoutButtons(api, conversation, instead.get(key) ?? message))
+      const shownAs = instead.get(key) ?? message
+      if (isQuestion(reply)) yield* signs.asked(reply, id, withoutButtons(api, conversation, shownAs))
       instead.delete(key)
+      const wasLate = late.take(`${conversation.peer}/${remote.message}`)
+      if (isRepeatable(reply)) {
+        const again = Effect.ignore(withLooks(reply, (shape) => edit(conversation, shownAs, shape)))
+        yield* signs.again(reply, shownAs, { edit: again, late: wasLate, placedAt: remote.placedAt })
+      }
       if (modified) yield* Effect.andThen(signs.answered(reply), signs.edited(reply, remote.message, remote.placedAt))
       return {}
     })
@@ -291,7 +298,8 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
     Effect.gen(function* () {
       if (!(yield* mayShow(Number(conversation.peer)))) return
       const stop = keyboard([[{ text: words.stop, says: "/stop" }]])
-      yield* edit(conversation, message, { ...shown(text), ...stop, ...noPreview })
+      const edited = edit(conversation, message, { ...shown(text), ...stop, ...noPreview })
+      yield* late.during(`${conversation.peer}/${message}`, edited)
     })
 
   return Channel.edit({

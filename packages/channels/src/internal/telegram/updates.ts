@@ -30,7 +30,8 @@ export type Meaning =
       readonly place: Place
       readonly inbound: Inbound
       readonly files: ReadonlyArray<FileToFetch>
-      readonly edited: boolean
+      /** False for an edit that doesn't say any more that it is for the bot: it is heard where the message was. */
+      readonly addressed: boolean
     }
   | { readonly _tag: "Pressed"; readonly place: Place; readonly inbound: Inbound; readonly callback: string }
   | {
@@ -143,7 +144,8 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
   const text = place.private ? raw : withoutMentions(raw, mentions)
   const other = orderedOf(text)
   if (other !== undefined && other.toLowerCase() !== self.username.toLowerCase()) return nothing("for another bot")
-  if (!place.private && !isAddressed(message, self, text, mentions)) return nothing("not addressed")
+  const addressed = place.private || isAddressed(message, self, text, mentions)
+  if (!addressed && !edited) return nothing("not addressed")
   const isOrder = isCommand(text)
   if (edited && isOrder) return nothing("an edit is never a command")
   const files = filesOf(message)
@@ -154,7 +156,7 @@ const said = (message: Message, self: Self, edited: boolean): Meaning => {
     _tag: "Said",
     place,
     files,
-    edited,
+    addressed,
     inbound: {
       conversation: place.conversation,
       ...(place.thread === undefined ? {} : { thread: place.thread }),

@@ -45,6 +45,7 @@ export const makeHandle = (
     page: (peer, { after, limit }) => Effect.mapError(outbox.page(key(peer), after, limit), transient),
     replies: (peer, after) => Stream.mapError(outbox.replies(key(peer), after), transient),
     ended: intake.ended,
+    versions: (peer, id) => intake.versions(key(peer), id),
     progress: (peer) => sessions.watch(key(peer)),
     receiving: (peer) => intake.receiving(key(peer)),
     ready,

@@ -21,6 +21,7 @@ import { firstPlace, type Place } from "./writes/retention.ts"
 import { type PermissionRecord, permissionOf } from "./store/rows.ts"
 import { told } from "./writes/restarts.ts"
 import { outline, said, sessionNamed } from "./reads/transcript.ts"
+import { seqOf, versions } from "./reads/versions.ts"
 import { usage } from "./writes/usage.ts"
 import { uncounted } from "./reads/uncounted.ts"
 import { valueAt } from "./writes/values.ts"
@@ -100,6 +101,7 @@ type Questions =
   | "conversation"
   | "channels"
   | "seqOf"
+  | "versions"
   | "owed"
   | "throttles"
   | "told"
@@ -138,7 +140,8 @@ const questions = (parts: Parts): Pick<JournalShape, Questions> => {
     session: (id) => Effect.map(ask(Reads.session(query, id)), (row) => (row === undefined ? undefined : active(row))),
     conversation: (key) => ask(Reads.conversation(query, key)),
     channels: ask(channels(query)),
-    seqOf: (key, id) => ask(Reads.seqOf(query, key, id)),
+    seqOf: (key, id) => ask(seqOf(query, key, id)),
+    versions: (key, id) => ask(versions(query, key, id)),
     owed: (after, limit, conversation) => ask(Reads.owed(query, opening, after, limit, conversation)),
     told: ask(told(query)),
     throttles: ask(Effect.suspend(() => Reads.throttles(query, writer.wallClock()))),

@@ -318,16 +318,6 @@ export const conversation = (query: Query, key: string) =>
     ([row]) => (row === undefined ? undefined : { id: row.id, session: row.session })
   )
 
-/** The message that a conversation knows by this id. */
-export const seqOf = (query: Query, key: string, id: string) =>
-  Effect.map(
-    query<{ readonly seq: number }>(
-      `select seq from sluice_inbound where conversation = (select id from sluice_conversations where key = ?) and id = ?`,
-      [key, id]
-    ),
-    ([row]) => row?.seq
-  )
-
 /** Replies that the outbox owes, of everybody or of one conversation. A placeholder without a text is not owed to anybody. */
 export const owed = (
   query: Query,
