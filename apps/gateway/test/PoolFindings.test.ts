@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { sendJson, server } from "../../../packages/pools/test/server.ts"
+import { type Answer, sendJson, server } from "../../../packages/pools/test/server.ts"
 import * as Sources from "../src/configuration/Sources.ts"
 import * as Findings from "../src/tools/Findings.ts"
 import * as PoolFindings from "../src/tools/PoolFindings.ts"
@@ -70,6 +70,37 @@ describe("doctor on pools", () => {
         remedy: "load it there (ollama pull), or correct its name in model"
       })
       assert.deepStrictEqual(own?.state, "ok")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("an address that has nothing for it is told, a server that only lists no models is not", () =>
+    Effect.gen(function* () {
+      const nothing: Answer = (_, response) => sendJson(response, { error: "not found" }, 404)
+      const { asked, url } = yield* server({
+        "/v1/models": nothing,
+        "/v1/embeddings": (_, response) => sendJson(response, { error: "method not allowed" }, 405)
+      })
+      const common = "capability: text-embedding, kind: openai, model: m"
+      const [plain, wrong, own] = yield* rows(
+        [
+          `  plain: { ${common}, url: "${url}" }`,
+          `  wrong: { ${common}, url: "${url}/api/v2", keyFile: key }`,
+          `  own: { ${common}, url: "${url}/api", health: none }`
+        ].join("\n"),
+        { key: ["sk-1234", 0o600] }
+      )
+      const host = new URL(url).host
+      assert.deepStrictEqual(plain, { name: "pool plain", state: "ok", detail: `${host} answers` })
+      assert.deepStrictEqual(wrong, {
+        name: "pool wrong",
+        state: "warn",
+        detail: `${host} answers, but has nothing at /models, nor at /embeddings (404) below ${url}/api/v2`,
+        remedy: "correct the path in its address, which often ends with /v1; an address without one gets that"
+      })
+      assert.strictEqual(own?.state, "ok")
+      const there = asked.filter(({ path }) => path.startsWith("/api/v2"))
+      assert.isTrue(there.every(({ authorization }) => authorization === "Bearer sk-1234"))
+      assert.isFalse(asked.some(({ path }) => path.startsWith("/api/models")))
     }).pipe(Effect.scoped)
   )
 

@@ -49,14 +49,19 @@ const planOf = (pools: string) =>
     Effect.orDie
   )
 
-const embed = (model: Model | undefined) =>
+const embed = (model: Model | undefined, text = "x") =>
   model?.capability === "text-embedding"
-    ? Effect.forkChild(model.pool.submit({ texts: ["x"] }), { startImmediately: true })
+    ? Effect.forkChild(model.pool.submit({ texts: [text] }), { startImmediately: true })
     : Effect.die(new Error("there is no such model"))
 
 const statesOf = (pools: Pools.Pools) =>
   Effect.map(pools.opened?.states ?? Effect.die(new Error("no pools")), (found) =>
     found.pools.map(({ leaving, name, running }) => `${name}${leaving ? " leaving" : ""} ${running}`)
+  )
+
+const workersOf = (pools: Pools.Pools) =>
+  Effect.map(pools.opened?.states ?? Effect.die(new Error("no pools")), (found) =>
+    found.pools.map(({ workers }) => workers)
   )
 
 describe("pools of the program", () => {
@@ -159,6 +164,66 @@ describe("pools of the program", () => {
         assert.include(after, `sluice_pool_request_seconds_bucket{pool="a",model="${model}",le="+Inf"} 1\n`)
       }
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "P8: a reload says which port a server waits for, and it has it when the last request of before has ended",
+    () =>
+      Effect.gen(function* () {
+        const free = yield* Effect.scoped(Effect.map(server({}), ({ url }) => new URL(url).port))
+        const script = join(import.meta.dirname, "../../../packages/pools/test/programs/server.mjs")
+        const argv = JSON.stringify([process.execPath, script, "plain", "{port}"])
+        const pool = (more: string) =>
+          `  a: { capability: text-embedding, kind: server, argv: ${argv}, cwd: ${import.meta.dirname}, port: ${free}, workers: { start: 1, max: 1 }${more} }`
+        const pools = Pools.make()
+        yield* Pools.apply(pools, yield* planOf(pool("")), bounds)
+        const first = yield* Effect.flatMap(embed(Pools.find(pools, "a")), Fiber.join)
+        const held = yield* embed(Pools.find(pools, "a"), "hang")
+        yield* until("it runs", statesOf(pools), (found) => found[0] === "a 1")
+        assert.deepStrictEqual(yield* Pools.apply(pools, yield* planOf(pool(", queue: 5")), bounds), [
+          `pool a has changed; its server waits for port ${free}, which the old one has until a request has ended`
+        ])
+        const next = yield* embed(Pools.find(pools, "a"))
+        yield* until("it waits", workersOf(pools), ([now]) => now?.loading === 1)
+        yield* Fiber.interrupt(held)
+        // Another process, at the same port.
+        assert.notDeepEqual((yield* Fiber.join(next)).vectors, first.vectors)
+        assert.deepStrictEqual(yield* Pools.apply(pools, yield* planOf(pool(", queue: 6")), bounds), [
+          "pool a has changed"
+        ])
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("P9: programs of an earlier run are looked for when there is a word of them, and only then", () =>
+    inFolder({}, ({ folder }) =>
+      Effect.gen(function* () {
+        const record = join(folder, "pool-programs")
+        const none = yield* planOf("  {}")
+        const starts = yield* planOf("  a: { capability: vision, kind: program, argv: [sh] }")
+        const without = Pools.make(record)
+        yield* Pools.apply(without, none, bounds)
+        yield* without.orphans.forget
+        assert.isFalse(existsSync(record))
+        // Written before anything is started; a reload that lets go of the pool does not take it away.
+        const first = Pools.make(record)
+        yield* Pools.apply(first, starts, bounds)
+        assert.isTrue(existsSync(record))
+        yield* first.orphans.forget
+        yield* Pools.apply(first, none, bounds)
+        assert.isTrue(existsSync(record))
+        // The next one, without pools, looks; it is forgotten by who holds the store, unless pools have come meanwhile.
+        const second = Pools.make(record)
+        yield* Pools.apply(second, none, bounds)
+        assert.isTrue(existsSync(record))
+        yield* Pools.apply(second, starts, bounds)
+        yield* second.orphans.forget
+        assert.isTrue(existsSync(record))
+        const third = Pools.make(record)
+        yield* Pools.apply(third, none, bounds)
+        yield* third.orphans.forget
+        assert.isFalse(existsSync(record))
+      }).pipe(Effect.scoped)
+    )
   )
 
   it("the program's own chunk has nothing of them: whoever configures none does not load any", () => {

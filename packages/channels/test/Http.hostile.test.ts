@@ -100,10 +100,14 @@ describe("origin", () => {
           headers: {
             origin: allowed,
             "access-control-request-method": "POST",
-            "access-control-request-headers": "authorization,content-type"
+            "access-control-request-headers": "authorization,content-type,x-stainless-lang"
           }
         })
         assert.strictEqual(preflight.status, 204)
+        assert.strictEqual(
+          preflight.headers.get("access-control-allow-headers"),
+          "authorization,content-type,x-stainless-lang"
+        )
         assert.strictEqual(preflight.headers.get("access-control-allow-origin"), allowed)
       })
   )

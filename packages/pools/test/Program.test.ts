@@ -96,12 +96,18 @@ describe("a program", () => {
   it.live("P8: that is not there, does not load or prints what is no message fails the load with the reason", () =>
     Effect.gen(function* () {
       const failures = yield* Effect.forEach(
-        [yield* model("", { argv: ["/nowhere/model"] }), yield* model("missing"), yield* model("chatty")],
+        [
+          yield* model("", { argv: ["/nowhere/model"] }),
+          yield* model("", { cwd: "/nowhere" }),
+          yield* model("missing"),
+          yield* model("chatty")
+        ],
         (pool) =>
           Effect.map(reason(pool.submit("a")), (found) => (found._tag === "LoadFailed" ? found.detail : found._tag))
       )
       assert.deepStrictEqual(failures, [
         "/nowhere/model can't be started: ENOENT",
+        `${process.execPath} can't be started: its folder /nowhere does not exist`,
         "it ended with code 3: cannot open model.bin",
         "it printed what is no message (what is not meant for us belongs on standard error): Loading weights ..."
       ])

@@ -3,7 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import OpenAI, {
   type APIError,
@@ -55,8 +55,10 @@ const backend = Effect.gen(function* () {
   return { held, asked, url }
 })
 
+const page = "https://console.example"
+
 const configuration = (url: string, more = "") => `
-http: { port: 0 }
+http: { port: 0, allowedOrigins: ["${page}"] }
 pools:
   writer: { capability: text-generation, kind: openai, url: "${url}", model: m, models: [writer, gpt-x], workers: { start: 1, max: 1, concurrency: 4 }${more} }
   eyes: { capability: vision, kind: openai, url: "${url}", model: m }
@@ -70,6 +72,30 @@ const clientOf = ({ token, url }: Running, apiKey = token) =>
   new OpenAI({ apiKey, baseURL: `${url}/v1`, maxRetries: 0 })
 
 const said = (content: string) => ({ model: "writer", messages: [{ role: "user" as const, content }] })
+
+/**
+ * What a browser does with a page's request to elsewhere: it asks first whether the page may, with all headers that are
+ * not everybody's, and hands an answer over only when that allows the page, too.
+ */
+const browser: typeof fetch = async (input, init) => {
+  const sent = new Request(input, init)
+  const asked = [...sent.headers.keys()].filter((name) => name !== "accept")
+  const preflight = await fetch(sent.url, {
+    method: "OPTIONS",
+    headers: {
+      origin: page,
+      "access-control-request-method": sent.method,
+      "access-control-request-headers": asked.join(",")
+    }
+  })
+  const allowed = (preflight.headers.get("access-control-allow-headers") ?? "").split(",").map((name) => name.trim())
+  const refused = asked.filter((name) => !allowed.includes(name))
+  if (!preflight.ok || refused.length > 0) throw new TypeError(`the preflight does not allow ${refused.join(", ")}`)
+  sent.headers.set("origin", page)
+  const answer = await fetch(sent)
+  if (answer.headers.get("access-control-allow-origin") !== page) throw new TypeError("the answer is not for this page")
+  return answer
+}
 
 /** What a call fails with. */
 const refusal = (call: Promise<unknown>) =>
@@ -123,6 +149,12 @@ describe("pools behind the gateway", () => {
           return parts
         })
         assert.deepStrictEqual(words, ["one", "two", "three", ""])
+
+        const inPage = clientOf(gateway).withOptions({ fetch: browser, dangerouslyAllowBrowser: true })
+        const shown = yield* ask(() => inPage.chat.completions.create(said("hello page")))
+        assert.strictEqual(shown.choices[0]?.message.content, "hello page")
+        const told = yield* refusal(inPage.chat.completions.create({ ...said("hi"), model: "nobody" }))
+        assert.instanceOf(told, NotFoundError)
 
         // An image of 2 MiB: larger than a message may be.
         const gif = Buffer.from(pixel, "base64")
@@ -188,7 +220,7 @@ describe("pools behind the gateway", () => {
         const table = yield* tool(folder, ["pools"])
         assert.match(
           table.out,
-          /^writer +text-generation +writer gpt-x +healthy +0 +0 +1 idle +- +2 +1 overloaded, 1 model_error +\d+ ms$/m
+          /^writer +text-generation +writer gpt-x +healthy +0 +0 +1 idle +- +3 +1 overloaded, 1 model_error +\d+ ms$/m
         )
         const { json } = yield* tool(folder, ["pools", "--json"])
         assert.deepInclude(json.pools[0], { name: "writer", kind: "openai", health: "healthy", breaker: "closed" })
@@ -261,6 +293,32 @@ describe("pools behind the gateway", () => {
       assert.match(out, /^ {2}drains {4}pool writer: 1 drained, 1 aborted, 1 rejected, 1\.\d s$/m)
       assert.match(out, /^ {2}drains {4}pool brush: 0 drained, 0 aborted, 0 rejected, \d+ ms$/m)
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "P9: what a killed gateway started for its pools is ended by the next start, also when that has no pools",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const script = `trap '' TERM\necho $$ > pid\necho '{"ready": true}'\nwhile read line; do :; done\nwhile :; do sleep 60; done`
+        const argv = JSON.stringify(["sh", "-c", script])
+        const gateway = yield* start({
+          folder,
+          configuration: `http: { port: 0 }\npools:\n  a: { capability: text-embedding, kind: program, argv: ${argv}, workers: { start: 1 } }\n`
+        })
+        yield* Effect.forkChild(refusal(clientOf(gateway).embeddings.create({ model: "a", input: "nobody answers" })))
+        yield* until("it runs", poolOf(gateway, "a"), (pool) => pool?.running === 1)
+        yield* gateway.signal("SIGKILL")
+        yield* gateway.exited
+        const pid = Number(readFileSync(join(folder, "pid"), "utf8"))
+        assert.isTrue(lives(pid))
+        const record = join(gateway.stateDirectory, "pool-programs")
+        assert.isTrue(existsSync(record))
+        yield* start({ folder, configuration: "http: { port: 0 }\n" })
+        const left = Effect.sync(() => ({ lives: lives(pid), isNoted: existsSync(record) }))
+        // The next start without pools has nothing to look for.
+        yield* until("it has gone", left, (found) => !found.lives && !found.isNoted)
+      }).pipe(Effect.scoped)
   )
 
   it.live("S7, S11: who signals twice does not wait for a request, nor for a worker that does not end by itself", () =>

@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
+import { existsSync } from "node:fs"
 import process from "node:process"
 import { liner } from "./lines.ts"
 import { anyLives, carriers, markerVariable, memoryOf, nextMarker, orphans } from "./processes.ts"
@@ -207,7 +208,10 @@ export const start = (program: Program): Effect.Effect<Child, string> => {
     const [file, ...args] = program.argv
     const failed = (cause: unknown) => {
       const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
-      resume(Effect.fail(`${file} can't be started: ${code}`))
+      // Node says the same of a folder that is not there as of a program.
+      const isAstray = code === "ENOENT" && program.cwd !== undefined && !existsSync(program.cwd)
+      const why = isAstray ? `its folder ${program.cwd} does not exist` : code
+      resume(Effect.fail(`${file} can't be started: ${why}`))
     }
     const marker = nextMarker()
     let child: ChildProcess
