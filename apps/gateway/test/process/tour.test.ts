@@ -40,7 +40,7 @@ class Terminal {
   readonly ended: Promise<number | string>
 
   constructor(folder: string, port: number, args: ReadonlyArray<string>) {
-    this.process = spawn(process.execPath, ["--disable-sigusr1", program, ...args], {
+    this.process = spawn(process.execPath, [program, ...args], {
       cwd: folder,
       env: {
         PATH: process.env["PATH"],
