@@ -121,13 +121,14 @@ export const status = Effect.fnUntraced(function* (running: Running) {
   }
 })
 
-/** A conversation by its key (`http/kim`), or by its bare name on HTTP. */
-const keyOf = (text: string, channels: ReadonlyArray<{ readonly name: string }>): string => {
-  const parsed = parseConversationKey(text)
-  return parsed !== undefined && channels.some(({ name }) => name === parsed.channel)
-    ? text
-    : conversationKey({ channel: "http", account: "", peer: text, thread: "" })
-}
+/**
+ * A conversation by its key (`http/kim`), or by its bare name on HTTP, which has no slash. Not by the channels that there
+ * are: what was said on one that is gone is asked for, exported and forgotten like everything else.
+ */
+const keyOf = (text: string): string =>
+  parseConversationKey(text) === undefined
+    ? conversationKey({ channel: "http", account: "", peer: text, thread: "" })
+    : text
 
 /** Commands for conversations of other channels. Until the gateway is there they are asked to come back. */
 export const elsewhere =
@@ -140,12 +141,11 @@ export const elsewhere =
     )
 
 /** The conversation that a question is about, by its key; `undefined` when it is about all of them. */
-const askedFor = ({ parts }: Running) =>
-  Effect.gen(function* () {
-    const { url } = yield* HttpServerRequest.HttpServerRequest
-    const conversation = new URLSearchParams(url.split("?", 2)[1]).get("conversation") ?? undefined
-    return conversation === undefined ? undefined : keyOf(conversation, (yield* parts).channels)
-  })
+const askedFor = Effect.gen(function* () {
+  const { url } = yield* HttpServerRequest.HttpServerRequest
+  const conversation = new URLSearchParams(url.split("?", 2)[1]).get("conversation") ?? undefined
+  return conversation === undefined ? undefined : keyOf(conversation)
+})
 
 const noConversation = (key: string) =>
   problem(404, "not-found", `conversation ${key}: there is none; sluice sessions and /v1/sessions list them`)
@@ -153,27 +153,27 @@ const noConversation = (key: string) =>
 /** Sessions with what each does; `?conversation=` narrows them to one's. */
 const sessions = (running: Running) =>
   Effect.gen(function* () {
-    const key = yield* askedFor(running)
+    const key = yield* askedFor
     const sessions = yield* key === undefined ? running.gateway.sessions : running.gateway.sessionsOf(key)
     return key !== undefined && sessions.length === 0 ? noConversation(key) : json({ sessions })
   })
 
 /** Deletes what was said in a conversation; `left` says what is still to be done. */
-const forget = ({ gateway, parts }: Running) =>
+const forget = ({ gateway }: Running) =>
   Effect.gen(function* () {
     const { conversation = "" } = yield* HttpRouter.params
-    const key = keyOf(conversation, (yield* parts).channels)
+    const key = keyOf(conversation)
     const report = yield* gateway.forget(key)
     return report === undefined ? noConversation(key) : json({ conversation: key, ...report })
   })
 
 /** What was said in a session, as Markdown; `?session=` names another than the current one. */
-const transcript = ({ gateway, parts }: Running) =>
+const transcript = ({ gateway }: Running) =>
   Effect.gen(function* () {
     const { conversation = "" } = yield* HttpRouter.params
     const { url } = yield* HttpServerRequest.HttpServerRequest
     const session = new URLSearchParams(url.split("?", 2)[1]).get("session") ?? undefined
-    const key = keyOf(conversation, (yield* parts).channels)
+    const key = keyOf(conversation)
     const found = yield* gateway.transcript(key, session)
     return found === undefined
       ? problem(404, "not-found", `conversation ${key}: there is no such session; /v1/sessions lists them`)
@@ -187,7 +187,7 @@ const transcript = ({ gateway, parts }: Running) =>
 const usage = (running: Running) =>
   Effect.gen(function* () {
     const { gateway } = running
-    const key = yield* askedFor(running)
+    const key = yield* askedFor
     if (key !== undefined && (yield* gateway.sessionsOf(key)).length === 0) return noConversation(key)
     return json(yield* overview(gateway, yield* gateway.spending, key))
   })

@@ -1,9 +1,11 @@
 // Q27 with a real process: what was forgotten is in no file of the state directory any more.
 import { assert, describe, it } from "@effect/vitest"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import { Journal } from "@sluice/runtime/Journal"
 import * as Effect from "effect/Effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { start, tool } from "../harness.ts"
+import { start, temporaryFolder, tool } from "../harness.ts"
 
 /** Everything that stands in the state directory. This process is not the gateway: it may open its files. */
 const everything = (folder: string): string =>
@@ -12,7 +14,50 @@ const everything = (folder: string): string =>
     .map((entry) => readFileSync(join(entry.parentPath, entry.name)).toString("latin1"))
     .join("")
 
+/** A store with a message of somebody on Telegram. */
+const place = Effect.gen(function* () {
+  const folder = yield* temporaryFolder
+  mkdirSync(join(folder, ".sluice"), { mode: 0o700 })
+  const filename = join(folder, ".sluice", "journal.db")
+  const said = Effect.gen(function* () {
+    const journal = yield* Journal
+    journal.listen({ rows: () => {}, replies: () => {}, ended: () => {} })
+    yield* journal.admit({
+      address: { channel: "telegram", account: "", peer: "42", thread: "" },
+      id: undefined,
+      sender: "42",
+      text: "Geheimnis",
+      attachments: [],
+      closes: false,
+      command: false,
+      quiet: 0,
+      atMost: 0,
+      asking: undefined
+    })
+  })
+  yield* Effect.scoped(Effect.provide(said, Journal.layer(SqliteClient.layer({ filename }))))
+  return folder
+})
+
 describe("sluice forget", () => {
+  it.live("Q27: what was said on a channel that is not configured any more is listed, exported and forgotten", () =>
+    Effect.gen(function* () {
+      const gateway = yield* start({ folder: yield* place })
+      for (const [args, says] of [
+        [["sessions", "--of", "telegram/42"], "telegram/42"],
+        [["export", "telegram/42"], "Geheimnis"],
+        [["usage", "telegram/42"], "today"],
+        [["command", "telegram/42", "/timeout"], "minutes"],
+        [["forget", "telegram/42", "--yes"], "telegram/42 is forgotten"]
+      ] as const) {
+        const { code, err, out } = yield* tool(gateway.folder, args)
+        assert.strictEqual(code, 0, `${args.join(" ")}: ${err}`)
+        assert.include(out, says, args.join(" "))
+      }
+      assert.notInclude(everything(gateway.stateDirectory), "Geheimnis")
+    }).pipe(Effect.scoped)
+  )
+
   it.live(
     "Q27: texts, answers and files of one conversation are gone from the state directory of a running gateway",
     () =>
