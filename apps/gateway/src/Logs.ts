@@ -16,7 +16,8 @@ export interface Options {
   /** Milliseconds of a clock that never jumps. */
   readonly now: () => number
   readonly colors?: boolean
-  readonly timeZone?: string | undefined
+  /** Of the times in a terminal; asked for at each line, because a reload may change it. */
+  readonly timeZone?: () => string | undefined
 }
 
 /** A logger, and what still has to be said at the end. */
@@ -126,14 +127,19 @@ const plain = ([key, value]: readonly [string, unknown]): ReadonlyArray<readonly
     ? Object.entries(value).map(([inner, one]): readonly [string, unknown] => [`${key}.${inner}`, one])
     : [[key, value]]
 
-const pretty = (options: Options) => {
-  const clock = new Intl.DateTimeFormat("sv-SE", {
+const clockIn = (timeZone: string | undefined) => ({
+  timeZone,
+  clock: new Intl.DateTimeFormat("sv-SE", {
     hour: "2-digit",
     minute: "2-digit",
     second: "2-digit",
     fractionalSecondDigits: 3,
-    timeZone: options.timeZone
+    timeZone
   })
+})
+
+const pretty = (options: Options) => {
+  let shown: ReturnType<typeof clockIn> | undefined
   return ({ annotations, cause, date, level, message }: Event): string => {
     const color = options.colors === true ? colors[level] : undefined
     const name = level.toUpperCase().padEnd(5)
@@ -147,8 +153,10 @@ const pretty = (options: Options) => {
     const lines = [...all.flatMap(([, value]) => (isSentences(value) ? value : [])), ...(cause ?? "").split("\n")]
       .filter((line) => line !== "")
       .map((line) => `\n    ${escape(shorten(line, 1024))}`)
+    const timeZone = options.timeZone?.()
+    if (shown === undefined || shown.timeZone !== timeZone) shown = clockIn(timeZone)
     const shownLevel = color === undefined ? name : `\u001b[${color}m${name}\u001b[0m`
-    return `${clock.format(date).replace(",", ".")} ${shownLevel} ${escape(shorten(message, longest))}${values.join("")}${lines.slice(0, 40).join("")}`
+    return `${shown.clock.format(date).replace(",", ".")} ${shownLevel} ${escape(shorten(message, longest))}${values.join("")}${lines.slice(0, 40).join("")}`
   }
 }
 

@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function* (
   sources: Sources.Sources
 ): Effect.fn.Return<Setup, ConfigurationError> {
   const loaded = yield* Sources.load(sources)
-  const { log, stateDirectory, timeZone } = loaded.configuration
+  const { log, stateDirectory } = loaded.configuration
   const warning = yield* StateFolder.prepare(stateDirectory, loaded.origin(["stateDirectory"]))
   const files: Channels.Files = { context: undefined }
   const pools = Pools.make(StateFolder.fileIn(stateDirectory, "poolPrograms"))
@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
       secrets: () => secretsOf(setup.current),
       now: () => performance.now(),
       colors: process.stdout.isTTY && (sources.environment["NO_COLOR"] ?? "") === "",
-      timeZone
+      timeZone: () => setup.current.loaded.configuration.timeZone
     })
   }
   return setup

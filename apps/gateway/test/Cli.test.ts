@@ -170,7 +170,8 @@ describe("tools with a gateway", () => {
         assert.strictEqual(status.code, 0)
         assert.match(status.printed, /sluice 0\.0\.9[\s\S]*messages {3}not counted by this version/)
         const sessions = yield* type("sessions", "--state-dir", folder)
-        assert.match(sessions.printed, /http\/kim +idle +default +demo/)
+        // Not in memory: its agent was let go of.
+        assert.match(sessions.printed, /http\/kim +suspended +default +demo/)
       }).pipe(Effect.scoped)
     )
   )

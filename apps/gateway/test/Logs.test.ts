@@ -15,7 +15,7 @@ const record = (options: Partial<Logs.Options> = {}) => {
     write: (line) => lines.push(line),
     secrets: () => [],
     now: () => time.now,
-    timeZone: "UTC",
+    timeZone: () => "UTC",
     ...options
   })
   const run = <A>(effect: Effect.Effect<A>) => Effect.provide(effect, Logger.layer([log.logger]))
@@ -65,6 +65,22 @@ describe("the log", () => {
       assert.match(lines[0] ?? "", / seen turn\.id=7 turn\.age=1\.5\n {4}agent is new\n {4}token has changed$/)
       yield* run(Effect.logInfo("stopping").pipe(Effect.annotateLogs({ by: ["SIGINT", "SIGINT"], why: ["so it is"] })))
       assert.match(lines[1] ?? "", / stopping by="SIGINT; SIGINT" why="so it is"$/)
+    })
+  )
+
+  it.effect("shows times in the zone that is in force, also after a reload has changed it", () =>
+    Effect.gen(function* () {
+      const zone = { name: "UTC" }
+      const { lines, run } = record({ format: "pretty", timeZone: () => zone.name })
+      for (const name of ["UTC", "Asia/Kolkata", "UTC"]) {
+        zone.name = name
+        yield* run(Effect.logInfo("seen"))
+      }
+      // The test's clock stands at the epoch.
+      assert.deepStrictEqual(
+        lines.map((line) => line.slice(0, 5)),
+        ["00:00", "05:30", "00:00"]
+      )
     })
   )
 

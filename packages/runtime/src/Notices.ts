@@ -150,7 +150,8 @@ export const sentences = {
   timeoutSet: sentence({ timeout: Millis }),
   /** The value of a setting is not one that it can have. */
   notPossible: sentence({ value: Name, allowed: Lines }),
-  queueIs: sentence({ mode: Name }),
+  /** `modes` are those that there are. */
+  queueIs: sentence({ mode: Name, modes: Lines }),
   queueSet: sentence({ mode: Name }),
   /** `model` may be empty: the agent's own. `models` are those that there are, where they are known. */
   modelIs: sentence({ model: Name, models: Lines }),
@@ -173,6 +174,8 @@ export const sentences = {
   notUnderstood: sentence({ command: Name }),
   /** A question of the agent's: options as `/allow` takes them. */
   permission: sentence({ number: Count, question: Question, options: Question }),
+  /** What was written while a question is open and is none of its options waits, and so does the turn; said once for each. */
+  undecided: sentence({ number: Count, question: Words, options: Lines }, { expiresAfter: 10 * minute }),
   permissionExpired: sentence({ question: Words }),
   permissionGone: sentence({}),
   /** A question of the agent's was answered. */

@@ -68,6 +68,8 @@ export interface Question {
   readonly row: PermissionRow
   readonly respond: (option: string | undefined) => Effect.Effect<void>
   readonly expires: Alarm
+  /** Its person wrote something else, and was told that it is still open. */
+  reminded: boolean
 }
 
 /** What a running attempt is doing, or was when it ended. */

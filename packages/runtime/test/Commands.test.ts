@@ -226,6 +226,20 @@ describe("what is shown", () => {
       })
   )
 
+  it.effect("Q14: a session that has begun to work after a pause is active now", () =>
+    Effect.gen(function* () {
+      const agent = TestAgent.make()
+      const current = yield* boot(yield* world(), { agent })
+      yield* current.say("kim", "a")
+      yield* (yield* agent.run(1)).finish("A")
+      yield* rest(current, "chat/kim")
+      yield* TestClock.adjust("5 minutes")
+      yield* current.say("kim", "b")
+      yield* agent.run(2)
+      assert.strictEqual(yield* asked(current, "/sessions"), "* main, live, main, 0 waiting, active just now")
+    })
+  )
+
   it.effect("Q14: a host's list has the latest activity first, and nothing that runs in what was set aside", () =>
     Effect.gen(function* () {
       const agent = TestAgent.make({ answer: (turn) => turn.text })

@@ -22,6 +22,7 @@ const samples: Readonly<Record<string, unknown>> = {
   where: "chat/kim",
   channel: "telegram",
   mode: "collect",
+  modes: "collect, steer",
   command: "/foo",
   value: "900",
   allowed: "1 to 120",

@@ -81,7 +81,7 @@ describe("questions", () => {
   }
 
   it.effect(
-    "another text while a question is open waits behind the turn, and a second answer is told that it is late",
+    "Q19: another text while a question is open waits behind the turn, which is said once, and a second answer is told that it is late",
     () =>
       Effect.gen(function* () {
         const place = yield* world()
@@ -91,6 +91,12 @@ describe("questions", () => {
         const { run, told } = yield* asking(current, agent, 1, "A?", "B?")
         yield* meanwhile(place.far.chat?.requested(2) ?? Effect.void, { step: 0 })
         yield* current.say("kim", "1")
+        yield* current.say("kim", "well?")
+        yield* meanwhile(place.far.chat?.requested(3) ?? Effect.void, { step: 0 })
+        assert.deepStrictEqual(place.far.chat?.seen("kim").slice(2), [
+          'I\'m still waiting for your decision on "A?":\n1. Yes\n2. No, never\n3. Ask again\n' +
+            "Write one of these, or /allow 1 with its number. I'll get to what you just wrote after that."
+        ])
         assert.match(yield* asked(current, "/allow 9 Yes"), /no open question with that number/)
         assert.match(
           yield* asked(current, "/allow 1 Perhaps"),
@@ -103,7 +109,7 @@ describe("questions", () => {
         assert.match(yield* asked(current, "/allow 1 Yes"), /no open question with that number/)
         yield* run.finish("ok")
         // With two questions open a bare number named neither.
-        assert.strictEqual((yield* agent.run(2)).turn.text, "1")
+        assert.strictEqual((yield* agent.run(2)).turn.text, "1\nwell?")
       })
   )
 

@@ -345,7 +345,7 @@ describe("queue modes", () => {
       for (const text of ["/queue", "/queue sideways", "/queue Followup"]) yield* current.say("kim", text)
       yield* rest(current, "chat/kim")
       assert.deepStrictEqual(seen(), [
-        'What you write while I\'m busy is handled as "collect".',
+        'What you write while I\'m busy is handled as "collect". There is: collect, followup, steer, interrupt.',
         '"sideways" is not possible here. Possible: collect, followup, steer, interrupt.',
         'From now on, what you write while I\'m busy is handled as "followup".'
       ])
@@ -368,7 +368,7 @@ describe("queue modes", () => {
       const later = yield* boot(place, { agent })
       yield* later.say("kim", "/queue")
       yield* rest(later, "chat/kim")
-      assert.strictEqual(seen().at(-1), 'What you write while I\'m busy is handled as "interrupt".')
+      assert.match(seen().at(-1) ?? "", /is handled as "interrupt"\. There is: collect, /)
     })
   )
 })

@@ -323,7 +323,6 @@ export const Configuration = Schema.Struct({
     Setting.text({
       meaning: "Time zone for days, budgets and the times in a terminal's log; the system's unless set.",
       expected: 'a name of the time zone database, such as "Europe/Berlin"',
-      needsRestart: true,
       test: isZone
     })
   ),

@@ -171,9 +171,16 @@ export const status = Effect.fnUntraced(function* (place: Place, json: boolean):
 
 type SessionLine = SessionSummary & { readonly live?: LiveSession | undefined }
 
-/** Without a gateway nothing runs, whatever the store says a turn was doing when it was written. */
-const stateOf = ({ archived, live, turn }: SessionLine): string =>
-  archived ? "archived" : live !== undefined ? Words.doing(live) : turn === undefined ? "idle" : "waiting to resume"
+/**
+ * As `/sessions` has it: one that is not in memory has let go of its agent, if it had one. Without a gateway nothing runs,
+ * whatever the store says a turn was doing when it was written.
+ */
+const stateOf = ({ agent, archived, live, turn }: SessionLine): string => {
+  if (archived) return "archived"
+  if (live !== undefined) return Words.doing(live)
+  if (turn !== undefined) return "waiting to resume"
+  return agent === "" ? "idle" : "suspended"
+}
 
 /** `sluice sessions`; of one conversation with `of`. */
 export const sessions = Effect.fnUntraced(function* (

@@ -123,7 +123,7 @@ describe("sluice usage", () => {
       assert.match(status.out, /^session {4}http\/max: held/m)
       writeFileSync(join(folder, "sluice.yaml"), configuration(3))
       const reload = yield* tool(folder, ["reload"])
-      assert.include(reload.out, "prices or budgets have changed")
+      assert.include(reload.out, "prices, budgets or the time zone of their days have changed")
       const replies = yield* gateway.client.repliesUntil("max", 2)
       assert.match(replies[0]?.text ?? "", /^I've used up what I may spend today\. .* I carry on at /)
       assert.strictEqual(replies[1]?.text, "hello")

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { CommandOutcome, Journal, Row, SessionSummary } from "../../Journal.ts"
 import type { Speaker } from "../../Notices.ts"
 import type { Sessions } from "../../Sessions.ts"
-import type { Command } from "./parse.ts"
+import { type Command, queueModes } from "./parse.ts"
 import { help, list, status, usage } from "./words.ts"
 
 /** What is asked for the facts. */
@@ -97,7 +97,7 @@ export const wording = Effect.fnUntraced(function* (
           : say("timeoutSet", { timeout: command.minutes * 60_000 })
       case "Queue":
         return command.mode === undefined
-          ? say("queueIs", { mode: session.queueMode ?? sessions.queueMode })
+          ? say("queueIs", { mode: session.queueMode ?? sessions.queueMode, modes: queueModes.join(", ") })
           : say("queueSet", { mode: command.mode })
       case "Model":
         return command.model === undefined

@@ -88,7 +88,8 @@ export const reload = Effect.fnUntraced(function* (
       (one, other) => one.agent === other.agent && one.systemPrompt === other.systemPrompt
     )
   ]
-  if (JSON.stringify(before.spending) !== JSON.stringify(next.spending)) lines.push("prices or budgets have changed")
+  if (JSON.stringify(before.spending) !== JSON.stringify(next.spending))
+    lines.push("prices, budgets or the time zone of their days have changed")
   for (const name of new Set([...before.channels.keys(), ...next.channels.keys()])) {
     if (same(name)) continue
     lines.push(yield* exchange(surroundings, name, before.channels.get(name), next.channels.get(name)))

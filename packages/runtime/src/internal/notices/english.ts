@@ -88,7 +88,7 @@ export const english: Catalogue = {
     `From now on I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,
   notPossible: ({ value, allowed }) =>
     value === "" ? `Something is missing there: ${allowed}.` : `"${value}" is not possible here. Possible: ${allowed}.`,
-  queueIs: ({ mode }) => `What you write while I'm busy is handled as "${mode}".`,
+  queueIs: ({ mode, modes }) => `What you write while I'm busy is handled as "${mode}". There is: ${modes}.`,
   queueSet: ({ mode }) => `From now on, what you write while I'm busy is handled as "${mode}".`,
   modelIs: ({ model, models }) =>
     (model === "" ? "The model is my own choice." : `The model is "${model}".`) +
@@ -127,6 +127,9 @@ export const english: Catalogue = {
     (waiting === 0 ? "" : ` ${plural(waiting, "message")} that waited ${waiting === 1 ? "is" : "are"} cancelled.`),
   notUnderstood: ({ command }) => `I don't know ${command}. /help lists what I understand.`,
   permission: ({ number, question, options }) => `${question}\n${options}\n(/allow ${number} and your choice)`,
+  undecided: ({ number, question, options }) =>
+    `I'm still waiting for your decision on "${question}":\n${options}\n` +
+    `Write one of these, or /allow ${number} with its number. I'll get to what you just wrote after that.`,
   permissionExpired: ({ question }) => `Nobody answered "${question}" in time, so I went on without it.`,
   permissionGone: () => "There is no open question with that number.",
   decided: ({ option }) => `All right: ${option}.`

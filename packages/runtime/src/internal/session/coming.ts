@@ -7,6 +7,7 @@ import type { PermissionRow, RowKey } from "../../Journal.ts"
 import type { Session } from "../../Session.ts"
 import { optionOf } from "../journal/writes/permissions.ts"
 import { drop } from "./drop.ts"
+import { remind } from "./questions.ts"
 import type { Roster } from "./Roster.ts"
 import { canSteer, handedOf } from "./steering.ts"
 
@@ -21,6 +22,10 @@ const behind = (roster: Roster, session: Session) => {
   const fallen = line.overflow(handed)
   if (fallen.length > 0) roster.background(drop(session, fallen))
   if (running !== undefined && canSteer(session)) return running.handed.ring()
+  if (remind(session)) {
+    session.toldWaiting = true
+    return
+  }
   if (session.toldWaiting || row === undefined || outbox.route(row.address).pull || line.mode === "interrupt") return
   session.toldWaiting = true
   roster.background(outbox.notify({ conversation: row.conversation, address: row.address }, "waiting", {}))

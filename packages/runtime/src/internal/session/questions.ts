@@ -15,6 +15,30 @@ import { tell, upTo } from "./telling.ts"
 /** Open questions of a turn (beyond it nobody is asked), options of each, and lengths in UTF-16 units. */
 const bounds = { open: 16, question: 4000, options: 20, option: 200 }
 
+/** Options as a person reads them, a line each. */
+const numbered = ({ options }: PermissionRow): string =>
+  options.map((option, index) => `${index + 1}. ${option}`).join("\n")
+
+/**
+ * Something was written that is none of the options: who takes it for an answer would wait for ever, as the turn does.
+ * Says once for each question that it is still open; `false` when there is nothing to say.
+ */
+export const remind = (session: Session): boolean => {
+  const { env, row: to } = session
+  const [question] = session.questions.values()
+  if (question === undefined || question.reminded || to === undefined) return false
+  question.reminded = true
+  const { number, question: asked } = question.row
+  env.background(
+    env.outbox.notify({ conversation: to.conversation, address: to.address }, "undecided", {
+      number,
+      question: asked,
+      options: numbered(question.row)
+    })
+  )
+  return true
+}
+
 /** Asks a person. The attempt gives its place to others while it waits. */
 export const ask = (
   session: Session,
@@ -43,7 +67,7 @@ export const ask = (
     // The turn was ended meanwhile, so nobody can decide any more; or a person has decided while nobody listened.
     if (row === undefined || row.decision !== undefined) return yield* respond(row?.decision)
     const expires = new Alarm(() => env.background(expire(session, running, row)))
-    session.questions.set(row.id, { row, respond, expires })
+    session.questions.set(row.id, { row, respond, expires, reminded: false })
     if (env.options.questions.expireAfter > 0) env.alarms.arm(expires, env.now() + env.options.questions.expireAfter)
     if (!running.pulse.waiting) {
       running.pulse.waiting = true
@@ -58,7 +82,7 @@ export const ask = (
       {
         number,
         question,
-        options: options.map((option, index) => `${index + 1}. ${option}`).join("\n")
+        options: numbered(row)
       }
     )
     session.tellState()

@@ -158,7 +158,8 @@ export const sessions = Effect.fnUntraced(function* (
     const turn = turns.get(row.id)
     return {
       ...sessionOf(row),
-      lastActive: Math.max(row.last_active, open?.latest ?? 0),
+      // A turn that runs is stored as activity at its end.
+      lastActive: Math.max(row.last_active, open?.latest ?? 0, turn?.started_at ?? 0),
       waiting: open?.count ?? 0,
       turn: turn === undefined ? undefined : turnOf(turn)
     }
