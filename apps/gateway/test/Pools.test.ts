@@ -6,7 +6,10 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import type { ServerResponse } from "node:http"
 import { dirname, join } from "node:path"
@@ -192,6 +195,44 @@ describe("pools of the program", () => {
           "pool a has changed"
         ])
       }).pipe(Effect.scoped)
+  )
+
+  it.effect("P8: a pool whose server is back is well again before anybody asks it", () =>
+    Effect.gen(function* () {
+      let status = 500
+      const { asked, url } = yield* server({ "/v1/models": (_, response) => sendJson(response, { data: [] }, status) })
+      const pools = Pools.make()
+      const plan = yield* planOf(`  a: { capability: text-embedding, kind: openai, url: "${url}", model: m }`)
+      yield* Pools.apply(pools, plan, bounds)
+      const failed = yield* Effect.flip(Effect.flatMap(embed(Pools.find(pools, "a")), Fiber.join))
+      assert.strictEqual(failed.reason._tag, "LoadFailed")
+      const health = Effect.map(pools.opened?.states ?? Effect.die("none"), ({ pools }) => pools[0]?.health)
+      assert.strictEqual(yield* health, "degraded")
+      status = 200
+      const before = asked.length
+      yield* TestClock.adjust("5 seconds")
+      while ((yield* health) !== "healthy") yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      assert.strictEqual(asked.length, before + 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("C9: bodies of requests that don't come are given up after the time of the configuration", () =>
+    Effect.gen(function* () {
+      const pools = Pools.make()
+      const plan = yield* planOf("  a: { capability: text-embedding, kind: openai, url: http://127.0.0.1:9, model: m }")
+      yield* Pools.apply(pools, plan, { ...bounds, bodyStall: "3 seconds" })
+      const body = new ReadableStream({ pull: () => new Promise<void>(() => undefined) })
+      const request = new Request("http://host/v1/embeddings", { method: "POST", body, duplex: "half" })
+      const answer = pools.opened?.answers.embeddings ?? Effect.die("none")
+      const asked = yield* answer.pipe(
+        Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromWeb(request)),
+        Effect.provideService(HttpRouter.RouteContext, { params: {}, route: undefined as never }),
+        Effect.scoped,
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual((yield* Fiber.join(asked)).status, 408)
+    }).pipe(Effect.scoped)
   )
 
   it.live("P9: programs of an earlier run are looked for when there is a word of them, and only then", () =>

@@ -205,7 +205,8 @@ const listed = (options: Options) =>
   Effect.map(seconds, (now) => HttpServerResponse.jsonUnsafe(documents.models(Object.keys(modelsOf(options)), now)))
 
 const one = Effect.fnUntraced(function* (options: Options) {
-  const { model = "" } = yield* HttpRouter.params
+  const { model: last = "", owner } = yield* HttpRouter.params
+  const model = owner === undefined ? last : `${owner}/${last}`
   const names = Object.keys(modelsOf(options))
   if (!names.includes(model)) return yield* refuse(problems.unknownModel(model, names))
   return HttpServerResponse.jsonUnsafe(documents.model(model, yield* seconds))
@@ -236,7 +237,9 @@ export const paths = {
   chat: "/v1/chat/completions",
   images: "/v1/images/generations",
   models: "/v1/models",
-  model: "/v1/models/:model"
+  model: "/v1/models/:model",
+  /** A name such as `BAAI/bge-m3`, whose slash some clients encode, and some don't. */
+  ownedModel: "/v1/models/:owner/:model"
 } as const
 
 /** What answers each of {@link paths}, for a host with routes of its own. */
@@ -262,18 +265,20 @@ export const answers = (options: Options): { readonly [name in keyof typeof path
     chat: answering("chat", chat),
     images: answering("images", drawing),
     models: listed(options),
-    model: served(Effect.suspend(() => one(options)))
+    model: served(Effect.suspend(() => one(options))),
+    ownedModel: served(Effect.suspend(() => one(options)))
   }
 }
 
 /** The routes, for any router. */
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
-  const { chat, embeddings, images, model, models } = answers(options)
+  const { chat, embeddings, images, model, models, ownedModel } = answers(options)
   return HttpRouter.addAll([
     HttpRouter.route("POST", paths.embeddings, embeddings),
     HttpRouter.route("POST", paths.chat, chat),
     HttpRouter.route("POST", paths.images, images),
     HttpRouter.route("GET", paths.models, models),
-    HttpRouter.route("GET", paths.model, model)
+    HttpRouter.route("GET", paths.model, model),
+    HttpRouter.route("GET", paths.ownedModel, ownedModel)
   ])
 }

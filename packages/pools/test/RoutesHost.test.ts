@@ -53,7 +53,7 @@ const host = Effect.gen(function* () {
       body: JSON.stringify({ model: "words", input: "a", ...fields })
     })
   const exchange = (next: Routes.Models) => Effect.sync(() => (models = next))
-  return { asked, closing, embed, exchange, gate, made, send }
+  return { asked, closing, embed, exchange, gate, made, models: () => models, send }
 })
 
 describe("routes of a host", () => {
@@ -79,10 +79,17 @@ describe("routes of a host", () => {
 
   it.live("models may change: each request finds those that there are", () =>
     Effect.gen(function* () {
-      const { embed, exchange, send } = yield* host
+      const { embed, exchange, models, send } = yield* host
       assert.deepInclude(yield* send("/v1/models/words"), { status: 200, id: "words" })
       assert.strictEqual((yield* embed({})).status, 200)
+      const [words] = Object.values(models())
+      if (words === undefined) return assert.fail("there is none")
+      yield* exchange({ "BAAI/bge-m3": words })
+      for (const path of ["BAAI/bge-m3", "BAAI%2Fbge-m3"]) {
+        assert.deepInclude(yield* send(`/v1/models/${path}`), { status: 200, id: "BAAI/bge-m3" })
+      }
       yield* exchange({})
+      assert.deepInclude(yield* send("/v1/models/BAAI/bge-m3"), { status: 404, code: "model_not_found" })
       assert.deepInclude(yield* send("/v1/models/words"), { status: 404, code: "model_not_found" })
       assert.deepInclude(yield* embed({}), { status: 404, code: "model_not_found" })
     }).pipe(Effect.provide(memory()))

@@ -5,7 +5,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
 import * as TestClock from "effect/testing/TestClock"
+import { totalmem } from "node:os"
 import { Governor } from "../src/Governor.ts"
 import type { PoolError } from "../src/PoolError.ts"
 import { answer, at, bench, memory, pool, transport, until } from "./workers.ts"
@@ -121,6 +123,25 @@ describe("workers", () => {
     }).pipe(Effect.provide(memory()))
   )
 
+  it.effect("a request goes to the less busy of two that are drawn, however idle a third one is", () => {
+    // What is drawn: the first of all, then the next but none.
+    let draws: ReadonlyArray<number> = []
+    const drawn = { nextDoubleUnsafe: () => draws[0] ?? 0, nextIntUnsafe: () => 0 }
+    return Effect.gen(function* () {
+      const workers = bench({ concurrency: 10 })
+      const echo = yield* pool(workers, { workers: { start: 3, max: 3 } })
+      const ask = Effect.andThen(Effect.forkChild(echo.submit("1")), TestClock.adjust(0))
+      const running = () => workers.loads.map(({ running }) => running)
+      // The first and the second, of which the less busy one is taken: the third stays idle.
+      for (let n = 0; n < 4; n++) yield* ask
+      assert.deepStrictEqual(running(), [2, 2, 0])
+      draws = [0.99]
+      // The last and the second.
+      yield* ask
+      assert.deepStrictEqual(running(), [2, 2, 1])
+    }).pipe(Effect.provide(memory()), Effect.provideService(Random.Random, drawn))
+  })
+
   it.effect("one that did not load while others work is not tried again at once", () =>
     Effect.gen(function* () {
       const workers = bench({ auto: false })
@@ -221,6 +242,20 @@ describe("one governor", () => {
       assert.strictEqual(workers.loads.length, 1)
       assert.strictEqual(yield* (yield* Governor).used, 0)
     }).pipe(Effect.provide(memory(1000)))
+  )
+
+  it.effect("P4: gives pools 80 % of what the machine or the container has, unless told otherwise", () =>
+    Effect.gen(function* () {
+      const granted = process.constrainedMemory()
+      const all = granted > 0 && granted < totalmem() ? granted : totalmem()
+      const limitOf = (options: Parameters<typeof Governor.layer>[0]) =>
+        Effect.provide(
+          Effect.map(Governor, ({ limit }) => limit),
+          Governor.layer(options)
+        )
+      assert.strictEqual(yield* limitOf({}), Math.floor(all * 0.8))
+      assert.strictEqual(yield* limitOf({ share: 0.25 }), Math.floor(all * 0.25))
+    })
   )
 
   it.effect("P4: what a worker really takes is booked, after the loading and after each request", () =>

@@ -116,7 +116,8 @@ export const make = Effect.fnUntraced(function* () {
   const options = { queue, queuePerKey: 4, breaker: { minimum: 6 } }
   const pools = [
     yield* pool(benches[0], { ...options, name: "a", workers: { memory: sizes[0], max: most } }),
-    yield* pool(benches[1], { ...options, name: "b", workers: { memory: sizes[1], max: most } })
+    // Its backend is always there when somebody looks.
+    yield* pool(benches[1], { ...options, name: "b", workers: { memory: sizes[1], max: most }, probe: Effect.void })
   ] as const
   yield* Effect.addFinalizer(() => Deferred.succeed(over, undefined))
   const world: World = { benches, pools, callers: [], phases: ["open", "open"], used, bookings }

@@ -14,7 +14,8 @@ const routesOf = [
   ["POST", "/v1/chat/completions", "chat"],
   ["POST", "/v1/images/generations", "images"],
   ["GET", "/v1/models", "models"],
-  ["GET", "/v1/models/:model", "model"]
+  ["GET", "/v1/models/:model", "model"],
+  ["GET", "/v1/models/:owner/:model", "ownedModel"]
 ] as const satisfies ReadonlyArray<readonly ["GET" | "POST", `/${string}`, keyof OpenPools["answers"]]>
 
 /** Where clients ask whose base URL lacks its end. They show no error but one in their own form. */
