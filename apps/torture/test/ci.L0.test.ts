@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { run } from "../src/levels/L0/index.ts"
 import { openStore } from "../src/levels/L0/open.ts"
-import { narrow, steered, wide } from "../src/levels/L0/seeds.ts"
-import { tryNarrow, trySteered, tryWide } from "../src/levels/L0/trial.ts"
+import { narrow, silent, steered, wide } from "../src/levels/L0/seeds.ts"
+import { tryNarrow, trySilent, trySteered, tryWide } from "../src/levels/L0/trial.ts"
 
 /** Of the commit that is tested; of chance where there is none to ask for. */
 const fresh = (): number => {
@@ -27,6 +27,9 @@ describe("L0", () => {
     }
     for (const [seed, about] of steered) {
       assert.deepStrictEqual(trySteered(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
+    }
+    for (const [seed, about] of silent) {
+      assert.deepStrictEqual(trySilent(seed, store).verdict.broken, [], `seed ${seed}: ${about}`)
     }
   })
 

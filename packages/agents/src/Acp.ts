@@ -5,7 +5,7 @@
  * gateway did finds it again; one that can't is never replaced by an empty one
  * unseen. What it means for an agent is in docs/agents.md.
  */
-import type { McpServer } from "@agentclientprotocol/sdk/unstable"
+import type { ContentBlock, McpServer } from "@agentclientprotocol/sdk/unstable"
 import * as Agent from "@sluice/runtime/Agent"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Clock from "effect/Clock"
@@ -17,10 +17,12 @@ import * as Stream from "effect/Stream"
 import * as Children from "./Children.ts"
 import * as Connection from "./internal/acp/connection.ts"
 import type { Policy } from "./internal/acp/permission.ts"
-import { messageBlocks, promptOf } from "./internal/prompt.ts"
+import { asking } from "./internal/acp/handing.ts"
+import { meanwhile, messageBlocks, promptOf } from "./internal/prompt.ts"
 import * as Session from "./internal/acp/session.ts"
 import * as Running from "./internal/acp/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
+import { goingOn } from "./internal/goingOn.ts"
 import type { AcpError } from "./internal/acp/failure.ts"
 import { failed } from "./internal/failure.ts"
 import { absolute } from "./internal/node/host.ts"
@@ -139,54 +141,52 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     isBusy: () => current.now() !== undefined
   })
 
-  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live) {
-    const { connection, conversation } = one
-    const introduction = conversation.introduction()
-    const blocks = yield* promptOf(turn, { images: connection.can.images, introduction })
-    yield* Effect.addFinalizer(() => Effect.sync(current.end))
-    const { permissions = "ask", cancelWithin = "2 seconds" } = options
-    const end = warm.end(one)
-    // A prompt that was sent without anybody to cancel it would run on into the next turn.
-    const running = yield* Effect.uninterruptible(
-      Running.run(blocks, { connection, conversation, permissions, cancelWithin, scope: one.scope, end })
-    )
-    current.begin(running)
-    return running.events
-  })
+  /** One prompt, and then what of the turn the agent has left open: it goes on with that in another process. */
+  const prompted = (
+    blocksOf: (one: Live) => Effect.Effect<Array<ContentBlock>>
+  ): ReturnType<Agent.OpenAgent["answer"]> => {
+    let running: Running.Running | undefined
+    const answering = Effect.fnUntraced(function* (one: Live) {
+      const { connection, conversation } = one
+      const blocks = yield* blocksOf(one)
+      yield* Effect.addFinalizer(() => Effect.sync(current.end))
+      const { permissions = "ask", cancelWithin = "2 seconds" } = options
+      const end = warm.end(one)
+      // A prompt that was sent without anybody to cancel it would run on into the next turn.
+      const begun = yield* Effect.uninterruptible(
+        Running.run(blocks, { connection, conversation, permissions, cancelWithin, scope: one.scope, end })
+      )
+      running = begun
+      current.begin(begun)
+      return begun.events
+    })
+    const round = Warm.beating(warm.ready, (one) => Stream.unwrap(answering(one)))
+    return goingOn(round, () => {
+      const further = running?.further() ?? []
+      return further.length === 0 ? undefined : prompted((one) => meanwhile(further, one.connection.can.images))
+    })
+  }
 
   const steer = (messages: ReadonlyArray<TurnMessage>) =>
     current.use((running) => {
       const live = warm.live()
       if (live === undefined) return Effect.void
       const { connection, conversation } = live
-      return running.during(steering(connection, conversation, messages))
+      return Effect.flatMap(messageBlocks(messages, connection.can.images), (blocks) =>
+        running.steer(messages, asking(connection, conversation.id, blocks))
+      )
     })
 
   const { can } = (yield* warm.ready).connection
   return {
-    answer: (turn: Turn) => Warm.beating(warm.ready, (one) => Stream.unwrap(answering(turn, one))),
-    ...(can.steering ? { steer } : {})
+    answer: (turn: Turn) =>
+      prompted(({ connection, conversation }) =>
+        promptOf(turn, { images: connection.can.images, introduction: conversation.introduction() })
+      ),
+    // One that is silent about what it was handed has to be ended: it must be able to find its conversation again.
+    ...(can.steering && (can.load || can.resume) ? { steer } : {})
   }
 })
-
-/** Hands messages to the running turn, by the extension that agents which can do it advertise. */
-const steering = (
-  connection: Connection.Connection,
-  conversation: Session.Conversation,
-  messages: ReadonlyArray<TurnMessage>
-): Effect.Effect<ReadonlyArray<Agent.AgentEvent>> =>
-  Effect.gen(function* () {
-    const prompt = yield* messageBlocks(messages, connection.can.images)
-    const response = yield* connection.request<{ readonly outcome?: unknown } | null>("_session/steering", {
-      sessionId: conversation.id,
-      prompt,
-      // A turn that has ended meanwhile takes nothing: then they are the next turn's.
-      _meta: { steering: { idleBehavior: "promptRequired" } }
-    })
-    return response?.outcome === "injected" ? [{ _tag: "Steered", ids: messages.map(({ id }) => id) } as const] : []
-  }).pipe(
-    Effect.catch((error) => Effect.as(Effect.logWarning("Messages could not be handed to the running turn", error), []))
-  )
 
 /** Has the agent delete a conversation, where it can. One that it does not know any more is deleted. */
 const forgetting = Effect.fnUntraced(function* (

@@ -21,6 +21,7 @@ import type { ClaudeError } from "./internal/claude/failure.ts"
 import { further } from "./internal/claude/prompt.ts"
 import * as Running from "./internal/claude/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
+import { goingOn } from "./internal/goingOn.ts"
 import { inherited } from "./internal/node/host.ts"
 import * as Warm from "./internal/warm.ts"
 
@@ -137,8 +138,6 @@ const argvFor = (
   ]
 }
 
-type Sending = Extract<Conversation.Plan, { readonly _tag: "Send" }>
-
 /** A process with its conversation. */
 interface Live extends Warm.Live<ClaudeError> {
   readonly connection: Connection.Connection
@@ -189,8 +188,9 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     isBusy: () => current.now() !== undefined
   })
 
-  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, { content, uuid }: Sending) {
-    yield* conversation.sending(turn, uuid)
+  const answering = Effect.fnUntraced(function* (turn: Turn, one: Live, sending: Conversation.Sending) {
+    const { content, uuid } = sending
+    yield* conversation.sending(turn, sending)
     yield* Effect.addFinalizer(() => Effect.sync(current.end))
     one.sent.add(uuid)
     const running = yield* Running.run({
@@ -200,26 +200,48 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       permissions: options.permissions ?? "ask",
       interruptWithin: options.interruptWithin ?? "2 seconds",
       answered: conversation.answered,
+      handing: (uuid, messages) =>
+        conversation.handing(
+          uuid,
+          messages.map(({ seq }) => seq)
+        ),
       unclaimed: one.unclaimed,
       end: warm.end(one)
     })
     current.begin(running)
-    return running.events
+    return running
   })
 
-  const steer = (messages: ReadonlyArray<TurnMessage>) =>
-    Effect.flatMap(further(messages), (content) =>
-      current.use((running) => running.steer({ ids: messages.map(({ id }) => id), content }))
+  /** One message to the CLI, and then what of the turn it has left open: it goes on with that in another process. */
+  const prompted = (turn: Turn, sending: Conversation.Sending): ReturnType<Agent.OpenAgent["answer"]> => {
+    let running: Running.Running | undefined
+    const round = Warm.beating(warm.ready, (one) =>
+      Stream.unwrap(
+        Effect.map(answering(turn, one, sending), (begun) => {
+          running = begun
+          return begun.events
+        })
+      )
     )
+    return goingOn(round, () => {
+      const left = running?.further() ?? []
+      if (left.length === 0) return undefined
+      return Stream.unwrap(Effect.map(Conversation.goingOnWith(left), (next) => prompted(turn, next)))
+    })
+  }
+
+  const steer = (messages: ReadonlyArray<TurnMessage>) =>
+    Effect.flatMap(further(messages), (content) => current.use((running) => running.steer(messages, content)))
 
   const answer = (turn: Turn) =>
     Stream.unwrap(
-      Effect.flatMap(
+      Effect.map(
         conversation.plan(turn, (uuid) => warm.live()?.sent.has(uuid) === true),
-        (plan) =>
-          plan._tag === "Adopt"
-            ? Effect.as(conversation.answered, Stream.fromIterable(plan.events))
-            : Effect.succeed(Warm.beating(warm.ready, (one) => Stream.unwrap(answering(turn, one, plan))))
+        ({ found, send }) => {
+          const events = Stream.fromIterable(found)
+          if (send === undefined) return Stream.concat(Stream.fromEffectDrain(conversation.answered), events)
+          return found.length === 0 ? prompted(turn, send) : goingOn(events, () => prompted(turn, send))
+        }
       )
     )
   return { answer, steer }

@@ -59,8 +59,15 @@ export type AgentEvent =
    * `cost` in US dollars where the provider says it. Added up and stored with the turn; `model` finds the price.
    */
   | { readonly _tag: "Usage"; readonly usage: Readonly<Record<string, number>>; readonly model?: string }
-  /** The running turn took these messages over (see `steer`): from this event's commit on they belong to it. */
-  | { readonly _tag: "Steered"; readonly ids: ReadonlyArray<string> }
+  /**
+   * The running turn took these messages over (see `steer`): from this event's commit on they belong to it. `joined` is
+   * told, before the next event is taken, which of them do: one that was edited or withdrawn meanwhile does not.
+   */
+  | {
+      readonly _tag: "Steered"
+      readonly ids: ReadonlyArray<string>
+      readonly joined?: (ids: ReadonlyArray<string>) => void
+    }
   /** Still at work: nothing to show. */
   | { readonly _tag: "Alive" }
 
@@ -117,6 +124,11 @@ export interface OpenAgent<R = never> {
    * it did not take is the next turn's; until all of them are taken it is handed no more. It may be called before the
    * turn's stream has begun, may take its time, and is interrupted when the turn ends. Absent = it can't; then the
    * messages are follow-ups.
+   *
+   * Each of them is answered once, so an answer that comes to its end is the agent's last word: what it has not told by
+   * then was not taken into it, and is not taken afterwards. An agent that can't tell ends whatever could still take them,
+   * tells `Steered`, and goes on with them in the same answer. An attempt that fails or is cut off need not know: its
+   * turn's next attempt has them among its messages, and what could still take them has to be gone by then, as always.
    */
   readonly steer?: (messages: ReadonlyArray<TurnMessage>) => Effect.Effect<void, never, R>
 }

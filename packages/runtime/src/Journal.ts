@@ -75,7 +75,10 @@ export class Journal extends Context.Service<
      * claim beside an open turn of the session dies. At most 64 messages and 256 KiB: the rest of the batch waits.
      */
     readonly claim: (entry: Claim) => Effect.Effect<Claimed | undefined, JournalError>
-    /** Starts the next attempt of an open turn; `undefined` when it is not open any more. */
+    /**
+     * Starts the next attempt of an open turn, with what the one before was handed and still waits; `undefined` when it is
+     * not open any more.
+     */
     readonly resume: (turn: number) => Effect.Effect<Claimed | undefined, JournalError>
     /** Ends an attempt with its replies in one transaction; `false` when another end won. */
     readonly settle: (entry: Settle) => Effect.Effect<boolean, JournalError>
@@ -96,6 +99,12 @@ export class Journal extends Context.Service<
       attempt: number,
       seqs: ReadonlyArray<number>
     ) => Effect.Effect<ReadonlyArray<Row>, JournalError>
+    /**
+     * Stores which waiting messages a running attempt is handed, all of them each time, before its agent hears of them. If
+     * the attempt does not come to an answer, the next one of its turn takes those that still wait along (`resume`): the
+     * agent may have them. `false` when the attempt does not run any more.
+     */
+    readonly hand: (turn: number, attempt: number, seqs: ReadonlyArray<number>) => Effect.Effect<boolean, JournalError>
     /**
      * Replaces a value of a session by what `change` makes of it, in one transaction: nobody else changes it in between.
      * `undefined` = no value. `change` may run more than once, of which the last time counts; what it throws is a defect

@@ -88,6 +88,13 @@ export const messageBlocks = Effect.fnUntraced(function* (
   return lines === "" && files.length > 0 ? files : [text(lines), ...files]
 })
 
+/** What was handed to a turn while it ran; whether its agent had taken it by then is not known. */
+export const writtenMeanwhile = "[This was written meanwhile. You may have seen it.]"
+
+/** What a turn goes on with whose agent said nothing of these messages. */
+export const meanwhile = (messages: ReadonlyArray<TurnMessage>, images: boolean): Effect.Effect<Array<ContentBlock>> =>
+  Effect.map(messageBlocks(messages, images), (blocks) => [text(writtenMeanwhile), ...blocks])
+
 /** The prompt of a turn. `introduction` comes first in a session that has just begun. */
 export const promptOf = Effect.fnUntraced(function* (
   turn: Turn,

@@ -211,7 +211,7 @@ describe("Q27: forgotten", () => {
 describe("steering", () => {
   it.live("Q6: a running turn takes messages over and says which; one that has ended takes none", () =>
     Effect.gen(function* () {
-      const agent = yield* open(scripted(["--steer"]))
+      const agent = yield* open(scripted(["--steer", "--resume"]))
       const { steer } = agent
       assert.isDefined(steer)
       const events = yield* Queue.unbounded<Agent.AgentEvent>()
@@ -235,6 +235,28 @@ describe("steering", () => {
       yield* Fiber.interrupt(late)
       assert.strictEqual(yield* answerOf(agent, "history"), '["work","enough"]')
       assert.isUndefined((yield* open(scripted())).steer)
+      // One that can't find its conversation again could not be ended when it says nothing.
+      assert.isUndefined((yield* open(scripted(["--steer"]))).steer)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("Q6: one whose word decides nothing is ended, and the turn goes on with the message in another process", () =>
+    Effect.gen(function* () {
+      const agent = yield* open(remembering(yield* folder, ["--resume", "--steer", "--vague"]))
+      const early = yield* Effect.forkChild(agent.steer?.(turnOf(["enough"]).messages) ?? Effect.void, {
+        startImmediately: true
+      })
+      const events = yield* agent.answer(turnOf(["work"])).pipe(
+        // What the gateway says of each message that is taken: it still waits.
+        Stream.tap((event) => Effect.sync(() => void (event._tag === "Steered" && event.joined?.(event.ids)))),
+        Stream.runCollect
+      )
+      yield* Fiber.join(early)
+      const note = "[This was written meanwhile. You may have seen it.]"
+      assert.strictEqual(answerText(events), `working done: enough\n\n${note}\nenough`)
+      assert.strictEqual(events.filter(({ _tag }) => _tag === "Steered").length, 1)
+      const history = ["work", "enough", `${note}\nenough`]
+      assert.deepStrictEqual(JSON.parse(yield* answerOf(agent, "history")), history)
     }).pipe(Effect.scoped)
   )
 })

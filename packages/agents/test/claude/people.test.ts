@@ -94,7 +94,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
     () =>
       Effect.scoped(
         Effect.gen(function* () {
-          const { model, open, work } = yield* place
+          const { model, open, untilKnown, work } = yield* place
           const agent = yield* open({ permissions: "allow" })
           const gate = join(work, "gate")
           const wait = `echo at work > '${join(work, "begun")}'; until [ -e '${gate}' ]; do sleep 0.05; done`
@@ -111,6 +111,8 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           yield* turn.until((told) => told === "end")
           assert.include(JSON.stringify(model.asked[1]?.body.messages), "and this too")
           assert.strictEqual(model.asked.length, 2)
+          // Another process of the conversation could tell: it stands there under the id that was kept before it was sent.
+          yield* untilKnown
         })
       ),
     longest
@@ -121,7 +123,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
     () =>
       Effect.scoped(
         Effect.gen(function* () {
-          const { model, open } = yield* place
+          const { model, open, untilKnown } = yield* place
           const agent = yield* open()
           const turn = yield* reading(agent.answer(turnOf(["hold"])))
           const held = yield* model.ask(1)
@@ -134,6 +136,7 @@ describe.skipIf(claude === undefined)(`ClaudeCode ${claude === undefined ? missi
           // A paragraph of its own.
           assert.match((said as Extract<AgentEvent, { readonly _tag: "Text" }>).delta, /^\n\none thi/)
           yield* turn.until((told) => told === "end")
+          yield* untilKnown
           // Nothing is left over: the next turn is answered with its own.
           const events = yield* Stream.runCollect(agent.answer(turnOf(["and now?"], { id: "turn-2" })))
           assert.strictEqual(answerOf(events), "and now?")

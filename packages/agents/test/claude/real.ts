@@ -6,9 +6,10 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { mkdirSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as ClaudeCode from "../../src/ClaudeCode.ts"
+import { known } from "../../src/internal/claude/transcript.ts"
 import { claude } from "../installed.ts"
 import { folder, unique } from "../processes.ts"
 import { standIn } from "../standIn/anthropic.ts"
@@ -46,7 +47,18 @@ export const place = Effect.gen(function* () {
     ClaudeCode.make(optionsFor(made, more)).open(sessionOf({ instance, keeping, ...session }))
   const { forget } = ClaudeCode.make(optionsFor(made))
   if (forget === undefined) return yield* Effect.die(new Error("the agent does not forget"))
-  return { ...made, model, open, forget, keeping, instance }
+  /** Completes when the transcript has what was handed to the last turn, under the ids that were kept of it. */
+  const untilKnown = until(() => {
+    const kept = JSON.parse(keeping.value ?? "{}")
+    const uuids: ReadonlyArray<string> = kept.turn.handed.map(({ uuid }: { readonly uuid: string }) => uuid)
+    const path = readdirSync(join(made.config, "projects"), { recursive: true, encoding: "utf8" }).find((name) =>
+      name.endsWith(`${kept.conversation}.jsonl`)
+    )
+    if (path === undefined) return false
+    const lines = readFileSync(join(made.config, "projects", path), "utf8").split("\n")
+    return uuids.length > 0 && known(lines, uuids).size === uuids.length
+  })
+  return { ...made, model, open, forget, keeping, instance, untilKnown }
 })
 
 type Told = Agent.AgentEvent | "end" | Agent.AgentError

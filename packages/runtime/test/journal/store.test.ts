@@ -75,7 +75,7 @@ describe("stores that can't be used", () => {
       const file = yield* storeFile
       yield* used(file)
       const look = new DatabaseSync(file)
-      look.exec(`insert into sluice_migrations (migration_id, name, created_at) values (1007, 'newer', 0);
+      look.exec(`insert into sluice_migrations (migration_id, name, created_at) values (1009, 'newer', 0);
         alter table sluice_inbound add column mood text; alter table sluice_turns add column colour text default 'red';
         create table sluice_moods (id integer primary key); create index sluice_moody on sluice_inbound (mood)`)
       look.close()

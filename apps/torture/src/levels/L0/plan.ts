@@ -88,6 +88,8 @@ export interface Plan {
   readonly mode: "collect" | "followup" | "interrupt" | "steer"
   /** How long an agent needs to take over what comes while it runs; absent: it can't be steered. `Infinity`: it never does. */
   readonly takes?: number
+  /** How long it then needs to say so; absent: at once. `Infinity`: it says so when its turn ends, and not before. */
+  readonly says?: number
   /** How long a question waits for a person (0: for ever), and what becomes of it when its process stops. */
   readonly questions?: { readonly expireAfter: number; readonly onStop: "keep" | "cancel" }
   readonly cap: number
@@ -346,11 +348,21 @@ const steer = (plan: Plan): Plan => {
 /** The plan of a seed with steering. */
 export const steeringPlanOf = (seed: number): Plan => steer(widePlanOf(seed))
 
+/** What is taken over is told later, or only at the end; drawn apart, for the same reason. */
+const hush = (plan: Plan): Plan => {
+  const random = new Random(plan.seed ^ 0x165667b1)
+  return { ...plan, takes: random.pick([0, 50, 700]), says: random.pick([400, 3000, Infinity, Infinity]) }
+}
+
+/** The plan of a seed with agents that take messages over and don't say so at once. */
+export const silentPlanOf = (seed: number): Plan => hush(steeringPlanOf(seed))
+
 /**
- * The plan of a seed. Half of them are narrow, and a third of all are steered: what goes wrong there is not thinned out
- * by more steps.
+ * The plan of a seed. Half of them are narrow, and a third of all are steered, half of those by agents that say late what
+ * they took: what goes wrong there is not thinned out by more steps.
  */
 export const planOf = (seed: number): Plan => {
   const plan = new Random(seed ^ 0x1b873593).chance(0.5) ? widePlanOf(seed) : narrowPlanOf(seed)
-  return new Random(seed ^ 0x7feb352d).chance(1 / 3) ? steer(plan) : plan
+  if (!new Random(seed ^ 0x7feb352d).chance(1 / 3)) return plan
+  return new Random(seed ^ 0x2c1b3c6d).chance(0.5) ? hush(steer(plan)) : steer(plan)
 }

@@ -3,7 +3,8 @@
  * ends. Where they are processes of their own they outlive a gateway that is
  * killed, go on working, and are found by the next boot; otherwise they die with
  * it. They take longer than messages take to come, fail, die, hang, and take their
- * time to let go.
+ * time to let go. What one took over stands in its conversation, whether it has said
+ * so or not: a run that goes on with the turn answers it too.
  */
 import * as Agent from "@sluice/runtime/Agent"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
@@ -38,7 +39,8 @@ class Run {
   readonly fails: boolean
   /** Who waits for its end. */
   readonly waiting: Array<() => void> = []
-  /** What was handed to it while it runs, and who waits for that. */
+  /** What it took over and did not say so yet; what it says now, and who waits for that. */
+  readonly taken = new Set<TurnMessage>()
   readonly handed: Array<TurnMessage> = []
   noticed: (() => void) | undefined
 
@@ -106,6 +108,8 @@ export class Programs {
   readonly #around: Surroundings
   readonly #running = new Set<Run>()
   readonly #failed = new Map<string, number>()
+  /** What programs took over, by their turns, as their conversations have it. */
+  readonly #taken = new Map<string, Set<string>>()
   #count = 0
 
   constructor(around: Surroundings) {
@@ -153,7 +157,8 @@ export class Programs {
 
   #begin(life: Life, session: number, turn: Turn): Run {
     const { acts, named, plan, time } = this.#around
-    const ids = turn.messages.map(({ id, text }) => named(id, turn.conversation, text))
+    const given = turn.messages.map(({ id, text }) => named(id, turn.conversation, text))
+    const ids = [...new Set([...given, ...(this.#taken.get(turn.id) ?? [])])]
     const act = worst(ids.map((id) => acts.get(id) ?? plain))
     const failed = Math.max(0, ...ids.map((id) => this.#failed.get(id) ?? 0))
     const fails = failed < act.fails
@@ -240,12 +245,32 @@ export class Programs {
     if (run === undefined || life.dead || takes === Infinity) return
     time.timer(life, takes, () => {
       if (run.over) return
-      run.handed.push(...messages)
-      run.noticed?.()
+      for (const message of messages) run.taken.add(message)
+      this.#take(run, messages)
+      const { says = 0 } = plan
+      if (says === 0) this.#say(run)
+      else if (says !== Infinity) time.timer(life, says, () => this.#say(run))
     })
   }
 
-  /** Says what it takes over, until it is over: from then on that is the turn's, and in its answer. */
+  /** Messages are in its conversation from now on, and in the answer. */
+  #take(run: Run, messages: ReadonlyArray<TurnMessage>): void {
+    const names = messages.map(({ id, text }) => this.#around.named(id, run.turn.conversation, text))
+    run.ids.push(...names)
+    const taken = this.#taken.get(run.turn.id) ?? new Set()
+    for (const name of names) taken.add(name)
+    this.#taken.set(run.turn.id, taken)
+    this.#tell(run, "info")
+  }
+
+  /** It says what it has taken over. */
+  #say(run: Run): void {
+    run.handed.push(...run.taken)
+    run.taken.clear()
+    run.noticed?.()
+  }
+
+  /** Says what it takes over, at the latest when it is over: what it took is the turn's, and in its answer. */
   #taking(run: Run): Stream.Stream<Agent.AgentEvent> {
     const noticed = Effect.callback<void>((resume) => {
       const done = () => {
@@ -257,10 +282,10 @@ export class Programs {
     })
     return Stream.unfold(undefined, () =>
       Effect.map(noticed, () => {
-        if (run.over) return undefined
+        // One that fails has no word left to say.
+        if (run.over && !run.fails) this.#say(run)
         const messages = run.handed.splice(0)
-        run.ids.push(...messages.map(({ id, text }) => this.#around.named(id, run.turn.conversation, text)))
-        this.#tell(run, "info")
+        if (messages.length === 0) return undefined
         const event: Agent.AgentEvent = { _tag: "Steered", ids: messages.map(({ id }) => id) }
         return [event, undefined] as const
       })

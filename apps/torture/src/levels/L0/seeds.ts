@@ -4,7 +4,8 @@
  * change of how a seed becomes a plan makes other histories of them; then look for
  * such seeds anew (`npm run torture -- --mutants`). Those of `narrow` are played as
  * plans were before posts, long answers and further sessions were in them, and those
- * of `wide` as they were before messages were handed to running turns.
+ * of `wide` as they were before messages were handed to running turns, those of
+ * `steered` by agents that say at once what they took.
  */
 export const narrow: ReadonlyArray<readonly [seed: number, about: string]> = [
   [507, "a conversation whose orphan is gone already has one owner"],
@@ -46,4 +47,12 @@ export const steered: ReadonlyArray<readonly [seed: number, about: string]> = [
     832_999_606,
     "a reply that is read when its channel is back may be open in the report of a store that fails right then"
   ]
+]
+
+/** Those whose agents say late, or at the end only, what they took. */
+export const silent: ReadonlyArray<readonly [seed: number, about: string]> = [
+  [1, "what was with an agent when its gateway was killed is answered with the turn that goes on"],
+  [34, "what was with an agent whose attempt failed is answered with the next try"],
+  [52, "what was with an agent whose attempt failed is answered with the next try"],
+  [120, "what was with an agent is in no second answer where every doubt is held"]
 ]

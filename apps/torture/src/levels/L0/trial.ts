@@ -5,7 +5,7 @@
  */
 import type { Broken, CheckerVerdict } from "../../checker/Findings.ts"
 import { judge } from "../../checker/judge.ts"
-import { narrowPlanOf, type Plan, planOf, steeringPlanOf, widePlanOf } from "./plan.ts"
+import { narrowPlanOf, type Plan, planOf, silentPlanOf, steeringPlanOf, widePlanOf } from "./plan.ts"
 import { type Played, play } from "./simulate.ts"
 import type { Store } from "./store.ts"
 
@@ -41,6 +41,9 @@ export const tryWide = (seed: number, store: Store): Trial => tryPlan(widePlanOf
 
 /** The same, steered. */
 export const trySteered = (seed: number, store: Store): Trial => tryPlan(steeringPlanOf(seed), store)
+
+/** The same, by agents that say late what they took. */
+export const trySilent = (seed: number, store: Store): Trial => tryPlan(silentPlanOf(seed), store)
 
 /** The promises that it broke. */
 const brokenBy = ({ verdict }: Trial): ReadonlySet<string> => new Set(verdict.broken.map(({ invariant }) => invariant))

@@ -3,22 +3,24 @@
  * prompt runs beside the events and outlives their reader: who stops reading
  * cancels it by the protocol and waits, within a bound, for the agent to say that
  * it has stopped, because only then the next turn may begin. An agent that does
- * not say so is ended.
+ * not say so is ended, and so is one that says nothing of what it was handed: else
+ * it could take that into another turn.
  */
 import type { ContentBlock, PromptResponse, RequestPermissionResponse } from "@agentclientprotocol/sdk/unstable"
 import * as Agent from "@sluice/runtime/Agent"
+import type { TurnMessage } from "@sluice/runtime/Message"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Connection, Listener } from "./connection.ts"
 import { failed, rejected } from "../failure.ts"
+import { type Handed, handing, type Word } from "./handing.ts"
 import { AcpError } from "./failure.ts"
 import { type Asked, byPolicy, cancelled, type Policy, selected, wordsOf } from "./permission.ts"
 import type { Conversation } from "./session.ts"
@@ -27,8 +29,11 @@ import { modelOf, translator, usageOf } from "./updates.ts"
 /** How many events may wait for a reader before reading from the agent pauses. */
 const behind = 512
 
-/** How long an agent that has ended the turn may take to say what it did with the rest of it, in milliseconds. */
-const lateness = 10_000
+/**
+ * How long an agent that has ended the turn may take to say by itself whether it took what it was handed, in milliseconds.
+ * Nothing follows from that time but that its process is ended.
+ */
+const patience = 10_000
 
 /** What a turn needs. */
 export interface Options {
@@ -46,8 +51,13 @@ export interface Options {
 /** A turn that runs. */
 export interface Running {
   readonly events: Stream.Stream<Agent.AgentEvent, Agent.AgentError>
-  /** Does something that belongs to the turn: what it tells comes before the turn's end. */
-  readonly during: (effect: Effect.Effect<ReadonlyArray<Agent.AgentEvent>>) => Effect.Effect<void>
+  /** Hands messages to the turn; `ask` is how the agent is asked to take them. */
+  readonly steer: (messages: ReadonlyArray<TurnMessage>, ask: Effect.Effect<Word, AcpError>) => Effect.Effect<void>
+  /**
+   * What the turn has still to go on with, once its events are over: its agent ended without a word about these, they are
+   * the turn's, and it can't take them any more.
+   */
+  readonly further: () => ReadonlyArray<TurnMessage>
 }
 
 type Ended = Exit.Exit<PromptResponse, AcpError>
@@ -112,15 +122,17 @@ const questions = (policy: Policy, push: (event: Agent.AgentEvent) => void) => {
   }
 }
 
+/** How long it may take to let go, in milliseconds. Of a stop's last moments the ladder needs the better part. */
+const patienceOf = ({ cancelWithin }: Options): Effect.Effect<number> =>
+  Effect.map(Effect.flatten(Agent.StopBudget), (left) => Math.min(Duration.toMillis(cancelWithin), left * 0.4))
+
 /** Tells the agent to stop and waits until it says that it has; ends it when it doesn't in time. */
 const cancel = Effect.fnUntraced(function* (options: Options, prompt: Deferred.Deferred<Ended>) {
   const { connection, conversation } = options
   const tell = connection.notify("session/cancel", { sessionId: conversation.id })
   const stopped = (wait: number) => Effect.map(Effect.timeoutOption(Deferred.await(prompt), wait), Option.isSome)
   yield* tell
-  const left = yield* Effect.flatten(Agent.StopBudget)
-  // Of a stop's last moments the ladder needs the better part.
-  const wait = Math.min(Duration.toMillis(options.cancelWithin), left * 0.4)
+  const wait = yield* patienceOf(options)
   if (yield* stopped(wait / 4)) return
   // Agents start on what they are sent without waiting: a cancellation can overtake its prompt, and be lost on it.
   yield* tell
@@ -131,24 +143,16 @@ const cancel = Effect.fnUntraced(function* (options: Options, prompt: Deferred.D
   yield* options.end
 })
 
-/** Things that are done for a turn and must be told before its end. */
-const doings = (push: (event: Agent.AgentEvent) => void) => {
-  const settled = Latch.makeUnsafe(true)
-  let open = 0
-  const during: Running["during"] = (effect) =>
-    Effect.suspend(() => {
-      open++
-      settled.closeUnsafe()
-      return Effect.map(effect, (events) => events.forEach(push))
-    }).pipe(
-      Effect.ensuring(
-        Effect.sync(() => {
-          if (--open === 0) settled.openUnsafe()
-        })
-      )
-    )
-  return { during, areOpen: () => open > 0, settled: settled.await }
-}
+/** Waits for the agent's word on what it was handed; a process that says nothing is ended, because it may still take it. */
+const letGoOf = Effect.fnUntraced(function* ({ connection, end }: Options, handed: Handed, wait: number) {
+  if (handed.isClear() || (yield* Deferred.isDone(connection.gone))) return
+  yield* Effect.timeoutOption(handed.answered, wait)
+  if (handed.isClear()) return
+  yield* Effect.logWarning(
+    `agent "${connection.program}" did not say whether it took what was written during its turn, it is ended`
+  )
+  yield* end
+})
 
 /** The last events of a turn that has ended, or why it has no answer. */
 const finish = Effect.fnUntraced(function* (
@@ -199,7 +203,7 @@ export const run = Effect.fnUntraced(function* (
     if (Queue.sizeUnsafe(items) > behind) connection.pause()
   }
   const { ask, drop } = questions(options.permissions, push)
-  const { during, areOpen, settled } = doings(push)
+  const handed = handing(push, options.scope)
   // From here on updates are this turn's, so nothing may come between this and the prompt.
   connection.listen({
     update: (update) => translate.on(update).forEach(push),
@@ -220,6 +224,7 @@ export const run = Effect.fnUntraced(function* (
       connection.resume()
       drop()
       if (!(yield* Deferred.isDone(prompt))) yield* cancel(options, prompt)
+      yield* letGoOf(options, handed, yield* patienceOf(options))
       connection.listen(undefined)
       // A process that ended or broke the protocol may have left others behind.
       if (yield* Deferred.isDone(connection.gone)) yield* options.end
@@ -227,21 +232,32 @@ export const run = Effect.fnUntraced(function* (
   )
 
   let last: Array<Agent.AgentEvent> | undefined
+  let further: ReadonlyArray<TurnMessage> = []
+  /** It has said of everything whether it took it, or can't take it any more. */
+  let isCertain = false
   const next = Effect.fnUntraced(function* () {
     while (last === undefined) {
       const item = yield* Queue.take(items)
       if (Queue.sizeUnsafe(items) < behind / 2) connection.resume()
       if ("event" in item) return item.event
-      if (areOpen() && Option.isSome(yield* Effect.timeoutOption(settled, lateness))) {
+      if (Exit.isSuccess(item.ended) && !handed.isClear() && !isCertain) {
+        yield* letGoOf(options, handed, patience)
+        isCertain = true
+        // What it said meanwhile comes first.
         Queue.offerUnsafe(items, item)
-      } else {
-        last = yield* finish(item.ended, options, translate)
+        continue
       }
+      last = yield* finish(item.ended, options, translate)
+      const left = handed.unanswered()
+      if (left.length === 0) continue
+      const joined = (ids: ReadonlyArray<string>) => void (further = left.filter(({ id }) => ids.includes(id)))
+      last.push({ _tag: "Steered", ids: left.map(({ id }) => id), joined })
     }
     return last.shift()
   })
   return {
-    during,
+    steer: handed.hand,
+    further: () => further,
     events: Stream.unfold(undefined, () =>
       Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
     )

@@ -5,23 +5,46 @@
  * hears of it, so a crash at any point leaves nothing that can't be told.
  */
 import type * as Agent from "@sluice/runtime/Agent"
-import type { Turn } from "@sluice/runtime/Message"
+import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import * as Transcripts from "../node/transcripts.ts"
 import { failed } from "../failure.ts"
 import { ClaudeError, told } from "./failure.ts"
 import * as Kept from "./kept.ts"
 import type { Message } from "./lines.ts"
-import { content, continuation } from "./prompt.ts"
-import { type Found, find, hasConversation } from "./transcript.ts"
+import { content, continuation, further, perhapsSeen } from "./prompt.ts"
+import { type Found, find, hasConversation, known } from "./transcript.ts"
 
 /** How a process is told which conversation it has: found again, or begun. */
 export type Name = readonly ["--resume" | "--session-id", string]
 
-/** What a turn is answered with: what the transcript has, or a message to the CLI. */
-export type Plan =
-  | { readonly _tag: "Adopt"; readonly events: ReadonlyArray<Agent.AgentEvent> }
-  | { readonly _tag: "Send"; readonly uuid: string; readonly content: ReadonlyArray<Message> }
+/** What a turn is answered with: what the transcript has, then a message to the CLI; one of them or both. */
+export interface Plan {
+  readonly found: ReadonlyArray<Agent.AgentEvent>
+  readonly send: Sending | undefined
+}
+
+/** A message to the CLI. */
+export interface Sending {
+  readonly uuid: string
+  readonly content: ReadonlyArray<Message>
+  /** The turn begins with it, or begins anew; else what was said before it is a part of the same answer. */
+  readonly begins: boolean
+  /** Numbers of messages in it that were handed to the turn while it ran. */
+  readonly seqs: ReadonlyArray<number>
+}
+
+/** What a turn goes on with whose CLI said nothing of these messages. */
+export const goingOnWith = (messages: ReadonlyArray<TurnMessage>): Effect.Effect<Sending> =>
+  Effect.map(perhapsSeen(messages), (content) => ({
+    uuid: crypto.randomUUID(),
+    content,
+    begins: false,
+    seqs: seqsOf(messages)
+  }))
+
+const seqsOf = (messages: ReadonlyArray<TurnMessage>) => messages.map(({ seq }) => seq)
 
 /** The conversation of a session. */
 export interface Conversation {
@@ -29,8 +52,10 @@ export interface Conversation {
   readonly name: Effect.Effect<Name, Agent.AgentError>
   /** What to do for a turn. `knows` says whether the process that runs was sent a message. */
   readonly plan: (turn: Turn, knows: (uuid: string) => boolean) => Effect.Effect<Plan>
-  /** A turn is about to be sent under this id; committed when this returns. */
-  readonly sending: (turn: Turn, uuid: string) => Effect.Effect<void, Agent.AgentError>
+  /** This is about to be sent for a turn; committed when this returns. */
+  readonly sending: (turn: Turn, sending: Sending) => Effect.Effect<void, Agent.AgentError>
+  /** Messages are about to be sent under this id that belong to the turn that was sent last; committed when this returns. */
+  readonly handing: (uuid: string, seqs: ReadonlyArray<number>) => Effect.Effect<void, Agent.AgentError>
   /** There is an answer: from now on the conversation is something that can be lost. */
   readonly answered: Effect.Effect<void, Agent.AgentError>
 }
@@ -42,6 +67,15 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Conversation, Agent.AgentError> {
   const { folder, program } = options
   let kept = yield* Kept.read(session, program)
+  // One after the other: what is handed to a turn may be kept while its answer is.
+  const oneByOne = Semaphore.makeUnsafe(1)
+  const change = (next: (kept: Kept.Kept) => Kept.Kept) =>
+    oneByOne.withPermit(
+      Effect.suspend(() => {
+        const changed = next(kept)
+        return changed === kept ? Effect.void : Effect.map(Kept.write(session, changed), () => void (kept = changed))
+      })
+    )
   const keep = (next: Kept.Kept) => Effect.map(Kept.write(session, next), () => void (kept = next))
 
   const name = Effect.gen(function* (): Effect.fn.Return<Name, Agent.AgentError> {
@@ -65,40 +99,62 @@ export const open = Effect.fnUntraced(function* (
 
   const became = Effect.fnUntraced(function* (
     sent: ReadonlyArray<string>,
+    handed: ReadonlyArray<string>,
     knows: (uuid: string) => boolean
-  ): Effect.fn.Return<Found> {
-    if (sent.length === 0) return { _tag: "Unknown" }
+  ): Effect.fn.Return<{ readonly found: Found; readonly seen: ReadonlySet<string> }> {
+    const nothing = new Set<string>()
+    if (sent.length === 0) return { found: { _tag: "Unknown" }, seen: nothing }
     const path = yield* Transcripts.locate(folder, kept.conversation)
-    const found: Found = path === undefined ? { _tag: "Unknown" } : find(yield* Transcripts.lines(path), sent)
+    const lines = path === undefined ? [] : yield* Transcripts.lines(path)
+    const seen = known(lines, handed)
+    const found = find(lines, sent, seen)
     // A process writes its transcript a moment later than it knows.
-    return found._tag === "Unknown" && sent.some(knows) ? { _tag: "Asked" } : found
+    return found._tag === "Unknown" && sent.some(knows) ? { found: { _tag: "Asked" }, seen } : { found, seen }
   })
 
   const plan = Effect.fnUntraced(function* (turn: Turn, knows: (uuid: string) => boolean): Effect.fn.Return<Plan> {
-    const sent = turn.attempt > 1 ? Kept.sentBefore(kept, turn.id) : []
-    const found = yield* became(sent, knows)
+    const again = turn.attempt > 1
+    const sent = again ? Kept.sentBefore(kept, turn.id) : []
+    const handed = again ? Kept.handedBefore(kept, turn.id) : []
+    const uuids = handed.map(({ uuid }) => uuid)
+    const { found, seen } = yield* became(sent, uuids, knows)
     switch (found._tag) {
-      case "Answered":
+      case "Answered": {
         yield* Effect.logInfo("The answer of an attempt that was cut off was found and is delivered").pipe(
           Effect.annotateLogs({ session: session.key, turn: turn.id })
         )
-        return { _tag: "Adopt", events: found.events }
-      case "Asked": {
-        const said = yield* continuation(turn, kept.turn?.messages ?? 0)
-        return { _tag: "Send", uuid: crypto.randomUUID(), content: said }
+        // What was handed to that attempt and stands nowhere was never taken, and its process is gone.
+        const answered = new Set(handed.flatMap(({ seqs, uuid }) => (seen.has(uuid) ? seqs : [])))
+        const more = turn.messages.slice(kept.turn?.messages ?? 0).filter(({ seq }) => !answered.has(seq))
+        if (more.length === 0) return { found: found.events, send: undefined }
+        const said = yield* further(more)
+        const send = { uuid: crypto.randomUUID(), content: said, begins: false, seqs: seqsOf(more) }
+        return { found: found.events, send }
       }
-      case "Unknown":
+      case "Asked": {
+        const first = kept.turn?.messages ?? 0
+        const said = yield* continuation(turn, first)
+        const seqs = seqsOf(turn.messages.slice(first))
+        return { found: [], send: { uuid: crypto.randomUUID(), content: said, begins: true, seqs } }
+      }
+      case "Unknown": {
         // Never arrived: under the id that it had, so that it can't be there twice.
-        return { _tag: "Send", uuid: sent.at(-1) ?? crypto.randomUUID(), content: yield* content(turn) }
+        const uuid = sent.at(-1) ?? crypto.randomUUID()
+        return { found: [], send: { uuid, content: yield* content(turn), begins: true, seqs: [] } }
+      }
     }
   })
 
   return {
     name,
     plan,
-    sending: ({ id, messages }, uuid) =>
-      Effect.suspend(() => keep(Kept.withSent(kept, { id, messages: messages.length }, uuid))),
-    answered: Effect.suspend(() => (kept.answered ? Effect.void : keep({ ...kept, answered: true })))
+    sending: ({ id, messages }, { begins, seqs, uuid }) =>
+      change((kept) => {
+        const sent = begins ? Kept.withSent(kept, { id, messages: messages.length }, uuid) : kept
+        return seqs.length === 0 ? sent : Kept.withHanded(sent, uuid, seqs)
+      }),
+    handing: (uuid, seqs) => change((kept) => Kept.withHanded(kept, uuid, seqs)),
+    answered: change((kept) => (kept.answered ? kept : { ...kept, answered: true }))
   }
 })
 

@@ -1,8 +1,9 @@
 /**
  * What is kept with a session: the conversation's id, chosen here and committed
  * before the CLI ever hears it, whether it has an answer that could be lost, and
- * under which ids the last turn's message was sent. With that, what a crash left
- * in the transcript can be told from what never arrived.
+ * under which ids the last turn's message was sent, and what was handed to it while
+ * it ran. With that, what a crash left in the transcript can be told from what never
+ * arrived.
  */
 import type * as Agent from "@sluice/runtime/Agent"
 import * as Effect from "effect/Effect"
@@ -21,7 +22,9 @@ const Kept = Schema.Struct({
       /** Ids of the messages in which it was sent, oldest first. */
       sent: Schema.Array(Schema.String),
       /** How many of its messages the first of them had. */
-      messages: Schema.Int
+      messages: Schema.Int,
+      /** What was handed to it while it ran: under which id, and the numbers of the messages. */
+      handed: Schema.optionalKey(Schema.Array(Schema.Struct({ uuid: Schema.String, seqs: Schema.Array(Schema.Int) })))
     })
   )
 })
@@ -56,10 +59,22 @@ export const write = (session: Agent.AgentSession, kept: Kept): Effect.Effect<Ke
 /** The ids under which a turn was sent before; none when another turn was the last. */
 export const sentBefore = ({ turn }: Kept, id: string): ReadonlyArray<string> => (turn?.id === id ? turn.sent : [])
 
+/** What was handed to a turn while it ran. */
+export const handedBefore = ({ turn }: Kept, id: string): NonNullable<NonNullable<Kept["turn"]>["handed"]> =>
+  turn?.id === id ? (turn.handed ?? []) : []
+
+/** With messages that the turn is handed under an id. */
+export const withHanded = (kept: Kept, uuid: string, seqs: ReadonlyArray<number>): Kept => {
+  const { turn } = kept
+  if (turn === undefined) return kept
+  return { ...kept, turn: { ...turn, handed: [...(turn.handed ?? []), { uuid, seqs }].slice(-mostSent) } }
+}
+
 /** With a further id under which the turn is sent. */
 export const withSent = (kept: Kept, turn: { readonly id: string; readonly messages: number }, uuid: string): Kept => {
   const before = kept.turn?.id === turn.id ? kept.turn : { id: turn.id, sent: [], messages: turn.messages }
+  // Under the same id the whole turn is sent again.
   return before.sent.includes(uuid)
-    ? { ...kept, turn: before }
+    ? { ...kept, turn: { ...before, messages: turn.messages } }
     : { ...kept, turn: { ...before, sent: [...before.sent, uuid].slice(-mostSent) } }
 }

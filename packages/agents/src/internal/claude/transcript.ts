@@ -24,6 +24,20 @@ interface Entry {
   readonly body: Message
 }
 
+/** Which of these messages stand in the transcript: as what the user said, or as what a running turn took in. */
+export const known = (lines: ReadonlyArray<string>, uuids: ReadonlyArray<string>): ReadonlySet<string> =>
+  new Set(
+    uuids.filter((uuid) =>
+      lines.some((line) => {
+        if (!line.includes(uuid)) return false
+        const message = messageOf(line)
+        if (text(message, "type") === "user") return text(message, "uuid") === uuid
+        const attachment = record(message, "attachment")
+        return text(attachment, "type") === "queued_command" && text(attachment, "source_uuid") === uuid
+      })
+    )
+  )
+
 /** The entries of the conversation itself: not those of helpers that worked for it, nor the CLI's own notes. */
 const entriesOf = (lines: ReadonlyArray<string>): ReadonlyArray<Entry> =>
   lines.flatMap((line) => {
@@ -78,20 +92,30 @@ const usageOf = (entries: ReadonlyArray<Entry>): ReadonlyArray<Agent.AgentEvent>
   })
 }
 
-/** Looks for what became of the last of these messages that the transcript has. `took` are messages that joined it. */
-export const find = (lines: ReadonlyArray<string>, uuids: ReadonlyArray<string>): Found => {
+/**
+ * Looks for what became of the last of these messages that the transcript has. `handed` are messages that were handed to
+ * the turn while it ran: what follows one that began when the turn had just ended belongs to it, too.
+ */
+export const find = (
+  lines: ReadonlyArray<string>,
+  uuids: ReadonlyArray<string>,
+  handed: ReadonlySet<string> = new Set()
+): Found => {
   const entries = entriesOf(lines)
   const own = new Set(uuids)
   const at = entries.findLastIndex(({ message }) => own.has(text(message, "uuid") ?? ""))
   if (at === -1) return { _tag: "Unknown" }
   const rest = entries.slice(at + 1)
-  const end = rest.findIndex(isPrompt)
+  const isHanded = ({ message }: Entry) => handed.has(text(message, "uuid") ?? "")
+  const end = rest.findIndex((entry) => isPrompt(entry) && !isHanded(entry))
   const turn = end === -1 ? rest : rest.slice(0, end)
   if (turn.some(unasked)) return { _tag: "Asked" }
-  const said = turn.filter(
-    // What the CLI says in the model's place (that its API failed, that nothing was answered) is no answer.
-    ({ body, message }) => text(message, "type") === "assistant" && text(body, "model") !== synthetic
-  )
+  // What the CLI says in the model's place (that its API failed, that nothing was answered) is no answer.
+  const isSaid = ({ body, message }: Entry) =>
+    text(message, "type") === "assistant" && text(body, "model") !== synthetic
+  const said = turn.filter(isSaid)
+  // Begun with, and not answered.
+  if (turn.findLastIndex(isHanded) > turn.findLastIndex(isSaid)) return { _tag: "Asked" }
   const reason = text(said.at(-1)?.body, "stop_reason")
   const words = said.flatMap(({ body }) => textsOf(body))
   if (reason === undefined || goesOn.has(reason) || words.length === 0) return { _tag: "Asked" }

@@ -2,19 +2,22 @@
  * One turn: the message, what the CLI says of it as events, and letting go. The
  * CLI's answer outlives its reader: who stops reading interrupts the turn by the
  * protocol and waits, within a bound, for the CLI to say that it has stopped,
- * because only then the next message may be sent. One that does not is ended.
+ * because only then the next message may be sent. One that does not is ended. What
+ * it was handed and says nothing of is taken back; one that does not give it back
+ * is ended, too, and the turn goes on with it.
  */
 import * as Agent from "@sluice/runtime/Agent"
+import type { TurnMessage } from "@sluice/runtime/Message"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Connection, Listener } from "./connection.ts"
+import type { Listener } from "./connection.ts"
 import { failed, rejected } from "../failure.ts"
+import { interrupt, type LettingGo, type Ours, sent, takeBack } from "./handing.ts"
 import { ClaudeError, refused, saysUnknown, told } from "./failure.ts"
 import { type Message, number, text, texts } from "./lines.ts"
 import { asking, byPolicy, decision, type Policy } from "./permission.ts"
@@ -23,24 +26,24 @@ import { translator, usageOf } from "./updates.ts"
 /** How many events may wait for a reader before reading from the CLI pauses. */
 const behind = 512
 
-/** How long the CLI may say nothing between a result and what was handed over behind it, in milliseconds. */
-const lateness = 30_000
+/**
+ * How long the CLI may say nothing between a result and what was handed over behind it, in milliseconds. Nothing follows
+ * from that time but that it is asked to give it back.
+ */
+const patience = 30_000
 
 /** What a turn needs. */
-export interface Options {
-  readonly connection: Connection
+export interface Options extends LettingGo {
   /** Id of the message, by which the CLI and its transcript know it. */
   readonly uuid: string
   readonly content: ReadonlyArray<Message>
   readonly permissions: Policy
-  /** How long the CLI has to stop when it is told to. */
-  readonly interruptWithin: Duration.Input
-  /** Ends the CLI's process, with the ladder. */
-  readonly end: Effect.Effect<void>
   /** What earlier turns of the process used when nobody listened any more: told with this one, because it is paid for. */
   readonly unclaimed: Array<Agent.AgentEvent>
   /** The turn has an answer: what there is to remember before it is told. */
   readonly answered: Effect.Effect<void, Agent.AgentError>
+  /** Further messages are about to be sent under this id: what there is to remember before the CLI hears of them. */
+  readonly handing: (uuid: string, messages: ReadonlyArray<TurnMessage>) => Effect.Effect<void, Agent.AgentError>
 }
 
 /** A turn that runs. */
@@ -48,12 +51,14 @@ export interface Running {
   readonly events: Stream.Stream<Agent.AgentEvent, Agent.AgentError>
   /**
    * Hands further messages to it: the CLI takes them at its next step, or goes on with them when it has just ended.
-   * Either way they are this turn's, which `Steered` tells with their `ids`.
+   * Either way they are this turn's, which `Steered` tells.
    */
-  readonly steer: (further: {
-    readonly ids: ReadonlyArray<string>
-    readonly content: ReadonlyArray<Message>
-  }) => Effect.Effect<void>
+  readonly steer: (messages: ReadonlyArray<TurnMessage>, content: ReadonlyArray<Message>) => Effect.Effect<void>
+  /**
+   * What the turn has still to go on with, once its events are over: the CLI ended without a word about these, they are
+   * the turn's, and it can't take them any more.
+   */
+  readonly further: () => ReadonlyArray<TurnMessage>
 }
 
 type Item = { readonly event: Agent.AgentEvent } | { readonly result: Exit.Exit<Message, ClaudeError> }
@@ -147,55 +152,10 @@ const begun = (message: Message): ReadonlyArray<string> => {
   }
 }
 
-/** Tells the CLI to stop and waits until it has; ends it when it has not in time. */
-const interrupt = Effect.fnUntraced(function* (options: Options, stopped: Deferred.Deferred<void>) {
-  const { connection } = options
-  const left = yield* Effect.flatten(Agent.StopBudget)
-  // Of a stop's last moments the ladder needs the better part.
-  const wait = Math.min(Duration.toMillis(options.interruptWithin), left * 0.4)
-  const request = connection.request({ subtype: "interrupt", cancel_queued: true })
-  const done = Effect.andThen(Effect.exit(request), Deferred.await(stopped))
-  if (
-    Option.isSome(
-      yield* Effect.timeoutOption(Effect.raceFirst(done, Effect.exit(Deferred.await(connection.gone))), wait)
-    )
-  ) {
-    return
-  }
-  yield* Effect.logWarning(
-    `agent "${connection.program}" did not stop within ${Math.round(wait)} ms of being told to, it is ended`
-  )
-  yield* options.end
-})
-
-/** What the turn has sent, and whether the CLI has taken it. */
-const messages = (first: string) => {
-  const taken = new Set<string>()
-  /** Handed over and not taken yet, with the ids that the gateway knows them by. */
-  const waiting = new Map<string, ReadonlyArray<string>>()
-  return {
-    waiting,
-    begun: () => taken.has(first),
-    /** Takes note of what the CLI begins with; the ids of what was handed over and is taken now. */
-    take: (uuids: ReadonlyArray<string>): ReadonlyArray<string> => {
-      const now = uuids.filter((uuid) => !taken.has(uuid) && (uuid === first || waiting.has(uuid)))
-      return now.flatMap((uuid) => {
-        taken.add(uuid)
-        const ids = waiting.get(uuid) ?? []
-        waiting.delete(uuid)
-        return ids
-      })
-    },
-    /** Whether a result is that of ours: what the CLI does by itself has results too. */
-    owns: (result: Message): boolean =>
-      texts(result, "user_message_uuids")?.some((uuid) => taken.has(uuid)) ?? taken.has(first)
-  }
-}
-
 /** Hears what belongs to the turn. */
 const listening = (
   options: Options,
-  { ours, said }: { readonly ours: ReturnType<typeof messages>; readonly said: Translator },
+  { ours, said }: { readonly ours: Ours; readonly said: Translator },
   on: {
     readonly event: (event: Agent.AgentEvent) => void
     readonly alive: () => void
@@ -227,20 +187,22 @@ const listening = (
   }
 }
 
-/** The next item. What the CLI was handed and has dropped (a hook may do so) ends the turn by its silence, and waits on. */
+/** The next item. When nothing comes behind a result that should, `ask` makes certain that nothing will. */
 const following = (
   items: Queue.Queue<Item>,
   between: () => Message | undefined,
-  over: () => void
+  ask: Effect.Effect<boolean>
 ): Effect.Effect<Item> =>
   Effect.suspend(() => {
     const result = between()
     if (result === undefined) return Queue.take(items)
-    return Effect.map(Effect.timeoutOption(Queue.take(items), lateness), (item): Item => {
-      if (Option.isSome(item)) return item.value
-      over()
-      return { result: Exit.succeed(result) }
-    })
+    return Effect.flatMap(Effect.timeoutOption(Queue.take(items), patience), (item) =>
+      Option.isSome(item)
+        ? Effect.succeed(item.value)
+        : Effect.flatMap(ask, (isCertain) =>
+            isCertain ? Effect.succeed<Item>({ result: Exit.succeed(result) }) : following(items, between, ask)
+          )
+    )
   })
 
 /** Sends the message; its scope is the reader's. */
@@ -249,7 +211,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   const items = yield* Queue.unbounded<Item>()
   const stopped = yield* Deferred.make<void>()
   const said = translator()
-  const ours = messages(options.uuid)
+  const ours = sent(options.uuid)
   let left = false
   /** The last result, as long as nothing came behind it and something should. */
   let between: Message | undefined
@@ -291,7 +253,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       const gone = yield* Deferred.isDone(connection.gone)
       // What was handed over and not taken would be a turn that nobody hears.
       const over = (yield* Deferred.isDone(stopped)) && ours.waiting.size === 0
-      if (!gone && !over) yield* interrupt(options, stopped)
+      if (!gone && !over) yield* interrupt(options, stopped, ours)
       connection.listen(undefined)
       // A process that ended or broke the protocol may have left others behind.
       if (yield* Deferred.isDone(connection.gone)) yield* options.end
@@ -305,6 +267,14 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   yield* connection.send(userMessage(options.uuid, options.content))
 
   let last: Array<Agent.AgentEvent> | undefined
+  let further: ReadonlyArray<TurnMessage> = []
+  /** Messages of which nothing is known, and nothing will be: they are this turn's, which goes on with them. */
+  const unknown = (): ReadonlyArray<Agent.AgentEvent> => {
+    const messages = [...ours.waiting.values()].flat()
+    if (messages.length === 0) return []
+    const joined = (ids: ReadonlyArray<string>) => void (further = messages.filter(({ id }) => ids.includes(id)))
+    return [{ _tag: "Steered", ids: messages.map(({ id }) => id), joined }]
+  }
   const finish = Effect.fnUntraced(function* (exit: Exit.Exit<Message, ClaudeError>) {
     const result = yield* Effect.mapError(exit, told)
     // That of one that was to be followed has been told.
@@ -312,18 +282,22 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     const events = conclusion(result, said, connection.program)
     if (!(events instanceof Agent.AgentError)) {
       yield* options.answered
-      return { events: [...events, ...usage], error: undefined }
+      return { events: [...events, ...usage, ...unknown()], error: undefined }
     }
     return { events: [...said.end(undefined), ...usage], error: events }
   })
-  const taken = following(
-    items,
-    () => between,
-    () => {
-      connection.listen(undefined)
-      Deferred.doneUnsafe(stopped, Effect.void)
+  const ask = Effect.gen(function* () {
+    // From here on nobody hears what it does with them: they are given back, or go with their process.
+    connection.listen(undefined)
+    if (Queue.sizeUnsafe(items) > 0) {
+      connection.listen(listener)
+      return false
     }
-  )
+    yield* takeBack(options, ours)
+    Deferred.doneUnsafe(stopped, Effect.void)
+    return true
+  })
+  const taken = following(items, () => between, ask)
   let failure: Agent.AgentError | undefined
   const next = Effect.fnUntraced(function* () {
     while (last === undefined) {
@@ -343,13 +317,17 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     events: Stream.unfold(undefined, () =>
       Effect.map(next(), (event) => (event === undefined ? undefined : ([event, undefined] as const)))
     ),
-    steer: ({ content, ids }) =>
-      Effect.suspend(() => {
+    further: () => further,
+    steer: (messages, content) =>
+      Effect.gen(function* () {
         // Over already: they are the next turn's.
-        if (left || Deferred.isDoneUnsafe(stopped)) return Effect.void
+        const isOver = () => left || Deferred.isDoneUnsafe(stopped)
+        if (isOver()) return
         const uuid = crypto.randomUUID()
-        ours.waiting.set(uuid, ids)
-        return connection.send(userMessage(uuid, content))
-      })
+        yield* options.handing(uuid, messages)
+        if (isOver()) return
+        ours.waiting.set(uuid, messages)
+        yield* connection.send(userMessage(uuid, content))
+      }).pipe(Effect.catch((error) => Effect.logWarning("Messages could not be handed to the running turn", error)))
   }
 })

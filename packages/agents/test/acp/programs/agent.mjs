@@ -190,7 +190,7 @@ app.onRequest(
     if (conversation === undefined || !running.has(sessionId)) return { outcome: "promptRequired" }
     conversation.texts.push(...prompt.flatMap((block) => (block.type === "text" ? [block.text] : [])))
     if (conversation.texts.at(-1) === "enough") running.get(sessionId)?.()
-    return { outcome: "injected" }
+    return { outcome: flags.has("--vague") ? "perhaps" : "injected" }
   }
 )
 

@@ -162,6 +162,7 @@ type TurnWrites =
   | "drop"
   | "tool"
   | "steer"
+  | "hand"
   | "keep"
   | "command"
   | "forget"
@@ -179,6 +180,7 @@ const turnWrites = ({ writer }: Parts): Pick<JournalShape, TurnWrites> => ({
   drop: (session, seqs, policy) => (seqs.length === 0 ? Effect.void : writer.submit("drop", { session, seqs, policy })),
   tool: (turn, attempt, name) => writer.submit("tool", { turn, attempt, name }),
   steer: (turn, attempt, seqs) => writer.submit("steer", { turn, attempt, seqs }),
+  hand: (turn, attempt, seqs) => writer.submit("hand", { turn, attempt, seqs }),
   keep: (place, key, change) => writer.submit("keep", { place, key, change }),
   forget: (entry) => writer.submit("forget", entry),
   command: (seq, action, route, render, placeholder, why) =>

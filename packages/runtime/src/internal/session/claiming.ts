@@ -56,11 +56,26 @@ const fromBacklog = Effect.fnUntraced(function* (session: Session) {
   return claimed
 })
 
+/** What the attempt before had been handed is the turn's now, and waits no more: neither in the line nor in the journal. */
+const joined = (session: Session, before: TurnRow, { rows }: Claimed) => {
+  const seqs = new Set(rows.map(({ seq }) => seq))
+  session.line.clear(({ seq }) => seqs.has(seq))
+  if (session.backlog === 0) return
+  const from = Math.max(before.lastSeq + 1, session.backlogFrom)
+  const older = rows.filter(({ epoch, seq }) => seq >= from && epoch < session.env.epoch)
+  session.backlog = Math.max(0, session.backlog - older.length)
+}
+
 /** A cut-off turn goes on, or (C6) as part of the turn of a newer message that no older one stands before. */
 const fromOpen = Effect.fnUntraced(function* (session: Session, { awaited, fromBoot, turn }: OpenTurn) {
   const first = fromBoot && !awaited && session.backlog === 0
   const superseding = first ? yield* fromLine(session, turn) : undefined
-  const claimed = superseding ?? (yield* session.env.journal.resume(turn.id))
+  if (superseding !== undefined) {
+    session.open = undefined
+    return superseding
+  }
+  const claimed = yield* session.env.journal.resume(turn.id)
+  if (claimed !== undefined) joined(session, turn, claimed)
   session.open = undefined
   return claimed
 })

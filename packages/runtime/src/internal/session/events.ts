@@ -116,6 +116,6 @@ export const onEvent = (session: Session, running: Running, event: AgentEvent): 
     case "Alive":
       return Effect.void
     case "Steered":
-      return taken(session, running, event.ids)
+      return taken(session, running, event)
   }
 }

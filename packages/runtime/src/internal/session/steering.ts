@@ -1,14 +1,14 @@
 /**
  * Queue mode `steer`: what comes while a turn runs is handed to it. The messages
- * wait in the line all the while, and only the agent's word that it took them over
- * makes them the turn's, in a commit of its own: an agent that never says so, a
- * turn that ends first and a crash all leave them to the next turn. Nothing more is
- * handed over until what was is taken: an agent may not take what it is handed, and
- * what it took behind that would be answered here and, in its place, once more.
+ * wait in the line until the agent says that it took them, which makes them the
+ * turn's, in a commit. That they are with the agent is committed before it hears of
+ * them: an attempt that is cut off leaves them to its turn's next attempt, not to
+ * another turn. Nothing more is handed over until what was is taken: an agent may not
+ * take it, and what it took behind that would be answered here and in its place.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { OpenAgent } from "../../Agent.ts"
+import type { AgentEvent, OpenAgent } from "../../Agent.ts"
 import type { Claimed, JournalError, RowKey } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
 import { maxBytes, maxMessages } from "../journal/writes/claim.ts"
@@ -83,15 +83,14 @@ const next = (session: Session, { claimed, handed }: Running) => {
 
 /** Hands over what waits, as soon as what was handed over before is taken. */
 const hand = Effect.fnUntraced(function* (session: Session, running: Running): Effect.fn.Return<void, JournalError> {
-  const { handed } = running
+  const { claimed, handed } = running
+  const { journal } = session.env
   while (session.running === running && canSteer(session) && handed.isFree) {
     const keys = next(session, running)
     const last = keys.at(-1)
     if (last === undefined) return
     handed.upTo = last.seq
-    const found = yield* session.env.journal.rows(keys.map(({ seq }) => seq))
-    const open = session.agent?.open
-    if (session.running !== running || open?.steer === undefined) return
+    const found = yield* journal.rows(keys.map(({ seq }) => seq))
     // What was edited while it waited has its end; the newer version stands behind it.
     const over = new Set(found.flatMap(({ seq, waits }) => (waits ? [] : [seq])))
     if (over.size > 0) {
@@ -100,6 +99,11 @@ const hand = Effect.fnUntraced(function* (session: Session, running: Running): E
     }
     const rows = found.filter(({ waits }) => waits)
     if (rows.length === 0) continue
+    // handed: from here on the turn's next attempt takes them along, if this one does not come to an answer
+    const seqs = [...handed.seqs.values(), ...rows.map(({ seq }) => seq)]
+    const runs = yield* journal.hand(claimed.turn.id, claimed.turn.attempt, seqs)
+    const open = session.agent?.open
+    if (!runs || session.running !== running || open?.steer === undefined) return
     for (const row of rows) handed.seqs.set(row.id, row.seq)
     handed.bytes += rows.reduce((sum, row) => sum + row.bytes, 0)
     yield* open.steer(yield* session.env.files.ofMessages(rows.map(message)))
@@ -112,12 +116,13 @@ const hand = Effect.fnUntraced(function* (session: Session, running: Running): E
  */
 const handing = (session: Session, running: Running): Effect.Effect<never> =>
   hand(session, running).pipe(
-    // What was not handed over waits for the next turn.
-    Effect.catchCause((cause) =>
-      Effect.annotateLogs(Effect.logError("Messages could not be handed to a running turn", cause), {
+    // What was not handed over waits for the next turn, and nothing overtakes it.
+    Effect.catchCause((cause) => {
+      running.handed.closed = true
+      return Effect.annotateLogs(Effect.logError("Messages could not be handed to a running turn", cause), {
         session: session.key
       })
-    ),
+    }),
     Effect.andThen(running.handed.rung),
     Effect.forever
   )
@@ -136,24 +141,24 @@ export const steered = (session: Session, running: Running, open: OpenAgent): Op
   }
 }
 
-/** Commits what became the turn's, and takes it out of the line; returns how many messages that were. */
+/** Commits what became the turn's, and takes it out of the line; returns the messages. */
 const commit = Effect.fnUntraced(function* (
   session: Session,
   { turn }: Claimed,
   seqs: ReadonlyArray<number>
-): Effect.fn.Return<number, JournalError> {
+): Effect.fn.Return<ReadonlySet<number>, JournalError> {
   const rows = yield* session.env.journal.steer(turn.id, turn.attempt, seqs)
   const gone = new Set(rows.map(({ seq }) => seq))
   session.line.clear(({ seq }) => gone.has(seq))
   session.env.changed()
-  return gone.size
+  return gone
 })
 
 /** The agent took messages over: with all that were handed over before them they become the turn's. */
 export const taken = Effect.fnUntraced(function* (
   session: Session,
   running: Running,
-  ids: ReadonlyArray<string>
+  { ids, joined }: Extract<AgentEvent, { readonly _tag: "Steered" }>
 ): Effect.fn.Return<void, JournalError> {
   const { claimed, handed } = running
   for (const id of ids) {
@@ -164,12 +169,14 @@ export const taken = Effect.fnUntraced(function* (
   const gap = waiting.findIndex(({ seq }) => !handed.taken.has(seq))
   const seqs = (gap === -1 ? waiting : waiting.slice(0, gap)).map(({ seq }) => seq)
   if (seqs.length === 0) {
+    joined?.([])
     // What was taken has been edited meanwhile: the newer version can be handed over.
     if (handed.isFree) handed.ring()
     return
   }
   // An attempt that is cut off now still hears of it: else the next one would be handed what its turn has already.
-  const count = yield* Effect.uninterruptible(commit(session, claimed, seqs))
-  if (count < seqs.length) handed.closed = true
+  const gone = yield* Effect.uninterruptible(commit(session, claimed, seqs))
+  joined?.(ids.filter((id) => gone.has(handed.seqs.get(id) ?? -1)))
+  if (gone.size < seqs.length) handed.closed = true
   handed.ring()
 })

@@ -311,5 +311,11 @@ export const migrations: ReadonlyArray<Migration> = [
     name: "chats without restart notices",
     // Conversations whose people said that they don't want to hear of restarts.
     statements: [`create table sluice_unnoticed (conversation integer primary key not null)`]
+  },
+  {
+    id: 1008,
+    name: "handed messages",
+    // JSON list of the messages that the running attempt was handed (queue mode `steer`): its agent may have any of them.
+    statements: [`alter table sluice_turns add column handed text`]
   }
 ]

@@ -83,6 +83,11 @@ export interface Kinds {
     ReadonlyArray<Row>,
     JournalError
   ]
+  readonly hand: [
+    { readonly turn: number; readonly attempt: number; readonly seqs: ReadonlyArray<number> },
+    boolean,
+    JournalError
+  ]
   readonly keep: [ValueEntry, boolean, JournalError]
   readonly ask: [
     { readonly turn: number; readonly question: string; readonly options: ReadonlyArray<string> },
@@ -167,6 +172,7 @@ export const boundaryOf: Readonly<Record<Kind, RoundKind | undefined>> = {
   claim: "claim",
   tool: "tool",
   steer: "claim",
+  hand: "claim",
   keep: "keep",
   ask: "permission",
   unask: "permission",

@@ -20,7 +20,7 @@ import { writeFarewells, writeReturns } from "../writes/restarts.ts"
 import { writeResumes } from "../writes/resume.ts"
 import type { Round, Writes } from "./round.ts"
 import { writeSettles } from "../writes/settle.ts"
-import { writeSteers } from "../writes/steer.ts"
+import { writeHands, writeSteers } from "../writes/steer.ts"
 import { writeReserves, writeSteps } from "../writes/steps.ts"
 import { writeCompactions, writePreMarks, writeReports, writeUpkeep } from "../writes/upkeep.ts"
 import { writeSpends } from "../writes/usage.ts"
@@ -39,6 +39,7 @@ const order: ReadonlyArray<Kind> = [
   "claim",
   "tool",
   "steer",
+  "hand",
   "keep",
   "ask",
   "unask",
@@ -69,6 +70,7 @@ const writers: { readonly [K in Kind]: Writes<K> } = {
   claim: writeClaims,
   tool: writeTools,
   steer: writeSteers,
+  hand: writeHands,
   keep: writeValues,
   ask: writeAsks,
   unask: writeUnasks,

@@ -1,6 +1,7 @@
 /**
  * The next attempt of a turn that was cut off or waits after an error. Counted in
- * its commit, before any agent hears of it, like a first one.
+ * its commit, before any agent hears of it, like a first one. What the attempt
+ * before was handed and did not say a word about goes along: its agent may have it.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -10,6 +11,7 @@ import { type Entry, succeed } from "../writer/entries.ts"
 import { loadInbound, loadTurns } from "../store/load.ts"
 import type { Claimed } from "../records.ts"
 import type { Round } from "../writer/round.ts"
+import { freshOf, handedTo, join } from "./steer.ts"
 import { numbers, sessionOf, type TurnRecord, turnOf } from "../store/rows.ts"
 import { ids } from "../store/statements.ts"
 
@@ -19,12 +21,19 @@ const startAgain = Effect.fnUntraced(function* (
   entries: ReadonlyArray<Entry<"resume">>
 ): Effect.fn.Return<ReadonlyArray<readonly [Entry<"resume">, TurnRecord]>, SqlError> {
   const started: Array<readonly [Entry<"resume">, TurnRecord]> = []
+  const handed = yield* handedTo(
+    round,
+    entries.map(({ input }) => input.turn)
+  )
   for (const entry of entries) {
-    const turn = round.memory.turns.get(entry.input.turn)?.turn
-    if (turn === undefined || (turn.state !== "interrupted" && turn.state !== "waiting")) {
+    const open = round.memory.turns.get(entry.input.turn)
+    if (open === undefined || (open.turn.state !== "interrupted" && open.turn.state !== "waiting")) {
       succeed(entry, undefined)
       continue
     }
+    const seqs = handed.get(open.turn.id) ?? []
+    if (seqs.length > 0) yield* join(round, open, yield* freshOf(round, open, seqs))
+    const { turn } = round.memory.turns.get(open.turn.id) ?? open
     const next: TurnRecord = {
       ...turn,
       state: "running",
@@ -40,7 +49,7 @@ const startAgain = Effect.fnUntraced(function* (
   if (started.length === 0) return started
   yield* round.query.change(
     `update sluice_turns set state = 'running', epoch = ?, attempt = attempt + 1, trial = (crashes >= ?),
-       wait_until = null, wait = null
+       wait_until = null, wait = null, handed = null
      where id in (select value from json_each(?))`,
     [round.epoch, suspectAt, ids(started.map(([, turn]) => turn.id))]
   )

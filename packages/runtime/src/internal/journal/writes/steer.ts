@@ -1,7 +1,10 @@
 /**
- * A running turn took over messages that waited behind it (queue mode `steer`).
- * From this commit on they are the turn's: its end is theirs, and a crash runs it
- * again with them. A turn that ended first takes nothing, and they wait on.
+ * Messages that wait behind a running turn and are handed to it (queue mode
+ * `steer`). Which ones is stored before its agent hears of them: when the attempt
+ * is cut off, nobody knows whether the agent has them, so the turn's next attempt
+ * takes them along, and they are answered there and nowhere else. What the agent
+ * says that it took is the turn's from that commit on. A turn that ended first
+ * takes nothing, and they wait on.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -31,7 +34,7 @@ const stopOf = (round: Round, session: number) =>
   )
 
 /** Those of the messages that still wait, as many as the turn takes beside its own. */
-const fresh = Effect.fnUntraced(function* (
+export const freshOf = Effect.fnUntraced(function* (
   round: Round,
   { turn }: OpenTurn,
   seqs: ReadonlyArray<number>
@@ -49,6 +52,40 @@ const fresh = Effect.fnUntraced(function* (
   return batchOf({ rows: new Map(), inbound, taken: new Set() }, turn.session, before, room)
 })
 
+/** Makes messages that wait the turn's. */
+export const join = Effect.fnUntraced(function* (
+  round: Round,
+  open: OpenTurn,
+  rows: ReadonlyArray<Row>
+): Effect.fn.Return<void, SqlError> {
+  const [row] = rows
+  if (row === undefined) return
+  const { id } = open.turn
+  const taken: Array<Value> = []
+  for (const { seq } of rows) taken.push(seq, id)
+  yield* updateAll(round.query, takeMessages, taken)
+  const all = [...numbers(open.turn.seqs), ...rows.map(({ seq }) => seq)].sort((a, b) => a - b)
+  const facts = { seqs: ids(all), first_seq: all[0] ?? row.seq, last_seq: all.at(-1) ?? row.seq }
+  yield* round.query(`update sluice_turns set seqs = ?, first_seq = ?, last_seq = ? where id = ?`, [
+    facts.seqs,
+    facts.first_seq,
+    facts.last_seq,
+    id
+  ])
+  const { externalIds } = open
+  const joined = externalIds === undefined ? undefined : [...externalIds, ...rows.map((taken) => taken.id)]
+  round.memory.turns.set({ ...open, turn: { ...open.turn, ...facts }, externalIds: joined }, round.undo)
+  stopWaiting(
+    round.memory,
+    row.conversation,
+    rows.map(({ seq }) => seq),
+    round.undo
+  )
+})
+
+const isRunning = (round: Round, { turn }: OpenTurn, attempt: number): boolean =>
+  turn.state === "running" && turn.attempt === attempt && turn.epoch === round.epoch
+
 /** Writes what a round's turns took over, one after the other: each sees what the one before left. */
 export const writeSteers = Effect.fnUntraced(function* (
   round: Round,
@@ -57,30 +94,38 @@ export const writeSteers = Effect.fnUntraced(function* (
   for (const entry of entries) {
     const { attempt, seqs, turn: id } = entry.input
     const open = round.memory.turns.get(id)
-    const runs = open?.turn.state === "running" && open.turn.attempt === attempt && open.turn.epoch === round.epoch
-    const rows = runs && seqs.length > 0 ? yield* fresh(round, open, seqs) : []
+    if (open === undefined || !isRunning(round, open, attempt)) {
+      succeed(entry, [])
+      continue
+    }
+    const rows = seqs.length > 0 ? yield* freshOf(round, open, seqs) : []
+    yield* join(round, open, rows)
     succeed(entry, rows)
-    const [row] = rows
-    if (!runs || row === undefined) continue
-    const taken: Array<Value> = []
-    for (const { seq } of rows) taken.push(seq, id)
-    yield* updateAll(round.query, takeMessages, taken)
-    const all = [...numbers(open.turn.seqs), ...rows.map(({ seq }) => seq)].sort((a, b) => a - b)
-    const facts = { seqs: ids(all), first_seq: all[0] ?? row.seq, last_seq: all.at(-1) ?? row.seq }
-    yield* round.query(`update sluice_turns set seqs = ?, first_seq = ?, last_seq = ? where id = ?`, [
-      facts.seqs,
-      facts.first_seq,
-      facts.last_seq,
-      id
-    ])
-    const { externalIds } = open
-    const joined = externalIds === undefined ? undefined : [...externalIds, ...rows.map((taken) => taken.id)]
-    round.memory.turns.set({ ...open, turn: { ...open.turn, ...facts }, externalIds: joined }, round.undo)
-    stopWaiting(
-      round.memory,
-      row.conversation,
-      rows.map(({ seq }) => seq),
-      round.undo
-    )
   }
+})
+
+/** Writes what running turns are handed. */
+export const writeHands = Effect.fnUntraced(function* (
+  round: Round,
+  entries: ReadonlyArray<Entry<"hand">>
+): Effect.fn.Return<void, SqlError> {
+  for (const entry of entries) {
+    const { attempt, seqs, turn } = entry.input
+    const open = round.memory.turns.get(turn)
+    const runs = open !== undefined && isRunning(round, open, attempt)
+    if (runs) yield* round.query(`update sluice_turns set handed = ? where id = ?`, [ids(seqs), turn])
+    succeed(entry, runs)
+  }
+})
+
+/** What attempts that did not come to an answer were handed, by turn. */
+export const handedTo = Effect.fnUntraced(function* (
+  round: Round,
+  turns: ReadonlyArray<number>
+): Effect.fn.Return<ReadonlyMap<number, ReadonlyArray<number>>, SqlError> {
+  const rows = yield* round.query<{ readonly id: number; readonly handed: string }>(
+    `select id, handed from sluice_turns where handed is not null and id in (select value from json_each(?))`,
+    [ids(turns)]
+  )
+  return new Map(rows.map(({ handed, id }) => [id, numbers(handed)]))
 })
