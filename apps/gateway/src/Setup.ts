@@ -41,6 +41,8 @@ export interface Setup {
   readonly files: Channels.Files
   /** The pools that there are. */
   readonly pools: Pools.Pools
+  /** Every secret that was read since the start: what runs may have an old one, what is being started a new one. */
+  readonly secrets: Set<string>
   readonly log: Logs.Log
   readonly format: "json" | "pretty"
   readonly warnings: ReadonlyArray<string>
@@ -83,9 +85,12 @@ const decide = Effect.fnUntraced(function* (
 const formatOf = (wanted: "auto" | "pretty" | "json"): "json" | "pretty" =>
   wanted === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : wanted
 
-/** Every secret that must not reach the log. */
-const secretsOf = ({ connected, made, pooled, tokens }: Decided): ReadonlyArray<string> =>
-  [...tokens, ...made.secrets, ...connected.secrets, ...pooled.secrets].map(Redacted.value)
+/** From here on no secret of these decisions reaches the log. */
+const keepSecret = (secrets: Set<string>, { connected, made, pooled, tokens }: Decided): void => {
+  for (const secret of [...tokens, ...made.secrets, ...connected.secrets, ...pooled.secrets]) {
+    secrets.add(Redacted.value(secret))
+  }
+}
 
 /** Opens and lets go of pools as it is decided now. */
 export const openPools = ({ current, pools, started }: Setup) => {
@@ -108,6 +113,8 @@ export const make = Effect.fnUntraced(function* (
   const files: Channels.Files = { context: undefined }
   const pools = Pools.make(StateFolder.fileIn(stateDirectory, "poolPrograms"))
   const current = yield* decide(loaded, sources, files, pools, undefined)
+  const secrets = new Set<string>()
+  keepSecret(secrets, current)
   const budget = yield* SupervisorBudget.find(surroundings(sources.environment))
   const format = formatOf(log.format)
   const setup: Setup = {
@@ -116,13 +123,14 @@ export const make = Effect.fnUntraced(function* (
     sources,
     files,
     pools,
+    secrets,
     format,
     budget,
     warnings: [...loaded.warnings, ...Programs.warnings(loaded), ...(typeof warning === "string" ? [warning] : [])],
     log: Logs.make({
       format,
       write: (line) => process.stdout.write(`${line}\n`),
-      secrets: () => secretsOf(setup.current),
+      secrets: () => [...secrets],
       now: () => performance.now(),
       colors: process.stdout.isTTY && (sources.environment["NO_COLOR"] ?? "") === "",
       timeZone: () => setup.current.loaded.configuration.timeZone
@@ -159,6 +167,7 @@ export const again = Effect.fnUntraced(function* (
     configuration: { ...loaded.configuration, stateDirectory: before.configuration.stateDirectory }
   }
   const decided = yield* decide(fixed, setup.sources, setup.files, setup.pools, setup.current)
+  keepSecret(setup.secrets, decided)
   const warnings = [...loaded.warnings, ...Programs.warnings(fixed)]
   return { decided, lines: [...warnings, ...waiting(setup.started, loaded), ...exchanged(setup.current, decided)] }
 })

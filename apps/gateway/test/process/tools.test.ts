@@ -1,12 +1,12 @@
 // The tools against a running gateway: what an operator types, and what an agent types from inside its own turn.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { createServer, request } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { client } from "../client.ts"
-import { program, reportIn, running, start, store, tool, until } from "../harness.ts"
+import { program, reportIn, running, start, store, temporaryFolder, tool, until } from "../harness.ts"
 
 const first = (text: string) => text.split("\n")[0] ?? ""
 
@@ -150,6 +150,34 @@ describe("reload", () => {
       yield* Effect.sync(() => asked.end())
       const { annotations } = yield* gateway.event("reloaded", ({ message }) => message === "Configuration reloaded")
       assert.include(String(annotations?.["changes"]), "pool late is new")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a secret that was exchanged is in no log, also when what was started with it says it", () =>
+    Effect.gen(function* () {
+      const say = [
+        'import { existsSync, writeFileSync } from "node:fs"',
+        'writeFileSync("runs", "")',
+        'const timer = setInterval(() => { if (existsSync("go")) { console.error(`I have ${process.env.KEY}`); process.exit(1) } }, 20)',
+        "process.stdin.resume()"
+      ]
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "say.mjs"), say.join("\n"))
+      writeFileSync(join(folder, "key"), "the-first-of-two-keys", { mode: 0o600 })
+      const agent = "kind: command, argv: [node, say.mjs], secrets: { KEY: ./key }"
+      const gateway = yield* start({ folder, configuration: `agents: { main: { ${agent} } }\n` })
+      yield* gateway.client.send("kim", "one")
+      yield* until(
+        "it runs",
+        Effect.sync(() => existsSync(join(folder, "runs"))),
+        (runs) => runs
+      )
+      writeFileSync(join(folder, "key"), "the-second-of-two-keys", { mode: 0o600 })
+      const reload = yield* tool(folder, ["reload"])
+      assert.include(reload.out, 'agent "main" has changed')
+      writeFileSync(join(folder, "go"), "")
+      yield* gateway.event("what it said", (event) => JSON.stringify(event).includes("I have"))
+      assert.notInclude(JSON.stringify(gateway.output()), "of-two-keys")
     }).pipe(Effect.scoped)
   )
 
