@@ -9,6 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import { type Agent, type Orphan, StopBudget } from "./Agent.ts"
 import { Intake } from "./Intake.ts"
 import { cross } from "./internal/boundary.ts"
@@ -176,12 +177,11 @@ const make = Effect.gen(function* () {
     const { owed } = yield* outbox.recover
     yield* cross("boot:resume")
     yield* sessions.open
-    yield* Effect.forkIn(
-      Effect.andThen(
-        Effect.sleep(breaker.healthyAfter),
-        Effect.catch(healthy, (error) => Effect.logError("The end of a chain of crashes could not be stored", error))
-      ),
-      scope
+    // Tried until it is stored: nobody else would end the pause.
+    yield* Effect.andThen(Effect.sleep(breaker.healthyAfter), healthy).pipe(
+      Effect.tapError((error) => Effect.logError("The end of a chain of crashes could not be stored", error)),
+      Effect.retry(Schedule.forever),
+      Effect.forkIn(scope)
     )
     return { ...counts, owed, paused }
   })

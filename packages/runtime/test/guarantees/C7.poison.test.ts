@@ -4,7 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { TestAgent } from "../../src/testing/index.ts"
-import { type Boot, boot, finishing, given, rest, type World, world } from "./boots.ts"
+import { outside } from "../journal/harness.ts"
+import { type Boot, boot, finishing, given, meanwhile, rest, type World, world } from "./boots.ts"
 
 /** A boot whose agent's runs are ended by hand. */
 const manual = (place: World, options: Parameters<typeof boot>[1] = {}) =>
@@ -183,6 +184,22 @@ describe("C7: the pause of automatic resume", () => {
       yield* current.crash
       const next = yield* manual(place)
       assert.match((yield* next.gateway.readiness).problems.join(), /^1 cut-off turn waits: .* after 4 unclean boots/)
+    })
+  )
+
+  it.effect("D14: a pause whose end the store did not take is ended five minutes later", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      yield* crashes(place, 2, 60_000)
+      const agent = TestAgent.make()
+      const current = yield* boot(place, { agent })
+      const look = yield* outside(place.file)
+      look.exec(`create trigger sick before update of healthy on sluice_boots begin select raise(abort, 'no'); end`)
+      yield* TestClock.adjust("6 minutes")
+      assert.isFalse((yield* current.gateway.readiness).ready)
+      look.exec("drop trigger sick")
+      yield* meanwhile(agent.run(1))
+      assert.deepInclude(yield* current.gateway.readiness, { ready: true, problems: [] })
     })
   )
 
