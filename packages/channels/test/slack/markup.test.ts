@@ -6,7 +6,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { split } from "../../src/internal/slack/delivery.ts"
+import { split, tail } from "../../src/internal/slack/delivery.ts"
 import { escaped, orderOf, ordersIn, plainOf, render } from "../../src/internal/slack/mrkdwn.ts"
 
 describe("Markdown", () => {
@@ -88,6 +88,15 @@ describe("a long answer", () => {
       if (!/[`~]{3}/.test(long)) assert.strictEqual(letters(parts.join("")), letters(long))
     }
   )
+
+  it("W4, W6: is not read as Markdown while it is written: its end is shown as it is, and fits", () => {
+    assert.strictEqual(tail("all **bold**"), "all *bold*")
+    for (const unit of ["~~a", "a@b.c ", "- a\n", "<&> "]) {
+      const end = tail(`${unit.repeat(30_000)}**the end**`)
+      assert.isAtMost(end.length, 3000)
+      assert.match(end, /^…[^<>]*\*\*the end\*\*$/)
+    }
+  })
 
   it("W6: a code block that is too long is a block in each part", () => {
     const block = `\`\`\`ts\n${"if (a < b && c > d) e()\n".repeat(400)}\`\`\``

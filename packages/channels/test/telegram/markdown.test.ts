@@ -70,6 +70,10 @@ describe("Markdown", () => {
     for (const unit of ["[", "**a", "> ", "`", "![](", "<a ", "- ", "| ", "_*"]) {
       assert.isAtLeast(render(unit.repeat(4096 / unit.length)).text.length, 1, unit)
     }
+    // Nobody means so many quotations in each other: they stay as they are written.
+    const deep = `${"> ".repeat(32)}**a**`
+    assert.deepStrictEqual(render(deep), { text: deep, entities: [] })
+    assert.deepStrictEqual(render(`${"> ".repeat(8)}**a**`).text, "a")
   })
 })
 

@@ -93,6 +93,35 @@ describe("groups", () => {
     }).pipe(Effect.scoped, whileTimePasses)
   )
 
+  it.effect(
+    "Q26: who speaks as the group itself is heard where everybody in it is, and nowhere else; no other bot is",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* standIn()
+        const agent = TestAgent.make()
+        const nameless = (chat: number) => ({
+          ...mention("@sluice_bot"),
+          from: { id: 1_087_968_824, is_bot: true, first_name: "Group" },
+          sender_chat: { id: chat }
+        })
+        yield* boot(server, { agent, options: { allow: [group, kim] } }, (gateway) =>
+          Effect.gen(function* () {
+            server.say(-100999, "@sluice_bot let me in", nameless(-100999))
+            server.say(group, "@sluice_bot a channel speaks", nameless(-100777))
+            server.say(group, "@sluice_bot hello", nameless(group))
+            const run = yield* agent.run(1)
+            assert.deepStrictEqual(
+              run.turn.messages.map(({ sender, text }) => [sender, text]),
+              [["Group (1087968824)", "hello"]]
+            )
+            yield* run.finish("hi")
+            yield* gateway.settled(`telegram/${group}`)
+            assert.strictEqual((yield* gateway.audit).accepted, 1)
+          })
+        )
+      }).pipe(Effect.scoped, whileTimePasses)
+  )
+
   it.effect("what somebody answers to is quoted, unless the bot wrote it", () =>
     Effect.gen(function* () {
       const server = yield* standIn()
@@ -199,6 +228,28 @@ describe("strangers", () => {
           yield* server.until(() => server.texts(lee).includes("hello"))
           yield* server.confirmed(server.say(667, "ABCD1234"))
           assert.deepStrictEqual(paired, [lee])
+        })
+      )
+    }).pipe(Effect.scoped, whileTimePasses)
+  )
+
+  it.effect("W5: a button that a stranger presses does nothing, and is answered with nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* standIn()
+      const agent = TestAgent.make()
+      yield* boot(server, { agent, options: { pairing: undefined } }, (gateway) =>
+        Effect.gen(function* () {
+          server.say(group, "@sluice_bot wait", { ...mention("@sluice_bot"), from: person(kim) })
+          yield* agent.run(1)
+          yield* server.until(() => server.shown(group).length === 1)
+          const [shown] = server.shown(group)
+          yield* server.confirmed(server.press(group, shown?.id ?? 0, "/stop", 666))
+          // Whoever may press is answered, behind that one: what was to be told to the stranger was told by then.
+          yield* server.confirmed(server.press(group, shown?.id ?? 0, "/status", kim))
+          yield* server.called("answerCallbackQuery")
+          yield* server.until(() => server.texts(group).some((text) => text.startsWith("main:")))
+          assert.strictEqual(server.calls.filter(({ method }) => method === "answerCallbackQuery").length, 1)
+          assert.deepInclude((yield* gateway.audit).ends, { command: 1 })
         })
       )
     }).pipe(Effect.scoped, whileTimePasses)

@@ -17,8 +17,8 @@ export interface Pairing<Id> {
   readonly redeemed: (code: string, id: Id) => Effect.Effect<boolean>
 }
 
-/** Tries of one stranger and of all together in an hour, and strangers that are remembered. */
-const bounds = { own: 5, all: 60, strangers: 1000 }
+/** Tries of one stranger and of all together in an hour, hints to all of them together, and strangers that are remembered. */
+const bounds = { own: 5, all: 60, hints: 200, strangers: 1000 }
 const hour = 3_600_000_000_000n
 
 /** A code as somebody types it, alone or behind `/start` or `/pair`: without what is easily added. */
@@ -41,8 +41,10 @@ export type Answer = "welcome" | "hint" | "nothing"
 export class Door<Id extends number | string> {
   readonly #pairing: Pairing<Id> | undefined
   readonly #strangers = new Map<Id, Stranger>()
+  /** The hour of all of them together. */
   #since = 0n
   #tries = 0
+  #hints = 0
 
   constructor(pairing: Pairing<Id> | undefined) {
     this.#pairing = pairing
@@ -64,11 +66,14 @@ export class Door<Id extends number | string> {
     return fresh
   }
 
-  #mayTry(stranger: Stranger, now: bigint): boolean {
-    if (now - this.#since >= hour) {
-      this.#since = now
-      this.#tries = 0
-    }
+  #begin(now: bigint): void {
+    if (now - this.#since < hour) return
+    this.#since = now
+    this.#tries = 0
+    this.#hints = 0
+  }
+
+  #mayTry(stranger: Stranger): boolean {
     if (stranger.tries >= bounds.own || this.#tries >= bounds.all) return false
     stranger.tries++
     this.#tries++
@@ -87,14 +92,17 @@ export class Door<Id extends number | string> {
       const pairing = this.#pairing
       if (pairing === undefined) return "nothing"
       const now = yield* Clock.monotonicTimeNanos
+      this.#begin(now)
       const stranger = this.#of(id, now)
       const code = codeIn(text)
-      if (code !== undefined && this.#mayTry(stranger, now) && (yield* pairing.redeem(code, id))) {
+      if (code !== undefined && this.#mayTry(stranger) && (yield* pairing.redeem(code, id))) {
         this.#strangers.delete(id)
         return "welcome"
       }
-      if (stranger.hinted) return "nothing"
+      // So many strangers are no people who were given a code: what they are told would hold up what others are told.
+      if (stranger.hinted || this.#hints >= bounds.hints) return "nothing"
       stranger.hinted = true
+      this.#hints++
       return "hint"
     })
   }

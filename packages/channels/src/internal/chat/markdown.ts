@@ -144,8 +144,12 @@ const blocks = (writer: Writer, tokens: ReadonlyArray<Token>, depth = 0): void =
   }
 }
 
+/** Quotations in quotations, so many that nobody has meant them: to read those takes as long as the cube of their number. */
+const tooDeep = /^(?:[ \t]{0,8}>){32}/m
+
 /** Writes Markdown; says whether it could be read as such, and anything of it is left. */
 export const write = (writer: Writer, markdown: string): boolean => {
+  if (tooDeep.test(markdown)) return false
   try {
     blocks(writer, lexer(markdown))
   } catch {

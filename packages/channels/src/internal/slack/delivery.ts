@@ -146,10 +146,13 @@ const withLooks = <A, R>(reply: Reply, make: (shape: Params) => Effect.Effect<A,
   return Effect.catchIf(make(first), isUgly, () => make(second))
 }
 
+/** Longer texts are not read as Markdown only to be shown for a second: that takes as long as the square of their length. */
+const mostRead = 2 * most.section
+
 /** Shows the end of a text that does not fit: that is where something happens. */
-const tail = (text: string): string => {
-  const rendered = render(text)
-  if (rendered.length <= most.section) return rendered
+export const tail = (text: string): string => {
+  const rendered = text.length > mostRead ? undefined : render(text)
+  if (rendered !== undefined && rendered.length <= most.section) return rendered
   const end = `…${text.slice(-600).replace(/^[\uDC00-\uDFFF]/, "")}`
   const longer = `…${text.slice(-2500).replace(/^[\uDC00-\uDFFF]/, "")}`
   return escaped(longer).length <= most.section ? escaped(longer) : escaped(end).slice(0, most.section)

@@ -40,7 +40,7 @@ export type Meaning =
       readonly user: number
       readonly text: string
     }
-  /** A button that nobody may press, or that is none of ours: only the spinning circle on it is ended. */
+  /** A button that is none of ours any more: only the spinning circle on it is ended. */
   | { readonly _tag: "Spinning"; readonly callback: string }
   | { readonly _tag: "Nothing"; readonly why: string }
 
@@ -197,11 +197,14 @@ export const meaningOf = (update: Update, self: Self, allows: Allows): Meaning =
   if (callback !== undefined) {
     const chat = callback.message?.chat.id
     const may = allows(callback.from.id) || (chat !== undefined && allows(chat))
-    return may ? pressed(callback) : { _tag: "Spinning", callback: callback.id }
+    // A stranger hears nothing, not even that there is nothing.
+    return may ? pressed(callback) : nothing("a button that they may not press")
   }
   if (message === undefined) return nothing("of a kind that was not asked for")
   const sender = message.from
-  if (sender?.is_bot === true) return nothing("of a bot")
+  // An administrator who does not want to be named speaks as the group, behind a bot of Telegram's.
+  const isGroup = message.sender_chat?.id === message.chat.id
+  if (sender?.is_bot === true && !isGroup) return nothing("of a bot")
   if (message.chat.type === "channel") return nothing("of a channel")
   if ((sender === undefined || !allows(sender.id)) && !allows(message.chat.id)) {
     const place = placeOf(message)
