@@ -237,7 +237,7 @@ describe("strangers", () => {
     Effect.gen(function* () {
       const server = yield* standIn()
       const agent = TestAgent.make()
-      yield* boot(server, { agent, options: { pairing: undefined } }, (gateway) =>
+      yield* boot(server, { agent }, (gateway) =>
         Effect.gen(function* () {
           server.say(group, "@sluice_bot wait", { ...mention("@sluice_bot"), from: person(kim) })
           yield* agent.run(1)
