@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import { existsSync, lstatSync, readdirSync, realpathSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { onTestFinished, type TestContext } from "vitest"
 import { copyOf, remove } from "../src/mutants/copy.ts"
 import { apply, describe as headOf, mutants, repository } from "../src/mutants/patches.ts"
@@ -82,6 +83,7 @@ describe("mutants", () => {
       ],
       { cwd: join(folder, "apps/torture"), encoding: "utf8" }
     )
-    assert.strictEqual(loaded.stdout.trim(), `file://${within}/packages/runtime/src/Gateway.ts function`, loaded.stderr)
+    const file = pathToFileURL(join(within, "packages/runtime/src/Gateway.ts"))
+    assert.strictEqual(loaded.stdout.trim(), `${file.href} function`, loaded.stderr)
   })
 })

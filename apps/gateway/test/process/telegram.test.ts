@@ -121,7 +121,7 @@ describe("Telegram", () => {
       Effect.gen(function* () {
         const server = yield* standIn()
         const folder = yield* folderWith(server.token)
-        const brief = configuration(server).replace("4 seconds", "1 second")
+        const brief = configuration(server).replace("4 seconds", "3 seconds")
         const gateway = yield* start({ folder, configuration: brief, environment: { SLUICE_SUPERVISED: "1" } })
         const stopped = yield* tool(folder, ["channels", "stop", "telegram"])
         assert.match(stopped.out, /^telegram is stopped\nIt stays so until/)
