@@ -120,7 +120,9 @@ const tests = () =>
     const folder = mkdtempSync(join(root, "node_modules/.cache/report-"))
     const report = join(folder, "report.json")
     const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters]
-    const env = { ...process.env, TMPDIR: temporary(), ...(process.stdout.isTTY ? {} : { NO_COLOR: "1" }) }
+    // Whoever forces colours would have every program warn on its standard error that it is told both.
+    const plain = process.stdout.isTTY ? {} : { NO_COLOR: "1", FORCE_COLOR: undefined }
+    const env = { ...process.env, TMPDIR: temporary(), ...plain }
     const child = spawn(tool("vitest"), args, { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] })
     // The first request lets the runner report what it has, the second is for tests that don't let go.
     const cancel = setTimeout(() => {

@@ -187,7 +187,7 @@ const wrap = (child: ChildProcess, folder: string, stateDirectory: string): Proc
         )
       ).pipe(
         Effect.timeoutOrElse({
-          duration: "30 seconds",
+          duration: "60 seconds",
           orElse: () => Effect.die(new Error(`the gateway did not say "${what}":\n${printed()}`))
         })
       ),
@@ -296,7 +296,7 @@ export const until = <A>(what: string, look: Effect.Effect<A>, is: (found: A) =>
     Effect.retry(Schedule.spaced("10 millis")),
     Effect.orDie,
     Effect.timeoutOrElse({
-      duration: "30 seconds",
+      duration: "60 seconds",
       orElse: () => Effect.die(new Error(`it did not come about that ${what}`))
     })
   )

@@ -83,7 +83,7 @@ describe("agents that do something wrong", () => {
               ...Object.fromEntries(Object.keys(agents).map((name) => [name, { agent: name }]))
             },
             turns: { backoff: ["10 millis"] },
-            drain: { timeout: "1 second", startWithin: "0 millis" }
+            drain: { timeout: "3 seconds", startWithin: "0 millis" }
           })
         })
         const begin = Effect.fnUntraced(function* (name: string, text: string) {

@@ -40,7 +40,7 @@ const setting = Effect.gen(function* () {
 })
 
 /** Milliseconds; a process that starts takes its time on a machine that is busy. */
-const longest = 120_000
+const longest = 300_000
 
 describe.skipIf(claude === undefined)(`an agent of kind claude-code ${claude === undefined ? missing : ""}`, () => {
   it.live(

@@ -12,7 +12,7 @@ import { launch, type Process, program, reportIn, type Running, running, until }
 import { begun, each, type Kind, kinds, showing, type Talk, type World, world } from "../kinds.ts"
 
 /** Milliseconds; processes that start take their time on a machine that is busy. */
-const longest = 120_000
+const longest = 300_000
 
 const bash = (command: string) => `tool Bash ${JSON.stringify({ command })}`
 

@@ -26,7 +26,7 @@ import {
 } from "../kinds.ts"
 
 /** Milliseconds, for a machine that is busy. */
-const longest = 120_000
+const longest = 300_000
 
 const program = fileURLToPath(new URL("../programs/later.ts", import.meta.url))
 

@@ -263,7 +263,7 @@ describe("pools behind the gateway", () => {
   it.live("P2, S6: a stop lets running requests finish, refuses new ones, keeps messages, and counts each", () =>
     Effect.gen(function* () {
       const { held, url } = yield* backend
-      const gateway = yield* start({ configuration: `${configuration(url)}drain: { pools: 1 second }\n` })
+      const gateway = yield* start({ configuration: `${configuration(url)}drain: { pools: 3 seconds }\n` })
       const openai = clientOf(gateway)
       const first = yield* Effect.forkChild(outcomeOf(openai.chat.completions.create(said("hold one"))))
       const second = yield* Effect.forkChild(outcomeOf(openai.chat.completions.create(said("hold two"))))
@@ -290,7 +290,7 @@ describe("pools behind the gateway", () => {
       assert.deepInclude(drains[0], { name: "pool writer", counts: { drained: 1, aborted: 1, rejected: 1 } })
       assert.lengthOf(drains, 6)
       const { out } = yield* tool(gateway.folder, ["report"])
-      assert.match(out, /^ {2}drains {4}pool writer: 1 drained, 1 aborted, 1 rejected, 1\.\d s$/m)
+      assert.match(out, /^ {2}drains {4}pool writer: 1 drained, 1 aborted, 1 rejected, \d+\.\d s$/m)
       assert.match(out, /^ {2}drains {4}pool brush: 0 drained, 0 aborted, 0 rejected, \d+ ms$/m)
     }).pipe(Effect.scoped)
   )
@@ -341,7 +341,7 @@ describe("pools behind the gateway", () => {
       const second = yield* gateway.signal("SIGTERM")
       const { at, code } = yield* gateway.exited
       assert.strictEqual(code, 81)
-      assert.isBelow(at - second, 1500)
+      assert.isBelow(at - second, 6000)
       assert.deepInclude(yield* Fiber.join(held), { status: 503, code: "shutting_down" })
       assert.isFalse(lives(Number(readFileSync(join(folder, "pid"), "utf8"))))
     }).pipe(Effect.scoped)

@@ -43,7 +43,7 @@ describe("WebSockets over boots", () => {
         const late = yield* Effect.forkChild(say("i", "while it stops"))
         const exit = yield* second.exited
         assert.strictEqual(exit.code, codes.clean)
-        assert.isBelow(exit.at - began, 5000)
+        assert.isBelow(exit.at - began, 15_000)
         yield* Effect.all([client.ended(1012), idle.ended(1012)])
 
         const third = yield* boot
