@@ -121,12 +121,24 @@ describe("Slack under kill -9", () => {
     () =>
       Effect.gen(function* () {
         const [edit, plain] = yield* Effect.all([lives("edit"), lives("plain")], { concurrency: 2 })
-        assert.deepStrictEqual(distinct(edit.answers), edit.everything, edit.about)
-        // The further copy may be lost as well: then it is shown as unknown, and never silently gone.
-        const missing = plain.everything.length - distinct(plain.answers).length
-        assert.isAtMost(missing, plain.ledger.ends.unknown, plain.about)
+        // Whoever was at work in three of the kills is set aside, and its person told so: on a slow disk that is one now and then.
+        if (edit.ledger.ends.suspended > 0) {
+          yield* edit.server.until(() =>
+            rooms.some((chat) => edit.server.texts(chat).some((text) => text.startsWith("I broke down 3 times")))
+          )
+        }
+        for (const {
+          about,
+          answers,
+          everything,
+          ledger: { ends }
+        } of [edit, plain]) {
+          assert.isAtLeast(distinct(answers).length + ends.suspended + ends.unknown, everything.length, about)
+        }
+        // The further copy of a plain one may be lost as well: then it is shown as unknown, and never silently gone.
+        assert.strictEqual(edit.ledger.ends.unknown, 0, edit.about)
         // Once each; what stays of a placeholder is one for each crash or lost answer at most.
-        assert.strictEqual(edit.answers.length, edit.everything.length, edit.about)
+        assert.strictEqual(edit.answers.length, edit.everything.length - edit.ledger.ends.suspended, edit.about)
         const orphans = rooms.flatMap((room) => edit.server.texts(room).filter((text) => text === "…"))
         assert.isAtMost(orphans.length, 3 * kills + edit.lost, edit.about)
         // One that was not marked came first, or never arrived; every further one is marked, and has its reason.
