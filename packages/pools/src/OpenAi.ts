@@ -20,7 +20,7 @@ import type {
 } from "./Capabilities.ts"
 import type { Worker } from "./Capability.ts"
 import * as chat from "./internal/openai/chat.ts"
-import { ask, failure, type Line, look, reach, statusOf } from "./internal/openai/line.ts"
+import { ask, failure, isRecord, type Line, look, reach, statusOf } from "./internal/openai/line.ts"
 import type { WorkerError } from "./PoolError.ts"
 
 /** A server, or several alike. */
@@ -104,19 +104,25 @@ const load = <Q, A, P = never>(
   })
 }
 
-const Rows = Schema.Struct({
-  data: Schema.Array(Schema.Struct({ index: Schema.optionalKey(Schema.Int), embedding: Schema.Array(Schema.Finite) })),
-  usage: Schema.optionalKey(Schema.Unknown)
-})
-const decodeRows = Schema.decodeUnknownOption(Rows)
-const decodeUsage = Schema.decodeUnknownOption(Schema.Struct({ prompt_tokens: Schema.Int }))
+interface Row {
+  readonly index?: number
+  readonly embedding: ReadonlyArray<number>
+}
+
+// By hand: a schema's way through a few thousand numbers takes longer than reading them from the text.
+const isRow = (value: unknown): value is Row =>
+  isRecord(value) &&
+  (value["index"] === undefined || Number.isSafeInteger(value["index"])) &&
+  Array.isArray(value["embedding"]) &&
+  value["embedding"].every(Number.isFinite)
 
 /** The vectors of an answer to `count` items, in the items' order. */
-const vectorsOf = (answer: unknown, count: number): Effect.Effect<Vectors, WorkerError> =>
+const vectorsOf = (answer: Readonly<Record<string, unknown>>, count: number): Effect.Effect<Vectors, WorkerError> =>
   Effect.suspend(() => {
-    const found = decodeRows(answer)
-    if (Option.isNone(found)) return Effect.fail(failure("Transport", "the server sent an answer without vectors"))
-    const { data, usage } = found.value
+    const { data, usage } = answer
+    if (!Array.isArray(data) || !data.every(isRow)) {
+      return Effect.fail(failure("Transport", "the server sent an answer without vectors"))
+    }
     const rows = data.toSorted((one, other) => (one.index ?? 0) - (other.index ?? 0))
     const vectors = rows.map(({ embedding }) => embedding)
     const length = vectors[0]?.length ?? 0
@@ -126,8 +132,8 @@ const vectorsOf = (answer: unknown, count: number): Effect.Effect<Vectors, Worke
     if (length === 0 || vectors.some((vector) => vector.length !== length)) {
       return Effect.fail(failure("Transport", "the server sent vectors that are empty or not all of one length"))
     }
-    const tokens = Option.map(decodeUsage(usage), ({ prompt_tokens }) => prompt_tokens)
-    return Effect.succeed(Option.isSome(tokens) ? { vectors, tokens: tokens.value } : { vectors })
+    const tokens = isRecord(usage) ? usage["prompt_tokens"] : undefined
+    return Effect.succeed(Number.isSafeInteger(tokens) ? { vectors, tokens: Number(tokens) } : { vectors })
   })
 
 const within = <A>(options: Options, items: ReadonlyArray<unknown>, asked: Effect.Effect<A, WorkerError>) => {

@@ -81,7 +81,7 @@ export const parsed = (text: string): unknown => {
   }
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** `{"error": {"message"}}`, `{"error": "..."}`, `{"message"}`, `{"detail"}`, or no JSON at all. */
