@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Capability, Worker } from "./Capability.ts"
 import { Governor } from "./Governor.ts"
@@ -219,10 +219,12 @@ export const make = Effect.fnUntraced(function* <Q, A, P, R>(
         const context = yield* Effect.context<never>()
         const queue = yield* Parts.queue<P>()
         const ticket = new Parts<Q, A, P>(request, termsOf(context, terms), queue, stall)
-        yield* Effect.acquireRelease(
-          Effect.sync(() => desk.submit(ticket)),
-          () => Effect.sync(() => desk.cancel(ticket))
+        // Not `acquireRelease`: that copies all services of the caller for each request.
+        yield* Scope.addFinalizer(
+          yield* Effect.scope,
+          Effect.sync(() => ticket.state === "new" || desk.cancel(ticket))
         )
+        desk.submit(ticket)
         return Stream.fromQueue(queue)
       })
     )

@@ -3,6 +3,7 @@
  * streamed, `/v1/images/generations` and `/v1/models`. A client that leaves takes its request with it; one that finds no
  * room hears when to come back; one that comes during a stop hears that. Who may come in is the business of the host.
  */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Deferred from "effect/Deferred"
@@ -13,6 +14,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -140,15 +142,53 @@ const embeddings = Effect.fnUntraced(function* (options: Options, sent: unknown)
 
 const event = (data: object | "[DONE]"): string => `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`
 
-/** The parts as events. What fails when the answer has begun can only be said in it; there is no end behind it. */
-const eventsOf = (frame: documents.Frame, parts: Stream.Stream<Capabilities.ChatPart, PoolError>, usage: boolean) =>
-  parts.pipe(
-    Stream.map((part) => documents.chunks(frame, part, usage).map(event).join("")),
-    Stream.filter((text) => text !== ""),
-    Stream.concat(Stream.succeed(event("[DONE]"))),
-    Stream.catch((error) => Stream.succeed(event(problems.documentOf(problems.ofPool(error))))),
-    Stream.encodeText
+type Parts = Arr.NonEmptyReadonlyArray<Capabilities.ChatPart>
+
+const utf8 = new TextEncoder()
+
+/**
+ * The parts as events: those that are there already, then what is pulled. What fails when the answer has begun can only
+ * be said in it; there is no end behind it.
+ */
+const eventsOf = (
+  frame: documents.Frame,
+  first: Option.Option<Parts>,
+  pull: Pull.Pull<Parts, PoolError>,
+  usage: boolean
+): Stream.Stream<Uint8Array> => {
+  const textOf = (parts: Parts) =>
+    parts
+      .flatMap((part) => documents.chunks(frame, part, usage))
+      .map(event)
+      .join("")
+  let isOver = false
+  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>> = Effect.suspend(() => (isOver ? Cause.done() : more))
+  const given = (text: string) => (text === "" ? next : Effect.succeed(Arr.of(utf8.encode(text))))
+  const last = (text: string) => {
+    isOver = true
+    return given(text)
+  }
+  const more = Pull.matchEffect(pull, {
+    onSuccess: (parts) => given(textOf(parts)),
+    onFailure: (cause) => {
+      const error = Cause.findErrorOption(cause)
+      if (Option.isNone(error)) return Effect.failCause(cause as Cause.Cause<never>)
+      return last(event(problems.documentOf(problems.ofPool(error.value))))
+    },
+    onDone: () => last(event("[DONE]"))
+  })
+  const begun = Option.isSome(first) ? given(textOf(first.value)) : last(event("[DONE]"))
+  let hasBegun = false
+  return Stream.fromPull(
+    Effect.succeed(
+      Effect.suspend(() => {
+        if (hasBegun) return next
+        hasBegun = true
+        return begun
+      })
+    )
   )
+}
 
 /** Waits for the first part, so that what fails before it has a status of its own. */
 const streamed = Effect.fnUntraced(function* (
@@ -162,9 +202,7 @@ const streamed = Effect.fnUntraced(function* (
     Effect.catchTag("PoolError", (error) => Effect.fail(ofPool(error))),
     Effect.catch((end) => (end instanceof problems.Refused ? Effect.fail(end) : Effect.succeedNone))
   )
-  const rest = Stream.fromPull(Effect.succeed(pull))
-  const all = Option.isSome(first) ? Stream.concat(Stream.fromIterable(first.value), rest) : Stream.empty
-  return HttpServerResponse.stream(eventsOf(frame, all, usage), {
+  return HttpServerResponse.stream(eventsOf(frame, first, pull, usage), {
     contentType: "text/event-stream",
     headers: { "cache-control": "no-store", "x-accel-buffering": "no" }
   })

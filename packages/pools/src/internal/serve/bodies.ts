@@ -9,6 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Scope from "effect/Scope"
 import { textOf, type Unread } from "./arriving.ts"
 import { deepest, isTooDeep } from "../nesting.ts"
 import * as problems from "./problems.ts"
@@ -58,11 +59,15 @@ export const reader = ({ all, closing, one, stall }: Limits) => {
     const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     let heard = now()
     const text = textOf(request, one, () => void (heard = now()))
-    return yield* Effect.raceAllFirst([
-      Effect.mapError(text, unread(one)),
-      silence(stallMillis, () => heard, now),
-      closed
-    ])
+    // Most bodies are here with their headers: only the others are worth a clock.
+    const guard = Effect.andThen(
+      Effect.yieldNow,
+      Effect.raceFirst(
+        silence(stallMillis, () => heard, now),
+        closed
+      )
+    )
+    return yield* Effect.raceFirst(Effect.mapError(text, unread(one)), guard)
   })
   return Effect.gen(function* () {
     if (closing !== undefined && Deferred.isDoneUnsafe(closing)) return yield* problems.refused(problems.stopping)
@@ -71,11 +76,14 @@ export const reader = ({ all, closing, one, stall }: Limits) => {
     // Who does not say how much it will be is believed to send all that may be sent.
     const size = announced === undefined ? one : Number(announced)
     if (!(size <= one)) return yield* problems.refused(problems.tooLarge(one))
-    if (held + size > all) return yield* problems.refused(problems.crowded)
-    yield* Effect.acquireRelease(
-      Effect.sync(() => void (held += size)),
-      () => Effect.sync(() => void (held -= size))
+    // Not `acquireRelease`: that copies all services of the host for each request.
+    let mine = 0
+    yield* Scope.addFinalizer(
+      yield* Effect.scope,
+      Effect.sync(() => void (held -= mine))
     )
+    if (held + size > all) return yield* problems.refused(problems.crowded)
+    held += mine = size
     return yield* parsed(yield* textUnder(request))
   })
 }
