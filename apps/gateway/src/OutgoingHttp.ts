@@ -4,14 +4,15 @@
  * limit of its own. One for all, so that a call need not greet its server anew.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as DirectHttp from "./DirectHttp.ts"
 
 /** As Node's own client does it: a proxy of the environment only where that is switched on. */
-const sockets = () => ({
+const options = () => ({
   keepAlive: true,
   ...(process.env["NODE_USE_ENV_PROXY"] === "1" ? { proxyEnv: process.env } : {})
 })
@@ -20,7 +21,12 @@ let shared: Context.Context<HttpClient.HttpClient> | undefined
 
 /** The client as a context. */
 export const client: Effect.Effect<Context.Context<HttpClient.HttpClient>> = Effect.gen(function* () {
+  if (shared !== undefined) return shared
+  const sockets = NodeHttpClient.layerAgentOptions(options())
+  const layer = Layer.provideMerge(NodeHttpClient.layerNodeHttpNoAgent, sockets)
   // For as long as the process lives: an idle socket keeps nobody from ending.
-  shared ??= yield* Layer.buildWithScope(NodeHttpClient.layerNodeHttpOptions(sockets()), Scope.makeUnsafe())
+  const built = yield* Layer.buildWithScope(layer, Scope.makeUnsafe())
+  const library = Context.get(built, HttpClient.HttpClient)
+  shared ??= Context.make(HttpClient.HttpClient, DirectHttp.over(library, Context.get(built, NodeHttpClient.HttpAgent)))
   return shared
 })

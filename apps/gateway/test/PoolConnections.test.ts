@@ -1,12 +1,13 @@
 // Pools over the HTTP client of this program: connections stay, so that no request has to greet its server anew.
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Capabilities from "@sluice/pools/Capabilities"
 import { Governor } from "@sluice/pools/Governor"
 import * as OpenAi from "@sluice/pools/OpenAi"
 import * as Pool from "@sluice/pools/Pool"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { client } from "../src/OutgoingHttp.ts"
 import { event, server } from "../../../packages/pools/test/server.ts"
 
 describe("a pool over the client of this program", () => {
@@ -32,6 +33,6 @@ describe("a pool over the client of this program", () => {
         )
       }
       assert.strictEqual(ports.size, 1)
-    }).pipe(Effect.provide([Governor.layer(), NodeHttpClient.layerNodeHttpOptions({ keepAlive: true })]))
+    }).pipe(Effect.provide([Governor.layer(), Layer.effectContext(client)]))
   )
 })

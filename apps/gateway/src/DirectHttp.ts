@@ -1,0 +1,116 @@
+/**
+ * The shortest way over node:http for what nearly every call is: a body that is there as a whole, and an answer. The
+ * library's client makes a span, a fiber for the upload, a race and a signal for each call, which takes longer than the
+ * call itself; whatever else a request asks for (a form, a stream, an upgrade) is still the library's.
+ */
+import { NodeHttpIncomingMessage } from "@effect/platform-node/NodeHttpIncomingMessage"
+import * as Effect from "effect/Effect"
+import * as Cookies from "effect/http/Cookies"
+import type * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Pipeable from "effect/Pipeable"
+import type * as Http from "node:http"
+import type * as Https from "node:https"
+import process from "node:process"
+
+const { DecodeError, HttpClientError: CallError, StatusCodeError, TransportError } = HttpClientError
+
+type Request = HttpClientRequest.HttpClientRequest
+type CallError = HttpClientError.HttpClientError
+
+/** Where sockets are kept. */
+export interface Agents {
+  readonly http: Http.Agent
+  readonly https: Https.Agent
+}
+
+/** Nobody may ever read an answer, and its connection would wait for that. */
+const unread = new FinalizationRegistry((message: Http.IncomingMessage) => void message.destroy())
+
+class Response extends NodeHttpIncomingMessage<CallError> implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
+  readonly request: Request
+  readonly url: string
+  #headers: Headers.Headers | undefined
+
+  constructor(request: Request, { hash, href }: URL, source: Http.IncomingMessage) {
+    super(source, (cause) => new CallError({ reason: new DecodeError({ request, response: this, cause }) }))
+    this.request = request
+    this.url = href.slice(0, href.length - hash.length)
+    unread.register(this, source, source)
+  }
+
+  get status() {
+    return this.source.statusCode ?? 0
+  }
+
+  override get headers() {
+    return (this.#headers ??= super.headers)
+  }
+
+  get cookies() {
+    return Cookies.fromSetCookie(this.source.headers["set-cookie"] ?? [])
+  }
+
+  protected override get bodySource() {
+    unread.unregister(this.source)
+    return this.source
+  }
+
+  get formData(): Effect.Effect<FormData, CallError> {
+    return Effect.flatMap(this.arrayBuffer, (bytes) =>
+      Effect.tryPromise({
+        try: () => new globalThis.Response(bytes, { headers: this.headers }).formData(),
+        catch: this.onError
+      })
+    )
+  }
+
+  get upgrade(): Effect.Effect<never, CallError> {
+    const description = "expected 101 Switching Protocols"
+    return Effect.fail(
+      new CallError({ reason: new StatusCodeError({ request: this.request, response: this, description }) })
+    )
+  }
+
+  toJSON(): unknown {
+    return { _id: "effect/http/HttpClientResponse", request: this.request.toJSON(), status: this.status }
+  }
+
+  pipe() {
+    return Pipeable.pipeArguments(this, arguments)
+  }
+}
+
+const open = (agents: Agents, url: URL, { headers, method }: Request): Http.ClientRequest =>
+  url.protocol === "https:"
+    ? process.getBuiltinModule("node:https").request(url, { agent: agents.https, method, headers })
+    : process.getBuiltinModule("node:http").request(url, { agent: agents.http, method, headers })
+
+const execute = (agents: Agents, request: Request, url: URL) =>
+  Effect.callback<HttpClientResponse.HttpClientResponse, CallError>((resume) => {
+    const { body } = request
+    const sent = open(agents, url, request)
+    sent.on("error", (cause) => resume(Effect.fail(new CallError({ reason: new TransportError({ request, cause }) }))))
+    sent.on("response", (message) => resume(Effect.succeed(new Response(request, url, message))))
+    // As text, so that it leaves together with the headers.
+    sent.end(body._tag === "Uint8Array" ? (body.text ?? body.body) : undefined)
+    return Effect.sync(() => sent.destroy())
+  })
+
+/** A client that sends most requests itself, by these agents, and leaves the others to `library`. */
+export const over = (library: HttpClient.HttpClient, agents: Agents): HttpClient.HttpClient =>
+  HttpClient.makeWith(
+    (asked: Effect.Effect<Request, CallError>) =>
+      Effect.flatMap(asked, (request) => {
+        const isPlain = request.body._tag === "Uint8Array" || request.body._tag === "Empty"
+        const url =
+          isPlain && request.headers["upgrade"] === undefined ? HttpClientRequest.toUrl(request) : Option.none()
+        return Option.isSome(url) ? execute(agents, request, url.value) : library.execute(request)
+      }),
+    Effect.succeed<Request>
+  )
