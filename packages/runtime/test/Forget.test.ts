@@ -82,6 +82,23 @@ const said = Effect.fnUntraced(function* (one: Boot, secret: string, who = "kim"
   yield* one.say(who, `${secret} waits`, `${who}9`)
 })
 
+/** Attachments that are all there, and the names of those that were deleted. */
+const filesThere = () => {
+  const removed: Array<string> = []
+  const attachments = Layer.succeed(
+    Attachments,
+    Attachments.of({
+      put: () => Effect.fail(new Storage({ retryAfter: 1, cause: "not asked for" })),
+      find: () => Effect.succeed(1),
+      read: () => Effect.succeed(undefined),
+      path: () => undefined,
+      sweep: () => Effect.succeed([]),
+      remove: (hashes) => Effect.sync(() => void removed.push(...hashes))
+    })
+  )
+  return { attachments, removed }
+}
+
 describe("forgetting", () => {
   it.effect("Q27: texts, answers, values and what the agent stored are gone from the files; the ledger balances", () =>
     Effect.gen(function* () {
@@ -203,18 +220,7 @@ describe("forgetting", () => {
   it.effect("Q27: files of attachments that nobody else refers to are deleted", () =>
     Effect.gen(function* () {
       const place = yield* world()
-      const removed: Array<string> = []
-      const attachments = Layer.succeed(
-        Attachments,
-        Attachments.of({
-          put: () => Effect.fail(new Storage({ retryAfter: 1, cause: "not asked for" })),
-          find: () => Effect.succeed(1),
-          read: () => Effect.succeed(undefined),
-          path: () => undefined,
-          sweep: () => Effect.succeed([]),
-          remove: (hashes) => Effect.sync(() => void removed.push(...hashes))
-        })
-      )
+      const { attachments, removed } = filesThere()
       const one = yield* boot(place, options(rememberer())).pipe(Effect.provide(attachments))
       const [own, shared] = ["a".repeat(64), "b".repeat(64)].map(
         (hash) => new Attachment({ hash, size: 1, type: "text/plain", name: "Geheimnis.txt" })
@@ -227,6 +233,27 @@ describe("forgetting", () => {
       assert.deepInclude(yield* meanwhile(one.gateway.forget("chat/kim")), { files: 1 })
       assert.deepStrictEqual(removed, ["a".repeat(64)])
       assert.deepStrictEqual([...(yield* one.journal.attachments)], ["b".repeat(64)])
+    })
+  )
+
+  it.effect("Q27: files go at once, and not when they may have been sent again: no agent is waited for", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const { attachments, removed } = filesThere()
+      const kept = rememberer()
+      const slow = { ...kept, agent: { ...kept.agent, forget: () => Effect.never } }
+      const one = yield* boot(place, options(slow)).pipe(Effect.provide(attachments))
+      for (const [who, hash] of [
+        ["kim", "a".repeat(64)],
+        ["lee", "b".repeat(64)]
+      ] as const) {
+        const file = new Attachment({ hash, size: 1, type: "text/plain", name: "a.txt" })
+        yield* one.handle().accept({ conversation: who, sender: who, text: "file", attachments: [file] })
+        yield* rest(one, `chat/${who}`)
+        yield* Effect.forkChild(one.gateway.forget(`chat/${who}`))
+      }
+      for (let n = 0; n < 50; n++) yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(removed, ["a".repeat(64), "b".repeat(64)])
     })
   )
 

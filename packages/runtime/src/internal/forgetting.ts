@@ -97,25 +97,28 @@ const make = Effect.gen(function* () {
     return undefined
   })
 
-  const clean = (files: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, JournalError> =>
-    Effect.gen(function* () {
-      const left: Array<string> = []
-      if (Option.isSome(attachments) && files.length > 0) {
-        // What stays behind belongs to no row, and the sweep finds it.
-        const removed = yield* Effect.exit(attachments.value.remove(files))
-        if (removed._tag === "Failure") left.push("files of attachments")
-      }
-      for (const pending of (yield* journal.pendingForgets) ?? []) {
-        const failed = yield* byAgent(pending)
-        if (failed !== undefined) left.push(failed)
-      }
-      const scrubbed = yield* Effect.repeat(journal.scrub, { ...readers, until: (done: boolean) => done })
-      if (!scrubbed) left.push("the write-ahead log, which somebody reads")
-      return left
-    }).pipe(one.withPermits(1))
+  /** Deletes files; says what went wrong. At once: the same file may be sent again, by somebody else, a moment later. */
+  const remove = (files: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
+    Option.isNone(attachments) || files.length === 0
+      ? Effect.succeed([])
+      : // What stays behind belongs to no row, and the sweep finds it.
+        Effect.map(Effect.exit(attachments.value.remove(files)), ({ _tag }) =>
+          _tag === "Failure" ? ["files of attachments"] : []
+        )
 
-  const quietly = (files: ReadonlyArray<string>): Effect.Effect<void> =>
-    clean(files).pipe(
+  const clean: Effect.Effect<ReadonlyArray<string>, JournalError> = Effect.gen(function* () {
+    const left: Array<string> = []
+    for (const pending of (yield* journal.pendingForgets) ?? []) {
+      const failed = yield* byAgent(pending)
+      if (failed !== undefined) left.push(failed)
+    }
+    const scrubbed = yield* Effect.repeat(journal.scrub, { ...readers, until: (done: boolean) => done })
+    if (!scrubbed) left.push("the write-ahead log, which somebody reads")
+    return left
+  }).pipe(one.withPermits(1))
+
+  const quietly = (removed: Effect.Effect<ReadonlyArray<string>>): Effect.Effect<void> =>
+    Effect.zipWith(removed, clean, (files, others) => [...files, ...others]).pipe(
       Effect.flatMap((left) =>
         left.length === 0
           ? Effect.void
@@ -130,18 +133,23 @@ const make = Effect.gen(function* () {
   const forget = Effect.fnUntraced(function* (address: Conversation) {
     const forgotten = yield* journal.forget({ _tag: "Conversation", address, placeholder: outbox.noReply })
     if (forgotten === undefined) return undefined
-    yield* leave(forgotten)
-    const left = yield* clean(forgotten.files)
     const { cancelled, files, sessions } = forgotten
+    const removed = run(remove(files))
+    yield* leave(forgotten)
+    const left = [...(yield* Fiber.join(removed)), ...(yield* clean)]
     return { sessions: sessions.length, cancelled: cancelled.length, files: files.length, left }
   })
 
   return Forgetting.of({
-    follow: (forgotten) => Effect.tap(leave(forgotten), () => Effect.sync(() => run(quietly(forgotten.files)))),
+    follow: (forgotten) =>
+      Effect.suspend(() => {
+        const removed = run(remove(forgotten.files))
+        return Effect.tap(leave(forgotten), () => Effect.sync(() => run(quietly(Fiber.join(removed)))))
+      }),
     // In a fiber of its own: who asked may leave, and what is committed has to be followed all the same.
     conversation: (address) => Effect.suspend(() => Fiber.join(run(forget(address)))),
     rest: Effect.flatMap(Effect.exit(journal.pendingForgets), (found) =>
-      found._tag === "Success" && found.value !== undefined ? quietly([]) : Effect.void
+      found._tag === "Success" && found.value !== undefined ? quietly(Effect.succeed([])) : Effect.void
     )
   })
 })
