@@ -1,21 +1,32 @@
 // Three groups of tests, one after the other. The packages' tests run on TestClock, those of the apps start real processes
-// and wait on what they say: both share the machine. What holds a process to its deadlines by the real clock, and the
-// torture levels, have it to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong
-// to the process that opened them.
-import { availableParallelism, totalmem } from "node:os"
+// and wait on what they say: both share the machine, one file more than it has cores, because some only wait. What holds a
+// process to its deadlines by the real clock waits most of its time: two such files go beside each other, and nothing else.
+// The torture levels, and what is held to a tenth of a second, have the machine to themselves, one file at a time. Every
+// file has a process of its own: SQLite's locks belong to the process that opened them.
+import { availableParallelism } from "node:os"
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
-/** Tests that have the machine to themselves. */
-const alone = [
-  "apps/torture/test/ci.*.test.ts",
+// Hundreds of processes load the same modules: what one of them has compiled the others need not compile again.
+process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/compiled")
+
+/** Tests of deadlines of a second and more, and of people who wait. */
+const deadlines = [
+  "apps/torture/test/ci.L4.test.ts",
   "apps/gateway/test/{watchdog,supervisor,signals}.test.ts",
-  "apps/gateway/test/process/{badInput,children,cut,drain,hurry,kinds,stop,start}.test.ts",
+  "apps/gateway/test/process/{badInput,children,cut,drain,hurry,kinds,start}.test.ts",
   "test/commands/start.test.ts"
 ]
+/** Tests that have the machine to themselves. */
+const alone = ["apps/torture/test/ci.L[0-3].test.ts", "apps/gateway/test/process/stop.test.ts"]
 
-/** A file at a time on each processor, as long as there is a gigabyte for each: containers often have many of the one only. */
-const memory = process.constrainedMemory() || totalmem()
-const workers = Math.max(1, Math.min(availableParallelism(), Math.floor(Math.min(memory, totalmem()) / 1024 ** 3)))
+/** What all tests that start processes of the product have. */
+const processes = {
+  pool: "forks",
+  globalSetup: "scripts/globalSetup.mjs",
+  testTimeout: 120_000,
+  hookTimeout: 60_000
+} as const
 
 export default defineConfig({
   test: {
@@ -26,33 +37,36 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["test/commands/start.test.ts"],
           pool: "forks",
-          maxWorkers: workers,
-          testTimeout: 120_000,
+          maxWorkers: availableParallelism() + 1,
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 }
         }
       },
       {
         test: {
+          ...processes,
           name: "apps",
           include: ["apps/*/test/**/*.test.ts"],
-          exclude: alone,
-          pool: "forks",
-          globalSetup: ["scripts/globalSetup.mjs"],
-          maxWorkers: workers,
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
+          exclude: [...deadlines, ...alone],
+          maxWorkers: availableParallelism() + 1,
+          sequence: { groupOrder: 0 }
+        }
+      },
+      {
+        test: {
+          ...processes,
+          name: "deadlines",
+          include: deadlines,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 }
         }
       },
       {
         test: {
+          ...processes,
           name: "alone",
           include: alone,
-          pool: "forks",
-          globalSetup: ["scripts/globalSetup.mjs"],
           maxWorkers: 1,
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
           sequence: { groupOrder: 2 }
         }
       }
