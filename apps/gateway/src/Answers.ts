@@ -4,9 +4,10 @@
  */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
+const headers = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+
 /** A JSON answer. */
-export const json = (body: unknown, status = 200) =>
-  HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })
+export const json = (body: unknown, status = 200) => HttpServerResponse.jsonUnsafe(body, { status, headers })
 
 const titles: { readonly [type: string]: string } = {
   starting: "The gateway is starting",
@@ -30,6 +31,6 @@ export const problem = (
     {
       status,
       contentType: "application/problem+json",
-      headers: status === 503 ? { "retry-after": "1", "cache-control": "no-store" } : { "cache-control": "no-store" }
+      headers: status === 503 ? { "retry-after": "1", ...headers } : headers
     }
   )

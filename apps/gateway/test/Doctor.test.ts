@@ -223,13 +223,19 @@ ${["new", "old", "other", "broken", "missing"].map((name) => `  ${name}: { kind:
       const folder = yield* temporaryFolder
       const look = (yaml: string) =>
         Effect.map(loaded(folder, yaml), ({ configuration }) => Guards.guards(configuration))
-      assert.deepStrictEqual(states(yield* look("")), ["address ok", "origins ok", "connections ok"])
+      assert.deepStrictEqual(states(yield* look("")), ["address ok", "origins ok", "connections ok", "requests ok"])
       const open = yield* look("http: { host: 0.0.0.0, exposed: true }\n")
-      assert.deepStrictEqual(states(open), ["address warn", "hosts fail", "origins ok", "connections ok"])
+      assert.deepStrictEqual(states(open), [
+        "address warn",
+        "hosts fail",
+        "origins ok",
+        "connections ok",
+        "requests ok"
+      ])
       assert.include(open[0]?.remedy, "TLS")
       assert.include(open[1]?.remedy, "http.allowedHosts")
       const named = yield* look("http: { host: 0.0.0.0, exposed: true, allowedHosts: [gateway.example.org] }\n")
-      assert.deepStrictEqual(states(named), ["address warn", "origins ok", "connections ok"])
+      assert.deepStrictEqual(states(named), ["address warn", "origins ok", "connections ok", "requests ok"])
       const pages = (origin: string) => look(`http: { allowedOrigins: ["${origin}"] }\n`)
       assert.deepStrictEqual(
         [
@@ -240,6 +246,15 @@ ${["new", "old", "other", "broken", "missing"].map((name) => `  ${name}: { kind:
         ["warn", "ok", "ok"]
       )
       assert.strictEqual((yield* look("limits: { sockets: 4096 }\n"))[2]?.state, "warn")
+      const [, , , requests] = yield* look("")
+      assert.match(
+        requests?.detail ?? "",
+        /^bodies of at most 1 MiB, a head within 10 seconds.* 50 messages a second of/
+      )
+      for (const bound of ["headerTimeout: 2 minutes", "sender: { perSecond: 9000 }"]) {
+        const found = (yield* look(`limits: { ${bound} }\n`))[3]
+        assert.deepStrictEqual([found?.name, found?.state], ["requests", "warn"], bound)
+      }
     })
   )
 

@@ -6,6 +6,7 @@
 import * as Redacted from "effect/Redacted"
 import { isLoopback } from "../configuration/Checks.ts"
 import type { Configuration } from "../configuration/Configuration.ts"
+import { millisOf, sizeText } from "../configuration/Setting.ts"
 import { readFileSync } from "node:fs"
 import type { Finding } from "./Findings.ts"
 
@@ -64,6 +65,30 @@ const connections = ({ limits }: Configuration): Finding => {
       }
 }
 
+/** The longest that a client should be let take for its first lines, in milliseconds. */
+const slowHead = 60_000
+
+/** What one client may bring, and how slowly: what holds up others when it is too much. */
+const requests = ({ limits }: Configuration): Finding => {
+  const name = "requests"
+  const { body, headerTimeout, requestTimeout, sender, total } = limits
+  const detail =
+    `bodies of at most ${sizeText(body)}, a head within ${headerTimeout}, all of it within ${requestTimeout}; ` +
+    `${sender.perSecond} messages a second of one sender, ${total.perSecond} of all`
+  if ((millisOf(headerTimeout) ?? 0) > slowHead) {
+    const remedy = "lower limits.headerTimeout: 10 seconds are plenty"
+    return { name, state: "warn", detail: `${detail}: whoever says nothing keeps a connection for that long`, remedy }
+  }
+  return sender.perSecond <= total.perSecond
+    ? { name, state: "ok", detail }
+    : {
+        name,
+        state: "warn",
+        detail: `${detail}: one sender can use up what all have`,
+        remedy: "lower limits.sender.perSecond, or raise limits.total.perSecond"
+      }
+}
+
 /** Linux's word on what a process may have, this one's without a pid. */
 export const limitsOf = (pid: number | undefined): string => {
   try {
@@ -119,5 +144,6 @@ export const isWeak = (token: Redacted.Redacted): boolean => {
 export const guards = (configuration: Configuration): ReadonlyArray<Finding> => [
   ...address(configuration),
   origins(configuration),
-  connections(configuration)
+  connections(configuration),
+  requests(configuration)
 ]

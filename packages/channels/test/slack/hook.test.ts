@@ -18,6 +18,7 @@ import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { verifier } from "../../src/internal/slack/signature.ts"
+import { Unsigned } from "../../src/internal/slack/unsigned.ts"
 import * as Slack from "../../src/Slack.ts"
 import { temporaryAttachments } from "../serve.ts"
 import type { Delivery } from "../standIn/slack.ts"
@@ -39,6 +40,12 @@ const running = Effect.gen(function* () {
     events({ type: "message", channel: dm, channel_type: "im", user: kim, text, ts, ...more }, `Ev${ts}`)
   return { server, memory, receiving, call, events, said, channel }
 })
+
+/** A request with a body that comes as a stream. */
+const requestOf = (body: ReadableStream<Uint8Array>) => {
+  const init = { method: "POST", body, duplex: "half" }
+  return HttpServerRequest.fromWeb(new Request("https://gateway.example/", init as RequestInit))
+}
 
 const statusOf = <E, R>(answer: Effect.Effect<{ readonly status: number }, E, R>) =>
   Effect.map(answer, ({ status }) => status)
@@ -239,6 +246,43 @@ describe("a request", () => {
       assert.strictEqual(yield* statusOf(call(said(strange, "1.9", { field_of_next_year: { deep: [1] } }))), 200)
       assert.strictEqual((yield* memory.messages).length, 1)
     }).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "W4: whose body is not whole yet shares a bound with others: the one that came longest goes, and all in time",
+    () =>
+      Effect.gen(function* () {
+        const unsigned = new Unsigned(1000)
+        /** A request of so many bytes, of which the rest never comes. */
+        const begun = Effect.fnUntraced(function* (bytes: number) {
+          const taken = yield* Deferred.make<void>()
+          let isFirst = true
+          const body = new ReadableStream<Uint8Array>(
+            {
+              pull: (controller) => {
+                // Asked for more: what came first has been taken.
+                if (!isFirst) return void Effect.runFork(Deferred.succeed(taken, undefined))
+                isFirst = false
+                controller.enqueue(new Uint8Array(bytes))
+              }
+            },
+            { highWaterMark: 0 }
+          )
+          const reading = yield* Effect.forkChild(Effect.flip(unsigned.read(requestOf(body))), {
+            startImmediately: true
+          })
+          yield* Deferred.await(taken)
+          return Effect.map(Fiber.join(reading), ({ why }) => why)
+        })
+        const [first, second] = [yield* begun(400), yield* begun(400)]
+        const third = yield* begun(400)
+        assert.strictEqual(yield* first, "crowded")
+        assert.strictEqual((yield* unsigned.read(requestOf(new Blob(["x".repeat(100)]).stream()))).length, 100)
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual([yield* second, yield* third], ["late", "late"])
+        // Nothing of them is counted any more.
+        assert.strictEqual((yield* unsigned.read(requestOf(new Blob(["x".repeat(1000)]).stream()))).length, 1000)
+      }).pipe(Effect.scoped)
   )
 
   it.live("W4: that breaks off, or is larger than the server takes, is told so", () =>

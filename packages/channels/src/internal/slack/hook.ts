@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { isPrivate, placeOf } from "./events.ts"
 import { isTimely, verifier } from "./signature.ts"
+import { Unsigned } from "./unsigned.ts"
 import { Envelope, Pressed } from "./wire.ts"
 
 /** Answers one request of Slack's. */
@@ -37,6 +38,13 @@ const empty = (status: number, headers?: Readonly<Record<string, string>>) =>
   HttpServerResponse.empty({ status, ...(headers === undefined ? {} : { headers }) })
 
 const later = (millis: number) => empty(503, { "retry-after": String(Math.max(1, Math.ceil(millis / 1000))) })
+
+/** What is answered to who does not bring all of a body; the connection is not worth keeping. */
+const unread = {
+  unreadable: empty(413, { connection: "close" }),
+  late: empty(408, { connection: "close" }),
+  crowded: empty(503, { connection: "close", "retry-after": "1" })
+}
 
 const readEnvelope = Schema.decodeUnknownOption(Schema.fromJsonString(Envelope))
 const readPressed = Schema.decodeUnknownOption(Schema.fromJsonString(Pressed))
@@ -151,6 +159,7 @@ const wrongSecret =
 /** The hook of an app; `receiving` is there while the channel receives. */
 export const hookOf = (secret: Redacted.Redacted, receiving: () => Receiving | undefined): Hook => {
   const verify = verifier(secret)
+  const unsigned = new Unsigned()
   const tell = telling()
   return (request) =>
     Effect.gen(function* () {
@@ -158,9 +167,9 @@ export const hookOf = (secret: Redacted.Redacted, receiving: () => Receiving | u
       const signature = request.headers["x-slack-signature"] ?? ""
       if (signature === "") return empty(401)
       if (!(yield* isTimely(timestamp))) return yield* Effect.as(tell(wrongTime), empty(401))
-      const read = yield* Effect.result(request.arrayBuffer)
-      if (read._tag === "Failure") return empty(413)
-      const body = new Uint8Array(read.success)
+      const read = yield* Effect.result(unsigned.read(request))
+      if (read._tag === "Failure") return unread[read.failure.why]
+      const body = read.success
       if (!(yield* verify(timestamp, body, signature))) return yield* Effect.as(tell(wrongSecret), empty(401))
       const isForm = (request.headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded")
       const delivered = deliveredOf(new TextDecoder().decode(body), isForm)
