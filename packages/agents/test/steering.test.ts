@@ -112,6 +112,8 @@ describe("Q6: an agent over ACP", () => {
         yield* Deferred.completeWith(word, answer)
         assert.deepStrictEqual(yield* Fiber.join(turn), [])
         yield* letGo
+        // What is handed over when all is said reaches nobody: it could be taken into the next turn.
+        yield* running.steer(further, Effect.die("asked"))
         assert.deepStrictEqual([running.further(), ended.times], [[], 0])
       }
     }).pipe(Effect.scoped)

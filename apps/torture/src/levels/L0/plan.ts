@@ -90,6 +90,8 @@ export interface Plan {
   readonly takes?: number
   /** How long it then needs to say so; absent: at once. `Infinity`: it says so when its turn ends, and not before. */
   readonly says?: number
+  /** Of what it did not take before its end nobody knows: then it goes on with that in the same turn. */
+  readonly vague?: boolean
   /** How long a question waits for a person (0: for ever), and what becomes of it when its process stops. */
   readonly questions?: { readonly expireAfter: number; readonly onStop: "keep" | "cancel" }
   readonly cap: number
@@ -351,7 +353,11 @@ export const steeringPlanOf = (seed: number): Plan => steer(widePlanOf(seed))
 /** What is taken over is told later, or only at the end; drawn apart, for the same reason. */
 const hush = (plan: Plan): Plan => {
   const random = new Random(plan.seed ^ 0x165667b1)
-  return { ...plan, takes: random.pick([0, 50, 700]), says: random.pick([400, 3000, Infinity, Infinity]) }
+  const says = random.pick([400, 3000, Infinity, Infinity])
+  const takes = random.pick([0, 50, 700])
+  return random.chance(0.7)
+    ? { ...plan, takes, says }
+    : { ...plan, takes: takes === 0 ? Infinity : 700, says, vague: true }
 }
 
 /** The plan of a seed with agents that take messages over and don't say so at once. */

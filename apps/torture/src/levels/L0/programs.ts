@@ -28,6 +28,8 @@ export interface Surroundings {
 
 class Run {
   over = false
+  /** It is done but for what it goes on with. */
+  goesOn = false
   readonly name: string
   readonly pid: number
   readonly life: Life
@@ -39,7 +41,8 @@ class Run {
   readonly fails: boolean
   /** Who waits for its end. */
   readonly waiting: Array<() => void> = []
-  /** What it took over and did not say so yet; what it says now, and who waits for that. */
+  /** What was handed to it and not taken; what it took over and did not say so yet; what it says now, and who waits for that. */
+  readonly untaken = new Set<TurnMessage>()
   readonly taken = new Set<TurnMessage>()
   readonly handed: Array<TurnMessage> = []
   noticed: (() => void) | undefined
@@ -173,7 +176,12 @@ export class Programs {
   }
 
   #finishIn(run: Run, millis: number, time: Time): void {
-    time.timer(this.#around.plan.child ? outside : run.life, millis, () => this.#end(run, run.fails ? "fail" : "ok"))
+    const { child, vague = false } = this.#around.plan
+    time.timer(child ? outside : run.life, millis, () => {
+      run.goesOn = vague && !run.fails && !run.over && !run.life.dead && run.untaken.size > 0
+      if (run.goesOn) return run.noticed?.()
+      this.#end(run, run.fails ? "fail" : "ok")
+    })
   }
 
   #segments(run: Run): ReadonlyArray<Segment> {
@@ -242,9 +250,12 @@ export class Programs {
     const run = [...this.#running].find((one) => one.life === life && one.session === session)
     const { takes = Infinity } = plan
     // One that has not begun yet takes nothing, and may well take what is handed to it later.
-    if (run === undefined || life.dead || takes === Infinity) return
+    if (run === undefined || life.dead) return
+    for (const message of messages) run.untaken.add(message)
+    if (takes === Infinity) return
     time.timer(life, takes, () => {
-      if (run.over) return
+      if (run.over || run.goesOn) return
+      for (const message of messages) run.untaken.delete(message)
       for (const message of messages) run.taken.add(message)
       this.#take(run, messages)
       const { says = 0 } = plan
@@ -277,11 +288,28 @@ export class Programs {
         run.noticed = undefined
         if (!run.life.dead) resume(Effect.void)
       }
-      if (run.over || run.handed.length > 0) done()
+      if (run.over || run.goesOn || run.handed.length > 0) done()
       else run.noticed = done
     })
+    const goOn = (): Agent.AgentEvent => {
+      const messages = [...run.untaken, ...run.taken, ...run.handed]
+      // What it has to go on with is its end: it has that at once.
+      const joined = (ids: ReadonlyArray<string>) => {
+        this.#take(
+          run,
+          [...run.untaken].filter(({ id }) => ids.includes(id))
+        )
+        run.untaken.clear()
+        run.goesOn = false
+        this.#end(run, "ok")
+      }
+      run.taken.clear()
+      run.handed.length = 0
+      return { _tag: "Steered", ids: messages.map(({ id }) => id), joined }
+    }
     return Stream.unfold(undefined, () =>
       Effect.map(noticed, () => {
+        if (run.goesOn && !run.over) return [goOn(), undefined] as const
         // One that fails has no word left to say.
         if (run.over && !run.fails) this.#say(run)
         const messages = run.handed.splice(0)

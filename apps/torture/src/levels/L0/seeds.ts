@@ -52,7 +52,8 @@ export const steered: ReadonlyArray<readonly [seed: number, about: string]> = [
 /** Those whose agents say late, or at the end only, what they took. */
 export const silent: ReadonlyArray<readonly [seed: number, about: string]> = [
   [1, "what was with an agent when its gateway was killed is answered with the turn that goes on"],
+  [29, "what was with an agent whose attempt was cut off is in one answer of a channel that is pulled"],
   [34, "what was with an agent whose attempt failed is answered with the next try"],
-  [52, "what was with an agent whose attempt failed is answered with the next try"],
+  [54, "what was with an agent is in no second answer that could be taken for a copy"],
   [120, "what was with an agent is in no second answer where every doubt is held"]
 ]

@@ -26,6 +26,8 @@ export interface Handed {
   readonly unanswered: () => ReadonlyArray<TurnMessage>
   /** Completes when every request has come to an end. */
   readonly answered: Effect.Effect<void>
+  /** From here on nothing is handed over any more: the turn is over, and it could reach the next one. */
+  readonly close: () => void
 }
 
 /**
@@ -39,6 +41,7 @@ export const handing = (push: (event: Agent.AgentEvent) => void, scope: Scope.Sc
   const open = new Set<ReadonlyArray<TurnMessage>>()
   const answered = Latch.makeUnsafe(true)
   let waiting = 0
+  let isClosed = false
 
   const settle = (messages: ReadonlyArray<TurnMessage>, word: Word) => {
     if (word !== "unknown") open.delete(messages)
@@ -49,6 +52,7 @@ export const handing = (push: (event: Agent.AgentEvent) => void, scope: Scope.Sc
   return {
     hand: (messages, ask) =>
       Effect.suspend(() => {
+        if (isClosed) return Effect.void
         open.add(messages)
         waiting++
         answered.closeUnsafe()
@@ -65,7 +69,8 @@ export const handing = (push: (event: Agent.AgentEvent) => void, scope: Scope.Sc
       }),
     isClear: () => open.size === 0,
     unanswered: () => [...open].flat(),
-    answered: answered.await
+    answered: answered.await,
+    close: () => void (isClosed = true)
   }
 }
 

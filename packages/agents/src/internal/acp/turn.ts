@@ -223,6 +223,7 @@ export const run = Effect.fnUntraced(function* (
       connection.listen(ignoring)
       connection.resume()
       drop()
+      handed.close()
       if (!(yield* Deferred.isDone(prompt))) yield* cancel(options, prompt)
       yield* letGoOf(options, handed, yield* patienceOf(options))
       connection.listen(undefined)
@@ -247,6 +248,7 @@ export const run = Effect.fnUntraced(function* (
         Queue.offerUnsafe(items, item)
         continue
       }
+      handed.close()
       last = yield* finish(item.ended, options, translate)
       const left = handed.unanswered()
       if (left.length === 0) continue
