@@ -175,8 +175,10 @@ const transcript = ({ gateway }: Running) =>
     const session = new URLSearchParams(url.split("?", 2)[1]).get("session") ?? undefined
     const key = keyOf(conversation)
     const found = yield* gateway.transcript(key, session)
+    const names = found === undefined ? (yield* gateway.sessionsOf(key)).slice(0, 10).map(({ name }) => name) : []
+    if (found === undefined && names.length === 0) return noConversation(key)
     return found === undefined
-      ? problem(404, "not-found", `conversation ${key}: there is no such session; /v1/sessions lists them`)
+      ? problem(404, "not-found", `conversation ${key}: there is no session "${session}"; there is ${names.join(", ")}`)
       : HttpServerResponse.stream(found.content, {
           contentType: "text/markdown; charset=utf-8",
           headers: { "cache-control": "no-store", "x-content-type-options": "nosniff" }

@@ -145,7 +145,8 @@ export const sentences = {
   archiveFailed: sentence({}),
   /** A line for a file, where the channel does not show it itself; `size` in words. */
   file: sentence({ name: Name, size: Name }),
-  noSuchName: sentence({ name: Name }),
+  /** `names` are those that there are; `canBegin` says whether one of this name can be begun. */
+  noSuchName: sentence({ name: Name, names: Lines, canBegin: Schema.Boolean }),
   timeoutIs: sentence({ timeout: Millis }),
   timeoutSet: sentence({ timeout: Millis }),
   /** The value of a setting is not one that it can have. */

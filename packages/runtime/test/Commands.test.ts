@@ -145,7 +145,12 @@ describe("/new and /session", () => {
       assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 4, replied: 4 })
       assert.strictEqual(
         yield* asked(current, "/session nowhere"),
-        'There is nothing called "nowhere". /new nowhere starts it.'
+        'There is nothing called "nowhere". There is: work, main. /new nowhere starts it.'
+      )
+      // What a fresh start set aside has such a name; nobody can begin one.
+      assert.strictEqual(
+        yield* asked(current, "/session main~9"),
+        'There is nothing called "main~9". There is: work, main.'
       )
       assert.match(yield* asked(current, "/session ../x"), /^"\.\.\/x" is not possible here/)
     })

@@ -12,6 +12,8 @@ const ids = Object.keys(Notices.sentences) as ReadonlyArray<Notices.NoticeId>
 const samples: Readonly<Record<string, unknown>> = {
   words: "water the plants",
   restarts: false,
+  canBegin: true,
+  now: "on",
   tool: "sending the mail",
   doing: "running tests",
   name: "work",

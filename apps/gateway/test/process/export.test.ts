@@ -45,7 +45,7 @@ describe("sluice export", () => {
         assert.strictEqual(current.out.trim(), "# main\n\nConversation http/kim. Times are UTC.")
         const missing = yield* tool(gateway.folder, ["export", "http/kim", "nothing"])
         assert.notStrictEqual(missing.code, 0)
-        assert.include(missing.err + missing.out, "conversation http/kim: there is no such session")
+        assert.include(missing.err + missing.out, 'conversation http/kim: there is no session "nothing"; there is main')
         const forget = yield* tool(gateway.folder, ["forget", "http/kim", "--yes"])
         assert.include(forget.out, "http/kim is forgotten: 2 sessions, 1 file,")
         assert.deepStrictEqual(readdirSync(join(gateway.stateDirectory, "attachments")), [])

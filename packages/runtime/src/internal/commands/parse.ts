@@ -43,7 +43,8 @@ const shape = /^\/([a-z][a-z0-9_-]{0,31})(?:@[\w-]{1,64})?(?:\s+([\s\S]*))?$/i
 /** Whether a text is a command: a slash, a word, and nothing that makes it a path. */
 export const isCommand = (text: string): boolean => shape.test(text.trim())
 
-const sessionName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
+/** What a session can be called. */
+export const sessionName = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
 // What a fresh start set aside is called `main~7`.
 const knownName = /^[\p{L}\p{N}][\p{L}\p{N} ._~-]{0,95}$/u
 

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { CommandOutcome, Journal, Row, SessionSummary } from "../../Journal.ts"
 import type { Speaker } from "../../Notices.ts"
 import type { Sessions } from "../../Sessions.ts"
-import { type Command, queueModes } from "./parse.ts"
+import { type Command, queueModes, sessionName } from "./parse.ts"
 import { help, list, status, usage } from "./words.ts"
 
 /** What is asked for the facts. */
@@ -24,6 +24,16 @@ interface Told {
 /** The most sessions that are named where one is not found. */
 const mostNames = 10
 
+/** Names as a person is told of them; archived ones come back by `/session` too. */
+const listed = (all: ReadonlyArray<SessionSummary>): string => {
+  const more = all.length - mostNames
+  const shown = all
+    .slice(0, mostNames)
+    .map(({ name }) => name)
+    .join(", ")
+  return more > 0 ? `${shown} and ${more} more (/sessions lists them)` : shown
+}
+
 const archived = (
   say: (...args: Parameters<Speaker["say"]>) => string,
   { name = "" }: Extract<Command, { readonly _tag: "Archive" }>,
@@ -32,19 +42,19 @@ const archived = (
 ): string => {
   if (busy) return say("archiveBusy", { name: name === "" ? session.name : name })
   if (archived === undefined) {
-    const names = all.flatMap((one) => (one.archived ? [] : [one.name]))
-    const more = names.length - mostNames
-    const shown = names.slice(0, mostNames).join(", ")
-    return say("nothingToArchive", {
-      name,
-      names: more > 0 ? `${shown} and ${more} more (/sessions lists them)` : shown
-    })
+    return say("nothingToArchive", { name, names: listed(all.filter((one) => !one.archived)) })
   }
   return say(archived.file === undefined ? "archivedOnly" : "archived", { name: archived.name })
 }
 
 /** Whether restarts are heard of. Where nobody is told, also who asks for it is not. */
 const heard = (told: boolean, { noticed }: CommandOutcome): string => (told ? (noticed ? "on" : "off") : "never")
+
+const usageOf = Effect.fnUntraced(function* ({ reads }: Journal["Service"], session: number) {
+  const [total] = yield* reads.usage({ by: "total", session })
+  const models = yield* reads.usage({ by: "model", session })
+  return { total, models, uncounted: (yield* reads.uncounted({ session })).agents }
+})
 
 /** What a command answers, from facts that were gathered before and what its transaction found. */
 export const wording = Effect.fnUntraced(function* (
@@ -53,16 +63,9 @@ export const wording = Effect.fnUntraced(function* (
   command: Command
 ) {
   const live = yield* sessions.live
-  const names = command._tag === "Sessions" || command._tag === "Archive"
+  const names = command._tag === "Sessions" || command._tag === "Archive" || command._tag === "Switch"
   const all = names ? yield* journal.reads.sessions({ conversation: row.conversation }) : []
-  const used =
-    command._tag === "Usage"
-      ? {
-          total: yield* journal.reads.usage({ by: "total", session: row.session }),
-          models: yield* journal.reads.usage({ by: "model", session: row.session }),
-          uncounted: (yield* journal.reads.uncounted({ session: row.session })).agents
-        }
-      : { total: [], models: [], uncounted: [] }
+  const used = command._tag === "Usage" ? yield* usageOf(journal, row.session) : undefined
   const say = (...args: Parameters<typeof notices.say>) => notices.say(...args).text
   return (outcome: CommandOutcome): string => {
     const { cancelled, session } = outcome
@@ -80,7 +83,9 @@ export const wording = Effect.fnUntraced(function* (
         }
         return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })
       case "Switch":
-        if (outcome.missing) return say("noSuchName", { name: command.name })
+        if (outcome.missing) {
+          return say("noSuchName", { name: command.name, names: listed(all), canBegin: sessionName.test(command.name) })
+        }
         return say(outcome.emptied ? "switchedEmpty" : "switched", { name: command.name })
       case "Archive":
         return archived(say, command, outcome, all)
@@ -106,7 +111,7 @@ export const wording = Effect.fnUntraced(function* (
       case "Output":
         return say("outputSet", { mode: command.mode })
       case "Usage":
-        return usage(session.name, used.total[0], used.models, used.uncounted)
+        return usage(session.name, used?.total, used?.models ?? [], used?.uncounted ?? [])
       case "Notices":
         return say(command.on === undefined ? "noticesAre" : "noticesSet", { now: heard(told, outcome) })
       case "Whoami":

@@ -81,7 +81,8 @@ export const english: Catalogue = {
     `I'm still busy in "${name}", so nothing is archived. Try again when I'm done, or /stop first.`,
   archiveFailed: () => "I couldn't write the file, so nothing is archived. Please try again later.",
   file: ({ name, size }) => `[file: ${name}, ${size}]`,
-  noSuchName: ({ name }) => `There is nothing called "${name}". /new ${name} starts it.`,
+  noSuchName: ({ canBegin, name, names }) =>
+    `There is nothing called "${name}". There is: ${names}.${canBegin ? ` /new ${name} starts it.` : ""}`,
   timeoutIs: ({ timeout }) =>
     `I let go after ${plural(Math.round(timeout / 60_000), "minute")} without anything to do.`,
   timeoutSet: ({ timeout }) =>
