@@ -140,7 +140,14 @@ export const atRest = (people: People, boot: Boot, world: World, life: number, k
 export const pass = (seconds: number) =>
   Effect.forEach(Array.from({ length: seconds * 4 }), () => TestClock.adjust("250 millis"), { discard: true })
 
-const notices = [/^…$/, /^Got it\./, /^A lot came in while I was busy/, /^May I\?/, /^\(Ended without an answer\.\)$/]
+const notices = [
+  /^…$/,
+  /^Got it\./,
+  /^A lot came in while I was busy/,
+  /^May I\?/,
+  /^I'm still waiting for your decision on "May I\?"/,
+  /^\(Ended without an answer\.\)$/
+]
 
 const outcomes = [
   /^Stopped\./,
