@@ -9,7 +9,7 @@ import type { Channel } from "@sluice/runtime/Channel"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { input } from "../agents/Agents.ts"
+import { input, isSame } from "../agents/Agents.ts"
 import type * as Configuration from "../configuration/Channels.ts"
 import { ConfigurationError, type Problem, shown } from "../configuration/Problem.ts"
 import type { Loaded } from "../configuration/Sources.ts"
@@ -185,13 +185,6 @@ const wanted = (loaded: Loaded, files: Files): ReadonlyArray<readonly [name: str
     ...(channels.slack === undefined ? [] : [["slack", channels.slack, slack(channels.slack, loaded, files)] as const])
   ]
 }
-
-const isSame = (one: Recipe, other: Recipe | undefined): boolean =>
-  one.text === other?.text &&
-  one.secrets.length === other.secrets.length &&
-  one.secrets.every(
-    (secret, index) => Redacted.value(secret) === Redacted.value(other.secrets[index] ?? Redacted.make(""))
-  )
 
 /** Makes what the configuration names. */
 export const make = Effect.fnUntraced(function* (
