@@ -5,6 +5,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -196,7 +197,8 @@ const streamed = Effect.fnUntraced(function* (
   parts: Stream.Stream<Capabilities.ChatPart, PoolError>,
   usage: boolean
 ) {
-  const pull = yield* Stream.toPull(parts)
+  // Not `toPull`: that copies all services of the host for each part.
+  const pull = yield* Channel.toPullScoped(Stream.toChannel(parts), yield* Effect.scope)
   const first = yield* pull.pipe(
     Effect.asSome,
     Effect.catchTag("PoolError", (error) => Effect.fail(ofPool(error))),

@@ -3,42 +3,51 @@
  * is read, what is not known passes through. An answer that breaks off is a failure, never an answer that is short.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatAnswer, ChatPart, TextRequest, Tokens } from "../../Capabilities.ts"
 import type { WorkerError } from "../../PoolError.ts"
 import { nestsTooDeep } from "../nesting.ts"
 import { brokenOff, read, tooDeep } from "./events.ts"
-import { ask, type Body, bytes, failure, json, type Line, post } from "./line.ts"
+import { ask, type Body, bytes, failure, isRecord, json, type Line, post } from "./line.ts"
 
-const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+interface Choice {
+  readonly index?: number | null
+  readonly message?: Schema.JsonObject | null
+  readonly delta?: Schema.JsonObject | null
+  readonly logprobs?: Schema.Json
+  readonly finish_reason?: string | null
+}
 
-const Words = Schema.Record(Schema.String, Schema.Json)
+interface Answer {
+  readonly choices: ReadonlyArray<Choice>
+  readonly usage: unknown
+}
 
-const Answer = Schema.Struct({
-  choices: maybe(
-    Schema.Array(
-      Schema.Struct({
-        index: maybe(Schema.Finite),
-        message: maybe(Words),
-        delta: maybe(Words),
-        logprobs: maybe(Schema.Json),
-        finish_reason: maybe(Schema.String)
-      })
-    )
-  ),
-  usage: maybe(Schema.Unknown)
-})
+const isMaybe = (value: unknown, is: (value: unknown) => boolean): boolean =>
+  value === undefined || value === null || is(value)
 
-const Usage = Schema.Struct({ prompt_tokens: maybe(Schema.Finite), completion_tokens: maybe(Schema.Finite) })
+const isText = (value: unknown): value is string => typeof value === "string"
 
-const decode = Schema.decodeUnknownOption(Answer)
-const decodeUsage = Schema.decodeUnknownOption(Usage)
+// By hand, as what was read from JSON is JSON: a schema looks at all that is in it, and each part of an answer is one.
+const isChoice = (value: unknown): value is Choice =>
+  isRecord(value) &&
+  isMaybe(value["index"], Number.isFinite) &&
+  isMaybe(value["message"], isRecord) &&
+  isMaybe(value["delta"], isRecord) &&
+  isMaybe(value["finish_reason"], isText)
+
+/** What is known of an answer or of an event of one; `undefined` when it is neither. */
+const answerOf = (value: unknown): Answer | undefined => {
+  if (!isRecord(value)) return undefined
+  const { usage } = value
+  const choices = value["choices"] ?? []
+  return Array.isArray(choices) && choices.every(isChoice) ? { choices, usage } : undefined
+}
 
 const tokensOf = (usage: unknown): { readonly tokens?: Tokens } => {
-  const found = Option.getOrUndefined(decodeUsage(usage))
-  const { completion_tokens: output, prompt_tokens: input } = found ?? {}
+  const { completion_tokens: output, prompt_tokens: input } = isRecord(usage) ? usage : {}
+  if (!isMaybe(input, Number.isFinite) || !isMaybe(output, Number.isFinite)) return {}
   const tokens: Tokens = {
     ...(typeof input === "number" ? { input } : {}),
     ...(typeof output === "number" ? { output } : {})
@@ -68,15 +77,15 @@ const bodyOf = (model: string, { messages, settings }: TextRequest, stream: bool
 const logprobsOf = (choice: { readonly logprobs?: Schema.Json | null } | undefined) =>
   choice?.logprobs === undefined || choice.logprobs === null ? {} : { logprobs: choice.logprobs }
 
-const first = (answer: typeof Answer.Type) => answer.choices?.find(({ index }) => (index ?? 0) === 0)
+const first = ({ choices }: Answer) => choices.find(({ index }) => (index ?? 0) === 0)
 
 /** One whole answer. */
 export const answer = Effect.fnUntraced(function* (line: Line, model: string, request: TextRequest) {
   const sent = yield* ask(line, "/chat/completions", bodyOf(model, request, false))
   if (nestsTooDeep(sent)) return yield* tooDeep
-  const found = decode(sent)
-  const choice = Option.isSome(found) ? first(found.value) : undefined
-  if (Option.isNone(found) || choice?.message === undefined || choice.message === null) {
+  const found = answerOf(sent)
+  const choice = found === undefined ? undefined : first(found)
+  if (found === undefined || choice?.message === undefined || choice.message === null) {
     return yield* failure("Transport", "the server sent an answer without a message")
   }
   return {
@@ -84,14 +93,14 @@ export const answer = Effect.fnUntraced(function* (line: Line, model: string, re
     finish: choice.finish_reason ?? "stop",
     message: choice.message,
     ...logprobsOf(choice),
-    ...tokensOf(found.value.usage)
+    ...tokensOf(found.usage)
   } satisfies ChatAnswer
 })
 
 const partsOf = (event: unknown): ReadonlyArray<ChatPart> | undefined => {
-  const found = decode(event)
-  if (Option.isNone(found)) return undefined
-  const choice = first(found.value)
+  const found = answerOf(event)
+  if (found === undefined) return undefined
+  const choice = first(found)
   const words = choice?.delta ?? choice?.message
   const text = textOf(words?.["content"])
   const part: ChatPart = {
@@ -99,7 +108,7 @@ const partsOf = (event: unknown): ReadonlyArray<ChatPart> | undefined => {
     ...(text === "" ? {} : { text }),
     ...(typeof choice?.finish_reason === "string" ? { finish: choice.finish_reason } : {}),
     ...logprobsOf(choice),
-    ...tokensOf(found.value.usage)
+    ...tokensOf(found.usage)
   }
   return Object.keys(part).length === 0 ? [] : [part]
 }
