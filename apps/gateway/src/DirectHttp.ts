@@ -4,6 +4,7 @@
  * call itself; whatever else a request asks for (a form, a stream, an upgrade) is still the library's.
  */
 import { NodeHttpIncomingMessage } from "@effect/platform-node/NodeHttpIncomingMessage"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
 import * as Cookies from "effect/http/Cookies"
 import type * as Headers from "effect/http/Headers"
@@ -11,11 +12,13 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import type * as Http from "node:http"
 import type * as Https from "node:https"
 import process from "node:process"
+import type { Readable } from "node:stream"
 
 const { DecodeError, HttpClientError: CallError, StatusCodeError, TransportError } = HttpClientError
 
@@ -36,6 +39,7 @@ class Response extends NodeHttpIncomingMessage<CallError> implements HttpClientR
   readonly request: Request
   readonly url: string
   #headers: Headers.Headers | undefined
+  #bytes: Effect.Effect<ArrayBuffer, CallError> | undefined
 
   constructor(request: Request, { hash, href }: URL, source: Http.IncomingMessage) {
     super(source, (cause) => new CallError({ reason: new DecodeError({ request, response: this, cause }) }))
@@ -54,6 +58,10 @@ class Response extends NodeHttpIncomingMessage<CallError> implements HttpClientR
 
   get cookies() {
     return Cookies.fromSetCookie(this.source.headers["set-cookie"] ?? [])
+  }
+
+  override get arrayBuffer() {
+    return (this.#bytes ??= Effect.runSync(Effect.cached(Effect.suspend(() => whole(this.bodySource, this.onError)))))
   }
 
   protected override get bodySource() {
@@ -85,6 +93,41 @@ class Response extends NodeHttpIncomingMessage<CallError> implements HttpClientR
     return Pipeable.pipeArguments(this, arguments)
   }
 }
+
+const brokenOff = new Error("the connection ended before the answer did")
+
+/** Reads a message to its end; it has not been read before. */
+const whole = (source: Readable, onError: (cause: unknown) => CallError): Effect.Effect<ArrayBuffer, CallError> =>
+  Effect.withFiber((fiber) => {
+    const limit = fiber.getRef(HttpIncomingMessage.MaxBodySize)
+    let room = limit === undefined ? Infinity : Number(limit)
+    return Effect.callback<ArrayBuffer, CallError>((resume) => {
+      const chunks: Array<Uint8Array> = []
+      const done = (result: Effect.Effect<ArrayBuffer, CallError>) => {
+        source.off("data", onData).off("close", onClose)
+        resume(result)
+      }
+      const fail = (cause: unknown) => done(Effect.fail(onError(cause)))
+      const onData = (chunk: Uint8Array) => {
+        chunks.push(chunk)
+        room -= chunk.length
+        if (room >= 0) return
+        fail(new NodeStream.MaxBytesError(Number(limit)))
+        source.destroy()
+      }
+      // Not at the end, which comes before: the connection is free for the next call by now.
+      const onClose = () => {
+        if (!source.readableEnded) return fail(source.errored ?? brokenOff)
+        const { buffer, byteLength, byteOffset } = Buffer.concat(chunks)
+        done(Effect.succeed(buffer.slice(byteOffset, byteOffset + byteLength)))
+      }
+      if (source.destroyed) return onClose()
+      // What is wrong is said with the end of the connection.
+      source.on("error", () => undefined)
+      source.on("data", onData).on("close", onClose)
+      return Effect.sync(() => source.destroy())
+    })
+  })
 
 const open = (agents: Agents, url: URL, { headers, method }: Request): Http.ClientRequest =>
   url.protocol === "https:"

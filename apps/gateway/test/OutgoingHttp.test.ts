@@ -1,12 +1,14 @@
 // The HTTP client of this program, against a server that really listens: what a caller sees of it is what the library's
 // client shows, on the short way as on the library's own.
 import { assert, describe, it } from "@effect/vitest"
+import * as ByteSize from "effect/ByteSize"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Stream from "effect/Stream"
 import { createServer, type RequestListener } from "node:http"
 import { client } from "../src/OutgoingHttp.ts"
@@ -110,6 +112,12 @@ describe("the client of this program", () => {
       )
       assert.strictEqual(yield* response.text, "a=1&b=2")
       assert.strictEqual((yield* Effect.flip(response.upgrade)).reason._tag, "StatusCodeError")
+      const streamed = yield* run(execute(HttpClientRequest.get(filled)))
+      const parts = yield* Stream.runCollect(Stream.decodeText(streamed.stream))
+      assert.strictEqual(parts.join(""), "a=1&b=2")
+      const long = yield* run(execute(HttpClientRequest.get(filled)))
+      const bounded = Effect.provideService(long.text, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(6))
+      assert.include(String((yield* Effect.flip(bounded)).reason.cause), "maxBytes exceeded")
     })
   )
 
