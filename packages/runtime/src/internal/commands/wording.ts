@@ -34,8 +34,22 @@ const listed = (all: ReadonlyArray<SessionSummary>): string => {
   return more > 0 ? `${shown} and ${more} more (/sessions lists them)` : shown
 }
 
+type Say = (...args: Parameters<Speaker["say"]>) => string
+
+const begun = (
+  say: Say,
+  { name = "", persona = "" }: Extract<Command, { readonly _tag: "New" }>,
+  { cancelled, created, emptied, keeps }: CommandOutcome
+): string => {
+  if (name === "" || created) return say("startedNew", { name, waiting: cancelled.length })
+  // Of that name there was one already: it goes on with what was said in it, which is nothing fresh.
+  return keeps === undefined
+    ? say(emptied ? "switchedEmpty" : "switched", { name })
+    : say("switchedKeeps", { name, persona, agent: keeps })
+}
+
 const archived = (
-  say: (...args: Parameters<Speaker["say"]>) => string,
+  say: Say,
   { name = "" }: Extract<Command, { readonly _tag: "Archive" }>,
   { archived, busy, session }: CommandOutcome,
   all: ReadonlyArray<SessionSummary>
@@ -75,13 +89,7 @@ export const wording = Effect.fnUntraced(function* (
           ? say("nothingToStop", {})
           : say("stopped", { waiting: cancelled.length })
       case "New":
-        // Of that name there was one already: it goes on with what was said in it, which is nothing fresh.
-        if (command.name !== undefined && !outcome.created) {
-          if (outcome.keeps !== undefined)
-            return say("switchedKeeps", { name: command.name, persona: command.persona ?? "", agent: outcome.keeps })
-          return say(outcome.emptied ? "switchedEmpty" : "switched", { name: command.name })
-        }
-        return say("startedNew", { name: command.name ?? "", waiting: cancelled.length })
+        return begun(say, command, outcome)
       case "Switch":
         if (outcome.missing) {
           return say("noSuchName", { name: command.name, names: listed(all), canBegin: sessionName.test(command.name) })
