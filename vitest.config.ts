@@ -1,8 +1,9 @@
 // Three groups of tests, one after the other. The packages' tests run on TestClock, those of the apps start real processes
 // and wait on what they say: both share the machine, one file more than it has cores, because some only wait. What holds a
 // process to its deadlines by the real clock waits most of its time: two such files go beside each other, and nothing else.
-// The torture levels, and what is held to a tenth of a second, have the machine to themselves, one file at a time. Every
-// file has a process of its own: SQLite's locks belong to the process that opened them.
+// The torture levels, a stop that is held to a tenth of a second, and one that has six agents to end in half a second, have
+// the machine to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong to the process
+// that opened them.
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
@@ -14,11 +15,11 @@ process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.c
 const deadlines = [
   "apps/torture/test/ci.L4.test.ts",
   "apps/gateway/test/{watchdog,supervisor,signals}.test.ts",
-  "apps/gateway/test/process/{badInput,children,cut,drain,hurry,kinds,start}.test.ts",
+  "apps/gateway/test/process/{badInput,children,drain,hurry,kinds,start}.test.ts",
   "test/commands/start.test.ts"
 ]
 /** Tests that have the machine to themselves. */
-const alone = ["apps/torture/test/ci.L[0-3].test.ts", "apps/gateway/test/process/stop.test.ts"]
+const alone = ["apps/torture/test/ci.L[0-3].test.ts", "apps/gateway/test/process/{cut,stop}.test.ts"]
 
 /** What all tests that start processes of the product have. */
 const processes = {

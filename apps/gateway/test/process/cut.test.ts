@@ -129,7 +129,8 @@ describe(`turns that are cut off ${kinds.length < 6 ? `but the real ones ${missi
         // The stop.
         yield* atWork(all, gateway, talks, "stop")
         yield* gateway.signal("SIGTERM")
-        assert.strictEqual((yield* gateway.exited).code, 80)
+        const exit = yield* gateway.exited
+        assert.strictEqual(exit.code, 80, gateway.output().out.slice(-10).join("\n"))
         // Named, each with what came of it; on a machine that is busy some need to be killed.
         const { sessions } = reportIn(gateway)
         assert.sameMembers(
