@@ -18,7 +18,7 @@ import * as Children from "./Children.ts"
 import * as Connection from "./internal/acp/connection.ts"
 import type { Policy } from "./internal/acp/permission.ts"
 import { asking } from "./internal/acp/handing.ts"
-import { meanwhile, messageBlocks, promptOf } from "./internal/prompt.ts"
+import { meanwhile, messageBlocks, peopleOf, promptOf } from "./internal/prompt.ts"
 import * as Session from "./internal/acp/session.ts"
 import * as Running from "./internal/acp/turn.ts"
 import { environmentProblem } from "./internal/environment.ts"
@@ -134,6 +134,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   // Before any process: it is closed after all of them.
   const readers = yield* Scope.fork(scope)
   const current = Warm.current<Running.Running>()
+  const people = yield* peopleOf(session)
   const warm = Warm.keep<AcpError, Live>({
     session: session.key,
     scope,
@@ -163,7 +164,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     const round = Warm.beating(warm.ready, (one) => Stream.unwrap(answering(one)))
     return goingOn(round, () => {
       const further = running?.further() ?? []
-      return further.length === 0 ? undefined : prompted((one) => meanwhile(further, one.connection.can.images))
+      return further.length === 0 ? undefined : prompted((one) => meanwhile(further, one.connection.can.images, people))
     })
   }
 
@@ -172,7 +173,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
       const live = warm.live()
       if (live === undefined) return Effect.void
       const { connection, conversation } = live
-      return Effect.flatMap(messageBlocks(messages, connection.can.images), (blocks) =>
+      return Effect.flatMap(messageBlocks(messages, connection.can.images, people), (blocks) =>
         running.steer(messages, asking(connection, conversation.id, blocks))
       )
     })
@@ -181,7 +182,7 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
   return {
     answer: (turn: Turn) =>
       prompted(({ connection, conversation }) =>
-        promptOf(turn, { images: connection.can.images, introduction: conversation.introduction() })
+        promptOf(turn, { images: connection.can.images, introduction: conversation.introduction(), people })
       ),
     // One that is silent about what it was handed has to be ended: it must be able to find its conversation again.
     ...(can.steering && (can.load || can.resume) ? { steer } : {})

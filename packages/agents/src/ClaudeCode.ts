@@ -226,12 +226,16 @@ const opened = Effect.fnUntraced(function* (session: Agent.AgentSession, options
     return goingOn(round, () => {
       const left = running?.further() ?? []
       if (left.length === 0) return undefined
-      return Stream.unwrap(Effect.map(Conversation.goingOnWith(left), (next) => prompted(turn, next)))
+      return Stream.unwrap(
+        Effect.map(Conversation.goingOnWith(left, conversation.people), (next) => prompted(turn, next))
+      )
     })
   }
 
   const steer = (messages: ReadonlyArray<TurnMessage>) =>
-    Effect.flatMap(further(messages), (content) => current.use((running) => running.steer(messages, content)))
+    Effect.flatMap(further(messages, conversation.people), (content) =>
+      current.use((running) => running.steer(messages, content))
+    )
 
   const answer = (turn: Turn) =>
     Stream.unwrap(

@@ -5,6 +5,7 @@
  * agent that is told nothing does it again.
  */
 import type { ContentBlock } from "@agentclientprotocol/sdk/unstable"
+import type { AgentError, AgentSession } from "@sluice/runtime/Agent"
 import type { Attachment, Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import { readWhole } from "./node/files.ts"
@@ -26,8 +27,38 @@ export const interruptedNote = ({ interrupted }: Turn): string | undefined => {
     : `${cut} while "${interrupted.tool}" was running, and nobody knows how that ended. Find out before you do it again.]`
 }
 
+/** Turns of a session's past that are looked at for who wrote in them. */
+const pastTurns = 20
+
+/** Who writes in a session. Names are told from the moment on in which a second person has written, whoever writes alone. */
+export class People {
+  #first: string | undefined
+  #several = false
+
+  /** They have written; says whether names are told. */
+  write(messages: ReadonlyArray<Pick<TurnMessage, "sender">>): boolean {
+    for (const { sender } of messages) {
+      this.#first ??= sender
+      if (sender !== this.#first) this.#several = true
+    }
+    return this.#several
+  }
+}
+
+/** Who has written in a session so far, as far as its past is looked at. */
+export const peopleOf = (session: Pick<AgentSession, "history">): Effect.Effect<People, AgentError> =>
+  Effect.map(session.history({ limit: pastTurns }), (past) => {
+    const people = new People()
+    for (const { messages } of past) people.write(messages)
+    return people
+  })
+
+/** What somebody wrote behind their name: further lines are set in, so that none of them passes for somebody else's. */
+const signed = ({ sender, text }: TurnMessage): string =>
+  `${sender.replaceAll(/\s+/g, " ")}: ${text.replaceAll(/\r\n?|[\n\u0085\u2028\u2029]/g, "\n  ")}`
+
 const linesOf = (messages: ReadonlyArray<TurnMessage>, named: boolean): string =>
-  messages.map(({ sender, text }) => (named ? `${sender}: ${text}` : text)).join("\n")
+  messages.map((message) => (named ? signed(message) : message.text)).join("\n")
 
 const notesOf = (turn: Turn): ReadonlyArray<ContentBlock> => {
   const notes: Array<ContentBlock> = []
@@ -78,13 +109,13 @@ const attached = Effect.fnUntraced(function* (attachment: Attachment, goesAlong:
 /** Messages as blocks: who wrote what where several people did. */
 export const messageBlocks = Effect.fnUntraced(function* (
   messages: ReadonlyArray<TurnMessage>,
-  images: boolean
+  images: boolean,
+  people: People
 ): Effect.fn.Return<Array<ContentBlock>> {
-  const several = new Set(messages.map(({ sender }) => sender)).size > 1
   const attachments = messages.flatMap(({ attachments }) => attachments)
   const along = images ? chosen(attachments) : new Set()
   const files = yield* Effect.forEach(attachments, (attachment) => attached(attachment, along.has(attachment)))
-  const lines = linesOf(messages, several)
+  const lines = linesOf(messages, people.write(messages))
   return lines === "" && files.length > 0 ? files : [text(lines), ...files]
 })
 
@@ -92,14 +123,18 @@ export const messageBlocks = Effect.fnUntraced(function* (
 export const writtenMeanwhile = "[This was written meanwhile. You may have seen it.]"
 
 /** What a turn goes on with whose agent said nothing of these messages. */
-export const meanwhile = (messages: ReadonlyArray<TurnMessage>, images: boolean): Effect.Effect<Array<ContentBlock>> =>
-  Effect.map(messageBlocks(messages, images), (blocks) => [text(writtenMeanwhile), ...blocks])
+export const meanwhile = (
+  messages: ReadonlyArray<TurnMessage>,
+  images: boolean,
+  people: People
+): Effect.Effect<Array<ContentBlock>> =>
+  Effect.map(messageBlocks(messages, images, people), (blocks) => [text(writtenMeanwhile), ...blocks])
 
 /** The prompt of a turn. `introduction` comes first in a session that has just begun. */
 export const promptOf = Effect.fnUntraced(function* (
   turn: Turn,
-  options: { readonly images: boolean; readonly introduction: string | undefined }
+  options: { readonly images: boolean; readonly introduction: string | undefined; readonly people: People }
 ): Effect.fn.Return<Array<ContentBlock>> {
   const introduction = options.introduction === undefined ? [] : [text(options.introduction)]
-  return [...introduction, ...notesOf(turn), ...(yield* messageBlocks(turn.messages, options.images))]
+  return [...introduction, ...notesOf(turn), ...(yield* messageBlocks(turn.messages, options.images, options.people))]
 })

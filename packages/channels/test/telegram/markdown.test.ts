@@ -45,6 +45,8 @@ describe("Markdown", () => {
     ["a link", "[docs](https://a.example/x)", "<text_link>docs</text_link>"],
     ["a link that a chat can't open", "[docs](./x.md)", "docs (./x.md)"],
     ["a link that is none", "[x](javascript:alert(1))", "x (javascript:alert(1))"],
+    ["a link to a chat", "[us](tg://resolve?domain=us)", "<text_link>us</text_link>"],
+    ["no mention by number", "[x](tg://user?id=42) [y](TG:user?id=42)", "x (tg://user?id=42) y (TG:user?id=42)"],
     ["a quotation", "> a\n> b\n\nc", "<blockquote>a\nb</blockquote>\n\nc"],
     ["a table", "| a | bb |\n|---|---|\n| **1** | 2 |", "<pre>a  bb\n-  --\n1  2</pre>"],
     ["HTML, which is nobody's here", "<b>x</b> & <script>", "<b>x</b> & <script>"],

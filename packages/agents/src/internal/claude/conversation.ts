@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import * as Transcripts from "../node/transcripts.ts"
 import { failed } from "../failure.ts"
+import { type People, peopleOf } from "../prompt.ts"
 import { ClaudeError, told } from "./failure.ts"
 import * as Kept from "./kept.ts"
 import type { Message } from "./lines.ts"
@@ -36,8 +37,8 @@ export interface Sending {
 }
 
 /** What a turn goes on with whose CLI said nothing of these messages. */
-export const goingOnWith = (messages: ReadonlyArray<TurnMessage>): Effect.Effect<Sending> =>
-  Effect.map(perhapsSeen(messages), (content) => ({
+export const goingOnWith = (messages: ReadonlyArray<TurnMessage>, people: People): Effect.Effect<Sending> =>
+  Effect.map(perhapsSeen(messages, people), (content) => ({
     uuid: crypto.randomUUID(),
     content,
     begins: false,
@@ -48,6 +49,8 @@ const seqsOf = (messages: ReadonlyArray<TurnMessage>) => messages.map(({ seq }) 
 
 /** The conversation of a session. */
 export interface Conversation {
+  /** Who writes in it. */
+  readonly people: People
   /** The name for a new process; committed when this returns. Fails when there was one and it can't be found. */
   readonly name: Effect.Effect<Name, Agent.AgentError>
   /** What to do for a turn. `knows` says whether the process that runs was sent a message. */
@@ -67,6 +70,7 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Conversation, Agent.AgentError> {
   const { folder, program } = options
   let kept = yield* Kept.read(session, program)
+  const people = yield* peopleOf(session)
   // One after the other: what is handed to a turn may be kept while its answer is.
   const oneByOne = Semaphore.makeUnsafe(1)
   const change = (next: (kept: Kept.Kept) => Kept.Kept) =>
@@ -127,25 +131,26 @@ export const open = Effect.fnUntraced(function* (
         const answered = new Set(handed.flatMap(({ seqs, uuid }) => (seen.has(uuid) ? seqs : [])))
         const more = turn.messages.slice(kept.turn?.messages ?? 0).filter(({ seq }) => !answered.has(seq))
         if (more.length === 0) return { found: found.events, send: undefined }
-        const said = yield* further(more)
+        const said = yield* further(more, people)
         const send = { uuid: crypto.randomUUID(), content: said, begins: false, seqs: seqsOf(more) }
         return { found: found.events, send }
       }
       case "Asked": {
         const first = kept.turn?.messages ?? 0
-        const said = yield* continuation(turn, first)
+        const said = yield* continuation(turn, first, people)
         const seqs = seqsOf(turn.messages.slice(first))
         return { found: [], send: { uuid: crypto.randomUUID(), content: said, begins: true, seqs } }
       }
       case "Unknown": {
         // Never arrived: under the id that it had, so that it can't be there twice.
         const uuid = sent.at(-1) ?? crypto.randomUUID()
-        return { found: [], send: { uuid, content: yield* content(turn), begins: true, seqs: [] } }
+        return { found: [], send: { uuid, content: yield* content(turn, people), begins: true, seqs: [] } }
       }
     }
   })
 
   return {
+    people,
     name,
     plan,
     sending: ({ id, messages }, { begins, seqs, uuid }) =>

@@ -7,7 +7,7 @@
 import type { ContentBlock } from "@agentclientprotocol/sdk/unstable"
 import type { Turn, TurnMessage } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
-import { interruptedNote, meanwhile, messageBlocks, promptOf } from "../prompt.ts"
+import { interruptedNote, meanwhile, messageBlocks, type People, promptOf } from "../prompt.ts"
 import type { Message } from "./lines.ts"
 
 /** Picture types that the model's API takes. */
@@ -33,25 +33,29 @@ const blockOf = (block: ContentBlock): Message => {
 }
 
 /** Everything of the turn, as it is said the first time. */
-export const content = (turn: Turn): Effect.Effect<ReadonlyArray<Message>> =>
-  Effect.map(promptOf(turn, { images: true, introduction: undefined }), (blocks) => blocks.map(blockOf))
+export const content = (turn: Turn, people: People): Effect.Effect<ReadonlyArray<Message>> =>
+  Effect.map(promptOf(turn, { images: true, introduction: undefined, people }), (blocks) => blocks.map(blockOf))
 
 /** Messages that came while their turn runs. */
-export const further = (messages: ReadonlyArray<TurnMessage>): Effect.Effect<ReadonlyArray<Message>> =>
-  Effect.map(messageBlocks(messages, true), (blocks) => blocks.map(blockOf))
+export const further = (messages: ReadonlyArray<TurnMessage>, people: People): Effect.Effect<ReadonlyArray<Message>> =>
+  Effect.map(messageBlocks(messages, true, people), (blocks) => blocks.map(blockOf))
 
 /** Messages of a turn that the CLI may have seen. */
-export const perhapsSeen = (messages: ReadonlyArray<TurnMessage>): Effect.Effect<ReadonlyArray<Message>> =>
-  Effect.map(meanwhile(messages, true), (blocks) => blocks.map(blockOf))
+export const perhapsSeen = (
+  messages: ReadonlyArray<TurnMessage>,
+  people: People
+): Effect.Effect<ReadonlyArray<Message>> =>
+  Effect.map(meanwhile(messages, true, people), (blocks) => blocks.map(blockOf))
 
 /** The same turn again, where the conversation has its first `known` messages already and not the answer. */
 export const continuation = Effect.fnUntraced(function* (
   turn: Turn,
-  known: number
+  known: number,
+  people: People
 ): Effect.fn.Return<ReadonlyArray<Message>> {
   const note = interruptedNote(turn)
   const more = turn.messages.slice(known)
-  const blocks = more.length === 0 ? [] : yield* perhapsSeen(more)
+  const blocks = more.length === 0 ? [] : yield* perhapsSeen(more, people)
   return [
     ...(note === undefined ? [] : [said(note)]),
     said("[Your answer to the message before was cut off. Carry on with it from where it stands.]"),

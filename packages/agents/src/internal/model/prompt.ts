@@ -45,7 +45,7 @@ const written = (message: TurnMessage, images: Images, several: boolean): string
   const text = [...message.attachments.map((one) => wordsOf(one, images)), message.text]
     .filter((line) => line.trim() !== "")
     .join("\n")
-  return several ? `${plain(message.sender)}: ${text.replaceAll("\n", "\n  ")}` : text
+  return several ? `${plain(message.sender)}: ${text.replaceAll(/\r\n?|[\n\u0085\u2028\u2029]/g, "\n  ")}` : text
 }
 
 const partsOf = (text: string, messages: ReadonlyArray<TurnMessage>, images: Images): ReadonlyArray<Part> => {

@@ -31,7 +31,8 @@ export class Writer {
   }
 }
 
-const linkable = /^(?:https?|tg|mailto|tel):/i
+// Telegram makes a mention of a link to somebody's account: nothing that an agent writes calls anybody by their number.
+const linkable = /^(?:https?|mailto|tel):|^tg:(?!\/*user)/i
 
 const link = (writer: Writer, href: string, text: () => void): void => {
   const before = writer.text.length
