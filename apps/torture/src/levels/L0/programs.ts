@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type { History } from "./history.ts"
 import type { Life } from "./Life.ts"
 import type { Act, Plan } from "./plan.ts"
+import { plain, Run, worst } from "./run.ts"
 import { answerText } from "./texts.ts"
 import { outside, type Time } from "./time.ts"
 
@@ -26,78 +27,7 @@ export interface Surroundings {
   readonly named: (id: string, conversation: string, text: string) => string
 }
 
-class Run {
-  over = false
-  /** It is done but for what it goes on with. */
-  goesOn = false
-  readonly name: string
-  readonly pid: number
-  readonly life: Life
-  readonly session: number
-  readonly turn: Turn
-  /** What it was given, and what it took over since. */
-  readonly ids: Array<string>
-  readonly act: Act
-  readonly fails: boolean
-  /** Who waits for its end. */
-  readonly waiting: Array<() => void> = []
-  /** What was handed to it and not taken; what it took over and did not say so yet; what it says now, and who waits for that. */
-  readonly untaken = new Set<TurnMessage>()
-  readonly taken = new Set<TurnMessage>()
-  readonly handed: Array<TurnMessage> = []
-  noticed: (() => void) | undefined
-
-  constructor(
-    name: string,
-    pid: number,
-    life: Life,
-    session: number,
-    turn: Turn,
-    ids: Array<string>,
-    act: Act,
-    fails: boolean
-  ) {
-    this.ids = ids
-    this.name = name
-    this.pid = pid
-    this.life = life
-    this.session = session
-    this.turn = turn
-    this.act = act
-    this.fails = fails
-  }
-}
-
 type Segment = { readonly after: number; readonly event: Agent.AgentEvent }
-
-/** A message that nobody planned: a command that is none. */
-const plain: Act = {
-  work: 200,
-  fails: 0,
-  early: false,
-  hangs: false,
-  tool: false,
-  talks: false,
-  asks: false,
-  letsGo: 0,
-  parts: 1
-}
-
-const worst = (acts: ReadonlyArray<Act>): Act =>
-  acts.reduce(
-    (one, other) => ({
-      work: Math.max(one.work, other.work),
-      fails: Math.max(one.fails, other.fails),
-      early: one.early || other.early,
-      hangs: one.hangs || other.hangs,
-      tool: one.tool || other.tool,
-      talks: one.talks || other.talks,
-      asks: one.asks || other.asks,
-      letsGo: Math.max(one.letsGo, other.letsGo),
-      parts: Math.max(one.parts, other.parts)
-    }),
-    acts[0] ?? plain
-  )
 
 /** What an agent hears nothing of for so long has failed. */
 const stallTimeout = 90_000
