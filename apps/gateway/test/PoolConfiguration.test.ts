@@ -92,6 +92,24 @@ describe("pools of a configuration", () => {
     })
   )
 
+  it.effect("P8: two pools can't have one port, nor a worker one that there is not", () =>
+    Effect.gen(function* () {
+      const pool = (name: string, more: string) =>
+        `  ${name}: { capability: vision, kind: server, argv: [s, "{port}"], ${more} }\n`
+      const text = [
+        pool("a", "port: 8080"),
+        pool("b", "port: 8083, workers: { max: 1 }"),
+        pool("c", "port: 8083, host: ::1"),
+        pool("d", "port: 8084"),
+        pool("e", "port: 65533")
+      ]
+      assert.deepStrictEqual(yield* problems(yaml(`pools:\n${text.join("")}`)), [
+        "pools.b.port = 8083 (sluice.yaml:3): its workers have the ports 8083, and those of pool a 8080 to 8083; move one, lower workers.max, or leave port out",
+        "pools.e.port = 65533 (sluice.yaml:6): is too high for 4 workers, each with the next port; use at most 65532, or lower workers.max"
+      ])
+    })
+  )
+
   it.effect("a thread embeds and writes; of what it does not do it is said what does", () =>
     Effect.gen(function* () {
       const text = "pools:\n  a: { capability: vision, kind: onnx, folder: model }\n"

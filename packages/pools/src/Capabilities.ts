@@ -82,6 +82,8 @@ export type VisionRequest = typeof VisionRequest.Type
 export interface Tokens {
   readonly input?: number
   readonly output?: number
+  /** What else the server counted, as it gave it: tokens that were cached, or thought. */
+  readonly details?: Schema.JsonObject
 }
 
 /** An answer of a chat. */

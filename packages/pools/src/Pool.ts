@@ -48,7 +48,7 @@ export interface DrainCounts extends Readonly<Record<string, number>> {
 export interface Status {
   readonly name: string
   readonly capability: string
-  /** `degraded`: it answers, but a load failed, memory is short, or a backend is being tried again. `unhealthy`: it answers nothing now. */
+  /** `degraded`: a load failed, the backend is not there, memory is short, or a backend is being tried again. `unhealthy`: it answers nothing now. */
   readonly health: "healthy" | "degraded" | "unhealthy"
   /** Why it is not healthy, for an operator. */
   readonly why?: string
@@ -113,8 +113,9 @@ export interface Options<Q, A, P, R> {
    */
   readonly load: (place: number) => Effect.Effect<Worker<NoInfer<Q>, NoInfer<A>, NoInfer<P>>, WorkerError, R>
   /**
-   * Succeeds when a worker would load now, and costs next to nothing: asked from time to time while the last load failed,
-   * so that the pool is well again before the next request. Without it that request finds out.
+   * Succeeds when a worker would load now, and costs next to nothing. It is asked when a request was lost, and from time to
+   * time while it fails or the last load did, so that the pool's health is known before the next request. Without it that
+   * request finds out.
    */
   readonly probe?: Effect.Effect<void, WorkerError, R>
   readonly workers?: {
@@ -300,10 +301,13 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
       random: () => random.nextDoubleUnsafe(),
       freed: () => desk.pump(),
       failed: (error) => {
+        probe?.failed()
         desk.loadFailed(error)
-        probe?.begin()
       },
-      loaded: () => probe?.end(),
+      loaded: () => {
+        probe?.end()
+        desk.loaded()
+      },
       impossible: (needed) => desk.impossible(needed),
       lost: (member, error) => desk.lost(member, error)
     }
@@ -311,7 +315,7 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
   const queue = options.queue ?? 256
   const desk: Desk<Q, A, P> = new Desk<Q, A, P>(
     { name, queue, queuePerKey: options.queuePerKey ?? queue, max, stall, limit },
-    { crew, breaker, now, forkWith }
+    { crew, breaker, now, forkWith, doubt: () => probe?.doubt() }
   )
   const probe =
     options.probe === undefined
@@ -320,7 +324,9 @@ const assemble = Effect.fnUntraced(function* <Q, A, P, R>(options: Options<Q, A,
           look: Effect.scoped(options.probe as Effect.Effect<void, WorkerError, Scope.Scope>),
           timeout: loadTimeout,
           fork: forkWith(own),
-          back: () => desk.back()
+          now,
+          back: () => desk.back(),
+          down: (error) => desk.lookFailed(error)
         })
   return { breaker, crew, desk, now, probe }
 })
@@ -348,7 +354,7 @@ const statusOf = <Q, A, P>(
       ? `its backend failed too often and is left alone for a while${also}`
       : breaker === "half-open"
         ? `its backend failed too often and is being tried again${also}`
-        : (failing ?? (starved ? "it waits for memory" : undefined))
+        : (failing ?? desk.down ?? (starved ? "it waits for memory" : undefined))
   const health = why === undefined ? "healthy" : draining || breaker === "open" ? "unhealthy" : "degraded"
   return {
     name,

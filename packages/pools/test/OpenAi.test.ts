@@ -160,7 +160,11 @@ describe("a stream", () => {
           event(response, { choices: [{ index: 0, delta: { role: "assistant", content: "" } }] })
           event(response, piece("he"))
           event(response, piece("llo", "stop"))
-          event(response, { choices: [], usage: { prompt_tokens: 3, completion_tokens: 2 } })
+          const details = { completion_tokens_details: { reasoning_tokens: 1 } }
+          event(response, {
+            choices: [],
+            usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5, ...details }
+          })
           event(response, "[DONE]")
           response.end()
         }
@@ -171,7 +175,8 @@ describe("a stream", () => {
         parts.map(({ finish }) => finish).filter((finish) => finish !== undefined),
         ["stop"]
       )
-      assert.deepStrictEqual(at(parts, -1).tokens, { input: 3, output: 2 })
+      const details = { completion_tokens_details: { reasoning_tokens: 1 } }
+      assert.deepStrictEqual(at(parts, -1).tokens, { input: 3, output: 2, details })
     }).pipe(Effect.provide(layer))
   )
 

@@ -23,6 +23,7 @@ const lastWords = ({ messages }: Capabilities.TextRequest): string => {
 
 const broken = new WorkerError({ reason: "Transport", message: "the cable is out" })
 
+const thought = { completion_tokens_details: { reasoning_tokens: 1 } }
 const logprobs = { content: [{ token: "hello", logprob: -0.1, bytes: null, top_logprobs: [] }], refusal: null }
 
 /** Says the words back, one part each; some words mean something else. */
@@ -37,7 +38,7 @@ const talker = {
             finish: "stop",
             message: { role: "assistant", content: lastWords(request), settings: request.settings ?? {} },
             ...(request.settings?.["logprobs"] === true ? { logprobs } : {}),
-            tokens: { input: 3, output: 2 }
+            tokens: { input: 3, output: 2, ...(lastWords(request) === "think" ? { details: thought } : {}) }
           }),
   stream: (request: Capabilities.TextRequest): Stream.Stream<Capabilities.ChatPart, WorkerError> => {
     const words = lastWords(request).split(" ")
@@ -165,19 +166,25 @@ describe("the official client", () => {
     }).pipe(Effect.provide(memory()))
   )
 
-  it.live("P1: is told how likely tokens were, whole and streamed, when it asks for that", () =>
-    Effect.gen(function* () {
-      const { openai } = yield* house
-      const asked = { model: "text", messages: say("hello"), logprobs: true }
-      const whole = yield* Effect.promise(async () => await openai.chat.completions.create(asked))
-      assert.deepStrictEqual(whole.choices[0]?.logprobs, logprobs)
-      const [first] = yield* Effect.promise(async () => {
-        const chunks: Array<OpenAI.ChatCompletionChunk> = []
-        for await (const chunk of await openai.chat.completions.create({ ...asked, stream: true })) chunks.push(chunk)
-        return chunks
-      })
-      assert.deepStrictEqual(first?.choices[0]?.logprobs, logprobs)
-    }).pipe(Effect.provide(memory()))
+  it.live(
+    "P1: is told how likely tokens were, whole and streamed, when it asks for that, and what else was counted",
+    () =>
+      Effect.gen(function* () {
+        const { openai } = yield* house
+        const asked = { model: "text", messages: say("hello"), logprobs: true }
+        const whole = yield* Effect.promise(async () => await openai.chat.completions.create(asked))
+        assert.deepStrictEqual(whole.choices[0]?.logprobs, logprobs)
+        const thinking = yield* Effect.promise(
+          async () => await openai.chat.completions.create({ model: "text", messages: say("think") })
+        )
+        assert.deepInclude(thinking.usage, { total_tokens: 5, ...thought })
+        const [first] = yield* Effect.promise(async () => {
+          const chunks: Array<OpenAI.ChatCompletionChunk> = []
+          for await (const chunk of await openai.chat.completions.create({ ...asked, stream: true })) chunks.push(chunk)
+          return chunks
+        })
+        assert.deepStrictEqual(first?.choices[0]?.logprobs, logprobs)
+      }).pipe(Effect.provide(memory()))
   )
 
   it.live("may say brackets and quotes as often as it likes", () =>

@@ -28,7 +28,7 @@ const tally = (names: ReadonlyArray<string>): Readonly<Record<string, number>> =
 /** What holds of one pool at any moment in which everything has had its turn. */
 const ofPool = Effect.fnUntraced(function* ({ benches, phases, pools }: World.World, index: 0 | 1) {
   const { loads, runs } = benches[index]
-  const { health, running, waiting, workers } = yield* pools[index].status
+  const { health, outcomes, running, waiting, workers } = yield* pools[index].status
   const open = loads.filter(({ state }) => state !== "closed")
   assert.isAtMost(open.length, World.most)
   assert.strictEqual(workers.loading + workers.idle + workers.busy + workers.leaving, open.length)
@@ -50,7 +50,8 @@ const ofPool = Effect.fnUntraced(function* ({ benches, phases, pools }: World.Wo
     assert.isAbove(workers.asking + workers.loading + workers.busy + workers.leaving, 0)
   }
   const quiet = waiting + running + workers.asking + open.length === 0
-  return { open: open.length, quiet, leaving: workers.leaving, looks: health === "healthy" ? 0 : 1 }
+  const isInDoubt = health !== "healthy" || Object.keys(outcomes).some((name) => /Transport|Stalled|Timeout/.test(name))
+  return { open: open.length, quiet, leaving: workers.leaving, looks: isInDoubt ? 1 : 0 }
 })
 
 /** What holds of both. */
@@ -58,7 +59,7 @@ const moment = Effect.fnUntraced(function* (world: World.World, grows: boolean, 
   const { limit } = yield* Governor
   const first = yield* ofPool(world, 0)
   const second = yield* ofPool(world, 1)
-  // Nobody sleeps or waits, and nobody looks but for the one pool that looks while it is not well: at rest it is nothing but memory.
+  // Nobody sleeps or waits, and nobody looks but at the one backend that can be looked at, while it is in doubt: at rest a pool is nothing but memory.
   if (first.quiet && second.quiet) assert.isAtMost(extra(), second.looks)
   const booked = yield* world.used
   // Who has outgrown the memory is on his way out, once his work is done.

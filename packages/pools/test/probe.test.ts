@@ -1,8 +1,9 @@
-// A pool whose worker did not load says so until one does, or until a look says that one would: less and less often, only
-// while that is so, and with no fiber left of it when it is over. Scenarios: P7, P8.
+// A pool whose worker did not load, or whose backend is not there any more, says so until one loads, or until a look says that
+// one would: less and less often, only while that is in doubt, and with no fiber left when it is over. Scenarios: P6, P7, P8.
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as TestClock from "effect/testing/TestClock"
 import * as OpenAi from "../src/OpenAi.ts"
@@ -10,8 +11,8 @@ import { sendJson, server } from "./server.ts"
 import { answer, at, bench, type EchoOptions, memory, pool, transport, until } from "./workers.ts"
 
 /** A pool whose backend is down until the test says otherwise; each look is written down. */
-const down = Effect.fnUntraced(function* (options: EchoOptions = {}) {
-  const workers = bench({ auto: false })
+const down = Effect.fnUntraced(function* (options: EchoOptions = {}, auto = false) {
+  const workers = bench({ auto })
   const backend = { isUp: false, looks: 0 }
   const echo = yield* pool(workers, {
     workers: { start: 1, max: 1 },
@@ -111,6 +112,42 @@ describe("a pool whose worker did not load", () => {
       assert.strictEqual(looks, 1)
       yield* TestClock.adjust("1 second")
       assert.strictEqual(looks, 2)
+    }).pipe(Effect.provide(memory()))
+  )
+
+  it.effect("P6: a request that was lost is followed by one look, which says how the backend is", () =>
+    Effect.gen(function* () {
+      const { backend, echo, workers } = yield* down({}, true)
+      const lose = Effect.gen(function* () {
+        const seen = workers.runs.length
+        const asked = yield* Effect.forkChild(Effect.flip(echo.submit("1")))
+        for (const attempt of [1, 2]) {
+          yield* until(() => workers.runs.length === seen + attempt)
+          yield* Deferred.fail(at(workers.runs, -1).end, transport("reset"))
+        }
+        yield* Fiber.join(asked)
+        yield* TestClock.adjust(0)
+      })
+      backend.isUp = true
+      yield* lose
+      // The request's own fault, as it seems.
+      assert.deepStrictEqual([backend.looks, (yield* echo.status).health], [1, "healthy"])
+      backend.isUp = false
+      yield* TestClock.adjust("1 minute")
+      yield* lose
+      const { health, why } = yield* echo.status
+      assert.deepStrictEqual([backend.looks, health], [2, "degraded"])
+      assert.strictEqual(why, "its backend is not well: nobody listens")
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual([backend.looks, (yield* echo.status).health], [3, "degraded"])
+      backend.isUp = true
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual([backend.looks, (yield* echo.status).health], [4, "healthy"])
+      // Requests that are lost one after the other are no reason to look each time.
+      for (let n = 0; n < 3; n++) yield* lose
+      assert.strictEqual(backend.looks, 4)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(backend.looks, 5)
     }).pipe(Effect.provide(memory()))
   )
 

@@ -168,6 +168,28 @@ const poolModels = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Pro
   )
 }
 
+/** Ports that pools were given, one for each worker that there may be: two servers can't have the same. */
+const poolPorts = ({ pools }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
+  const taken: Array<{ readonly name: string; readonly host: string; readonly first: number; readonly last: number }> =
+    []
+  return Object.entries(pools).flatMap(([name, pool]): ReadonlyArray<Problem> => {
+    if (pool.kind !== "server" || pool.port === undefined) return []
+    const { host = "127.0.0.1", port: first, workers: { max = 4 } = {} } = pool
+    const last = first + Math.max(1, max) - 1
+    const other = taken.find((one) => one.host === host && one.first <= last && first <= one.last)
+    taken.push({ name, host, first, last })
+    const range = (from: number, to: number) => (from === to ? `${from}` : `${from} to ${to}`)
+    const remedy =
+      last > 65_535
+        ? `is too high for ${max} workers, each with the next port; use at most ${65_536 - max}, or lower workers.max`
+        : other === undefined
+          ? undefined
+          : `its workers have the ports ${range(first, last)}, and those of pool ${other.name} ${range(other.first, other.last)}; move one, lower workers.max, or leave port out`
+    const path = ["pools", name, "port"]
+    return remedy === undefined ? [] : [{ field: path.join("."), value: shown(first), origin: origin(path), remedy }]
+  })
+}
+
 const poolBodies = ({ limits: { poolBodies, poolBody } }: Configuration, origin: Origin): ReadonlyArray<Problem> => {
   if (poolBodies >= poolBody) return []
   const remedy = `is less than limits.poolBody (${sizeText(poolBody)}); use at least that`
@@ -177,6 +199,16 @@ const poolBodies = ({ limits: { poolBodies, poolBody } }: Configuration, origin:
 
 /** All problems between keys. */
 export const crossChecks = (configuration: Configuration, origin: Origin): ReadonlyArray<Problem> =>
-  [exposure, cap, personas, servers, ...secrets, poolKinds, poolBounds, poolBodies, poolModels, modelAgents].flatMap(
-    (check) => check(configuration, origin)
-  )
+  [
+    exposure,
+    cap,
+    personas,
+    servers,
+    ...secrets,
+    poolKinds,
+    poolBounds,
+    poolPorts,
+    poolBodies,
+    poolModels,
+    modelAgents
+  ].flatMap((check) => check(configuration, origin))

@@ -24,6 +24,18 @@ const astray = routesOf.map(([, path]) => path.slice("/v1".length) as `/${string
 /** What newer and older clients ask first, and is not served. */
 const missing = ["/v1/responses", "/v1/completions"] as const
 
+/** What no pool does. */
+const others = [
+  "/v1/audio/speech",
+  "/v1/audio/transcriptions",
+  "/v1/audio/translations",
+  "/v1/images/edits",
+  "/v1/images/variations",
+  "/v1/moderations",
+  "/v1/files",
+  "/v1/batches"
+] as const
+
 /** A document as OpenAI's clients read errors. */
 const document = (status: number, code: string, message: string) => ({
   error: {
@@ -61,7 +73,16 @@ export const routes = (pools: Pools) =>
       )
     ),
     ...astray.map((path) => nothingAt(path, `the base URL of a client ends with /v1, and this is /v1${path}`)),
-    ...missing.map((path) => nothingAt(path, "chats are asked for at /v1/chat/completions"))
+    ...missing.map((path) => nothingAt(path, "chats are asked for at /v1/chat/completions")),
+    ...others.map((path) =>
+      nothingAt(
+        path,
+        `pools are asked at ${routesOf
+          .map(([, served]) => served)
+          .slice(0, 3)
+          .join(", ")}`
+      )
+    )
   ])
 
 /** Refusals of the guard, in the form that clients of these routes read. */

@@ -40,6 +40,8 @@ export interface DeskHost<W extends Loaded> {
   readonly breaker: Breaker
   readonly now: () => number
   readonly forkWith: (context: Context.Context<never>) => <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** A request was lost. */
+  readonly doubt: () => void
 }
 
 type Verdict = "good" | "bad" | "neither"
@@ -51,11 +53,13 @@ export class Desk<Q, A, P> {
   readonly #breaker: Breaker
   readonly #now: () => number
   readonly #forkWith: DeskHost<Worker<Q, A, P>>["forkWith"]
+  readonly #doubt: () => void
   readonly #line = new Line<Ticket<Q, A, P>>()
   readonly #waitingOf = new Map<string, number>()
   readonly #running = new Set<Ticket<Q, A, P>>()
   readonly #idle = new Set<() => void>()
   #pumping = false
+  #down: string | undefined
   /** What a stop has come to: requests from outside are refused, then all. */
   #stop: "no" | "refusing" | "over" = "no"
 
@@ -65,6 +69,7 @@ export class Desk<Q, A, P> {
     this.#breaker = host.breaker
     this.#now = host.now
     this.#forkWith = host.forkWith
+    this.#doubt = host.doubt
   }
 
   get waiting(): number {
@@ -140,10 +145,26 @@ export class Desk<Q, A, P> {
     )
   }
 
-  /** A load would succeed now. Milliseconds until that is believed, where the circuit is still open; then it was one of its trials. */
+  /** Why the backend is not well, when that was looked at behind a request that was lost, until one is served. */
+  get down(): string | undefined {
+    return this.#down
+  }
+
+  /** A look at the backend failed. */
+  lookFailed({ message }: WorkerError): void {
+    this.#down = `its backend is not well: ${message}`
+  }
+
+  /** A worker did load. */
+  loaded(): void {
+    this.#down = undefined
+  }
+
+  /** A load would succeed now. Milliseconds until that is believed, where the circuit is open for what did not load; then it was one of its trials. */
   back(): number | undefined {
     const now = this.#now()
-    if (this.#breaker.state(now) !== "closed") {
+    this.#down = undefined
+    if (this.#crew.failing !== undefined && this.#breaker.state(now) !== "closed") {
       const admitted = this.#breaker.admit(now)
       if ("retryAfter" in admitted) return admitted.retryAfter
       this.#breaker.settle(admitted.pass, true, now)
@@ -305,6 +326,8 @@ export class Desk<Q, A, P> {
     this.figures.count(outcome)
     if (this.#stop !== "no" && outcome !== "ShuttingDown" && outcome !== "cancelled") this.figures.drained++
     ticket.tell(exit)
+    if (verdict === "good") this.#down = undefined
+    if (verdict === "bad" && this.#stop === "no") this.#doubt()
     const good = verdict === "neither" ? undefined : verdict === "good"
     if (this.#breaker.settle(ticket.pass, good, this.#now())) this.#opened()
     this.#tellIdle()

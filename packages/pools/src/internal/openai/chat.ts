@@ -46,11 +46,12 @@ const answerOf = (value: unknown): Answer | undefined => {
 }
 
 const tokensOf = (usage: unknown): { readonly tokens?: Tokens } => {
-  const { completion_tokens: output, prompt_tokens: input } = isRecord(usage) ? usage : {}
+  const { completion_tokens: output, prompt_tokens: input, total_tokens: _, ...rest } = isRecord(usage) ? usage : {}
   if (!isMaybe(input, Number.isFinite) || !isMaybe(output, Number.isFinite)) return {}
   const tokens: Tokens = {
     ...(typeof input === "number" ? { input } : {}),
-    ...(typeof output === "number" ? { output } : {})
+    ...(typeof output === "number" ? { output } : {}),
+    ...(Object.keys(rest).length === 0 ? {} : { details: rest as Readonly<Record<string, Schema.Json>> })
   }
   return Object.keys(tokens).length === 0 ? {} : { tokens }
 }

@@ -71,7 +71,8 @@ export const settingsOf = (
 ): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(body).filter(([name, value]) => !known.includes(name) && value !== null))
 
-const usageOf = ({ input = 0, output = 0 }: Tokens) => ({
+const usageOf = ({ details, input = 0, output = 0 }: Tokens) => ({
+  ...details,
   prompt_tokens: input,
   completion_tokens: output,
   total_tokens: input + output
