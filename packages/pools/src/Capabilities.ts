@@ -83,7 +83,7 @@ export interface Tokens {
   readonly input?: number
   readonly output?: number
   /** What else the server counted, as it gave it: tokens that were cached, or thought. */
-  readonly details?: Schema.JsonObject
+  readonly details?: Readonly<Record<string, Schema.Json>>
 }
 
 /** An answer of a chat. */
