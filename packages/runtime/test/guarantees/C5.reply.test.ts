@@ -51,10 +51,15 @@ const rest = Effect.fnUntraced(function* ({ outbox, settled }: Boot) {
   assert.fail("something is still owed after 200 minutes")
 })
 
-/** One boot that dies at its `n`-th boundary, or comes to an end before that. A dead one is left lying, as a killed process would be. */
+/**
+ * One boot that dies at its `n`-th boundary, or comes to an end before that. A dead one is left lying, as a killed process
+ * would be, until all lives on its store have been looked at: the files that it has open are given back then, for the
+ * system allows only so many.
+ */
 const shortLife = Effect.fnUntraced(function* (file: string, far: TestChannel.TestChannel, n: number, work: Work) {
   const crash = crashAt(n)
   const scope = yield* Scope.make()
+  yield* Effect.addFinalizer(() => Effect.forkDetach(Scope.close(scope, Exit.void)))
   const life = yield* boot({ file, channels: { chat: far.channel }, at: crash.at }).pipe(
     Effect.tap(({ outbox }) => outbox.recover),
     Effect.tap(work),
