@@ -81,7 +81,7 @@ describe("one conversation", () => {
         }
         assert.deepStrictEqual(agent.overlaps, [])
       }),
-    60_000
+    240_000
   )
 
   it.effect(
@@ -107,7 +107,7 @@ describe("one conversation", () => {
         assert.deepStrictEqual(agent.overlaps, [])
         assert.strictEqual((yield* current.gateway.audit).ends.replied, 2000)
       }),
-    60_000
+    240_000
   )
 })
 

@@ -167,7 +167,7 @@ describe("C5: a reply, and a crash at every boundary of its delivery", () => {
           assert.isTrue(labels.has("send:before"))
           assert.isTrue(labels.has("send:after"))
         }),
-      60_000
+      240_000
     )
 
     // Where a second crash could mean something else than the first.
@@ -236,6 +236,6 @@ describe("C5: a turn with a placeholder, and a crash at every boundary", () => {
           if (!life.died) break
         }
       }),
-    60_000
+    240_000
   )
 })

@@ -313,6 +313,6 @@ describe("intake", () => {
         assert.strictEqual(turn?.rows.length, 64)
         assert.isTrue((yield* current.journal.reads.ledger).balanced)
       }),
-    60_000
+    240_000
   )
 })
