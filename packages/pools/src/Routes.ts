@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import * as Capabilities from "./Capabilities.ts"
 import * as bodies from "./internal/serve/bodies.ts"
 import * as documents from "./internal/serve/documents.ts"
+import * as plain from "./internal/serve/plain.ts"
 import * as problems from "./internal/serve/problems.ts"
 import type * as Pool from "./Pool.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -126,7 +127,9 @@ const vectors = Effect.fnUntraced(function* (
   const items = typeof input === "string" ? [input] : input
   if (capability === "text-embedding") {
     const size = typeof dimensions === "number" ? { dimensions } : {}
-    const request = yield* decoded(Capabilities.TextEmbeddingRequest, { texts: items, ...size })
+    const request = plain.isTexts(items)
+      ? { texts: items, ...size }
+      : yield* decoded(Capabilities.TextEmbeddingRequest, { texts: items, ...size })
     return yield* Effect.mapError(pool.submit(request, terms), ofPool)
   }
   const images = items.map((item) => (typeof item === "string" ? item : item.image))
@@ -217,7 +220,12 @@ const chat = Effect.fnUntraced(function* (options: Options, sent: unknown) {
   const { pool, capability } = yield* find(options, body.model, "text-generation", "vision")
   const terms = yield* termsOf(body)
   const schema = capability === "vision" ? Capabilities.VisionRequest : Capabilities.TextRequest
-  const request = yield* decoded(schema, { messages: body.messages, settings: documents.settingsOf(body, known) })
+  const { messages } = body
+  const settings = documents.settingsOf(body, known)
+  const request =
+    plain.isMessages(messages) && plain.areSettings(settings)
+      ? { messages, settings }
+      : yield* decoded(schema, { messages, settings })
   const id = yield* Effect.sync(() => `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`)
   const frame: documents.Frame = { id, model: body.model, created: yield* seconds }
   if (body.stream === true) {
