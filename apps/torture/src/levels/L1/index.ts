@@ -21,7 +21,7 @@ import { apart, chains, missing, named, type Point, singles, together } from "./
 import { storage } from "./storage.ts"
 
 /** How many worlds are beside each other: boots wait for the disk, agents for their time. */
-const beside = 3
+const beside = 4
 /** A run that is given more than this has the long form. */
 const shortMillis = 120_000
 /** How long a world may take to come to rest, in milliseconds. */
@@ -124,8 +124,12 @@ export const run = (budget: Budget): Effect.Effect<Verdict> =>
     const level: Level = { budget, bundle, tally, over }
     const long = budget.millis > shortMillis
     const crossed = yield* whole(level)
-    yield* all(level, "two owners", owners(bundle, budget.seed, bound))
-    yield* all(level, "chains of crashes", pointsOf(level, chains))
+    // The longest first, so that the worlds end together.
+    const longest = chains.toSorted((one, other) => other.graves.length - one.graves.length)
+    yield* all(level, "chains of crashes, two owners", [
+      ...pointsOf(level, longest),
+      ...owners(bundle, budget.seed, bound)
+    ])
     if (!over()) yield* boundaries(level, crossed, long)
     if (!over()) {
       const given = { bundle, seed: budget.seed, long, bound }
