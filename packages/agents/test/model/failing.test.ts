@@ -262,6 +262,29 @@ describe("the key", () => {
     }).pipe(Effect.provide(client))
   )
 
+  it.live("leaves no piece behind where a long text is cut, wherever in it the key stands", () =>
+    Effect.gen(function* () {
+      let said = ""
+      const server = yield* standIn({
+        answer: ({ text }): Plan =>
+          text === "refuse"
+            ? { _tag: "Refuse", status: 400, body: { error: { message: said, type: "odd_error" } } }
+            : { _tag: "Raw", type: "application/json", chunks: [said] }
+      })
+      const agent = yield* opened({ url: server.url, key, retries: 0 })
+      for (const before of [180, 190, 480, 490, 1_380, 1_400, 1_490]) {
+        said = `${"a".repeat(before)}${secret}${"z".repeat(1_500 - before)}`
+        for (const text of ["refuse", "garble"]) {
+          const cause = causeOf((yield* heard(agent.answer(turnOf([text])))).error)
+          assert.isBelow(cause.length, 700)
+          if (text === "refuse") assert.match(cause, /answered with 400: a.*odd_error/)
+          else assert.match(cause, /sent what is no answer: a/)
+          for (let at = 0; at + 6 <= secret.length; at++) assert.notInclude(cause, secret.slice(at, at + 6))
+        }
+      }
+    }).pipe(Effect.provide(client))
+  )
+
   for (const [name, layer] of [
     ["node", NodeHttpClient.layerNodeHttp],
     ["fetch", FetchHttpClient.layer]

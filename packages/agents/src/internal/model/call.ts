@@ -15,7 +15,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { type Failure, failure, fromAnswer, retryAfterOf } from "./failures.ts"
+import { type Failure, failure, fromAnswer, retryAfterOf, shortened } from "./failures.ts"
 import { type ChatRequest, type Dialect, type Manners, parsed, type Piece } from "./wire.ts"
 
 /** Where calls go, and how long they may take. */
@@ -186,6 +186,6 @@ export const call = (line: Line, request: ChatRequest, manners: Manners): Stream
   return Stream.unwrap(answered).pipe(
     Stream.mapEffect((piece) => (piece._tag === "Error" ? Effect.fail(piece.failure) : Effect.succeed(piece))),
     Stream.interruptWhen(late),
-    Stream.mapError((failure): Failure => ({ ...failure, message: withoutKey(line, failure.message) }))
+    Stream.mapError((failure): Failure => ({ ...failure, message: shortened(withoutKey(line, failure.message)) }))
   )
 }

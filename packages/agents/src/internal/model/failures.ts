@@ -2,7 +2,8 @@
  * Why a call of a model failed, in the classes that decide what happens next: once
  * more at once, never again with this input, or only after somebody has put
  * something right. Servers say the same thing in a dozen shapes; all of them are
- * read here. A failure's text is for the log and never holds a key.
+ * read here. A failure's text is for the log and never holds a key: it stays whole until that
+ * is taken out (call.ts), for a cut through a key would leave a piece of it.
  */
 import * as Agent from "@sluice/runtime/Agent"
 
@@ -118,7 +119,9 @@ const parameterIn = (message: string): Failure["parameter"] =>
     ? undefined
     : (["max_tokens", "stream_options", "temperature"] as const).find((name) => message.includes(name))
 
-const short = (text: string): string => (text.length > 500 ? `${text.slice(0, 500)}...` : text)
+/** For the log, once a key that it quoted is out of it. What a server calls an error stands last. */
+export const shortened = (text: string): string =>
+  text.length > 600 ? `${text.slice(0, 500)} ... ${text.slice(-95)}` : text
 
 const transient: ReadonlySet<number> = new Set([408, 409, 425, 429])
 const operators: ReadonlySet<number> = new Set([401, 402, 403, 404, 405, 407, 410])
@@ -162,7 +165,7 @@ const told = (status: number, { message, type, code }: Said): string => {
   const words = [type, code]
     .filter((word) => word !== "" && word !== String(status) && !message.includes(word))
     .join(", ")
-  const detail = [short(message), words].filter((part) => part !== "").join("; ")
+  const detail = [message, words].filter((part) => part !== "").join("; ")
   const remedy = status >= 300 && status < 400 ? "; it sends calls elsewhere, so use that address" : ""
   return `the server answered with ${status}${remedy}${detail === "" ? "" : `: ${detail}`}`
 }

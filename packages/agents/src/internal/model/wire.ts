@@ -104,5 +104,5 @@ export const parsed = (text: string): unknown => {
 
 /** What to say of an answer that nobody can read. */
 export const unreadable = (text: string): ReadonlyArray<Piece> => [
-  { _tag: "Error", failure: failure("Transient", `the server sent what is no answer: ${text.slice(0, 200)}`) }
+  { _tag: "Error", failure: failure("Transient", `the server sent what is no answer: ${text}`) }
 ]
