@@ -68,6 +68,10 @@ describe("questions", () => {
           "Delete it?\n1. Yes\n2. No, never\n3. Ask again\n(/allow 1 and your choice)"
         ])
         assert.strictEqual((yield* current.gateway.live)[0]?.waitsFor, "a person's decision")
+        assert.match(
+          yield* asked(current, "/status"),
+          /^main: waiting for you, .*\nnothing waits\nwaits for a person's decision\nquestion 1: Delete it\?\n1\. Yes\n2\. No, never\n3\. Ask again\nagent main$/
+        )
         assert.strictEqual(yield* asked(current, text), "All right: No, never.")
         yield* heard(told, 1)
         assert.deepStrictEqual(told, ["No, never"])
@@ -75,7 +79,7 @@ describe("questions", () => {
         yield* run.finish("kept")
         yield* rest(current, "chat/kim")
         assert.strictEqual(seen(place).at(-1), "kept")
-        assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 1, replied: 1 })
+        assert.deepStrictEqual((yield* current.gateway.audit).detail, { command: 2, replied: 1 })
       })
     )
   }

@@ -5,6 +5,7 @@
 import type { SessionSummary, Uncounted, UsageSum } from "../../Journal.ts"
 import { ago, span } from "../../Notices.ts"
 import type { LiveSession } from "../../Sessions.ts"
+import { clean } from "../notices/words.ts"
 import { commands } from "./parse.ts"
 
 /** `/help`. */
@@ -27,6 +28,12 @@ const doing = (live: LiveSession | undefined): string => {
     : `${what}, ${span(turn.age)} so far${turn.attempt > 1 ? ` (attempt ${turn.attempt})` : ""}`
 }
 
+/** A question that is open, for who has lost sight of it. */
+const asked = ({ number, options, question }: NonNullable<LiveSession["asks"]>[number]): string => {
+  const choices = options.map((option, index) => `${index + 1}. ${option}`).join("\n")
+  return `question ${number}: ${clean(`${question}\n${choices}`, 1000)}`
+}
+
 /** `/status`. */
 export const status = (
   row: { readonly name: string; readonly agent: string },
@@ -39,6 +46,7 @@ export const status = (
     ...(live === undefined || live.waitsFor === "nothing" || live.retryIn !== undefined
       ? []
       : [`waits for ${live.waitsFor}`]),
+    ...(live?.asks ?? []).map(asked),
     ...(row.agent === "" ? [] : [`agent ${row.agent}`])
   ].join("\n")
 }

@@ -20,6 +20,7 @@ import { Alarm, type Environment } from "./Environment.ts"
 import { Gate } from "./Gate.ts"
 import { Live } from "./Live.ts"
 import { dispatchable } from "./next.ts"
+import { asksOf } from "./questions.ts"
 import type { LiveSession } from "./records.ts"
 import { Spending, type Hold } from "./Spending.ts"
 import { Watchers } from "./Watchers.ts"
@@ -196,7 +197,8 @@ export class Roster {
       },
       waitsFor: session.waitsFor(),
       ...(session.held === undefined ? {} : { held: session.held }),
-      ...session.retry()
+      ...session.retry(),
+      ...asksOf(session)
     }
   }
 

@@ -10,6 +10,7 @@ import type { JournalError, PermissionRow } from "../../Journal.ts"
 import type { Running, Session } from "../../Session.ts"
 import type { Outcome } from "./attempt.ts"
 import { Alarm } from "./Environment.ts"
+import type { LiveSession } from "./records.ts"
 import { tell, upTo } from "./telling.ts"
 
 /** Open questions of a turn (beyond it nobody is asked), options of each, and lengths in UTF-16 units. */
@@ -37,6 +38,12 @@ export const remind = (session: Session): boolean => {
     })
   )
   return true
+}
+
+/** What a session has asked and was not told yet. */
+export const asksOf = ({ questions }: Session): Pick<LiveSession, "asks"> => {
+  const asks = [...questions.values()].map(({ row: { number, options, question } }) => ({ number, question, options }))
+  return asks.length === 0 ? {} : { asks }
 }
 
 /** Asks a person. The attempt gives its place to others while it waits. */

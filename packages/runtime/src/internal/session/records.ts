@@ -3,7 +3,7 @@
  * ones that an earlier boot left.
  */
 import type * as Effect from "effect/Effect"
-import type { TurnRow } from "../../Journal.ts"
+import type { PermissionRow, TurnRow } from "../../Journal.ts"
 import type { SessionState } from "../../Message.ts"
 
 /** What a session in memory is doing now. Times in milliseconds. */
@@ -22,6 +22,8 @@ export interface LiveSession {
   readonly held?: string
   /** Until the next try of a turn that failed. */
   readonly retryIn?: number
+  /** What it has asked its person and was not told yet. */
+  readonly asks?: ReadonlyArray<Pick<PermissionRow, "number" | "question" | "options">>
 }
 
 /** What a boot found for one session. */
