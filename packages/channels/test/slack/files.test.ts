@@ -54,7 +54,7 @@ describe("files", () => {
             const stored = run.turn.messages.flatMap(({ attachments }) => attachments)
             assert.deepStrictEqual(
               stored.map(({ hash, name, size, type }) => ({ hash, name, size, type })),
-              [{ hash, name: "....etca b.png", size: content.length, type: "image/png" }]
+              [{ hash, name: "etca b.png", size: content.length, type: "image/png" }]
             )
             yield* run.finish("nice")
             const next = yield* agent.run(2)

@@ -66,7 +66,7 @@ describe("files", () => {
       const store = yield* boot.store
       server.files.set("doc", { bytes })
       server.script("download", "silence")
-      const document = { file_id: "doc", file_name: "../../etc/a\u202e b.txt", mime_type: "text/plain" }
+      const document = { file_id: "doc", file_name: "--../../etc/a\u202e b.txt", mime_type: "text/plain" }
       const update = server.say(kim, "read this", { document })
       yield* boot(server, { agent, store }, () =>
         server.until(() => server.calls.some(({ method }) => method === "download"))
@@ -77,7 +77,7 @@ describe("files", () => {
           const run = yield* agent.run(1)
           yield* run.finish("read")
           const [file] = run.turn.messages[0]?.attachments ?? []
-          assert.deepInclude(file, { hash, name: "....etca b.txt", type: "text/plain" })
+          assert.deepInclude(file, { hash, name: "etca b.txt", type: "text/plain" })
         })
       )
       assert.strictEqual(agent.runs.length, 1)

@@ -40,7 +40,11 @@ const mediaType = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\/[a-z0-9][a-z0-9!#$&^_.+-]{0
 const unplain = /[/\\\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 const nameOf = ({ name }: FileToFetch): string | undefined => {
-  const plain = (name ?? "").replaceAll(unplain, "").trim()
+  // As over HTTP: whoever makes an argument or a file of it meets no option and nothing that is hidden.
+  const plain = (name ?? "")
+    .replaceAll(unplain, "")
+    .replace(/^[-.\s]+/, "")
+    .trim()
   return plain === "" ? undefined : Array.from(plain).slice(0, 120).join("")
 }
 
