@@ -1,7 +1,7 @@
 // Three groups of tests, one after the other. The packages' tests run on TestClock, those of the apps start real processes
 // and wait on what they say: both share the machine, one file more than it has cores, because some only wait. What holds a
 // process to its deadlines by the real clock waits most of its time: two such files go beside each other, and nothing else.
-// The torture levels, a stop that is held to a tenth of a second, and one that has six agents to end in half a second, have
+// The torture levels that fill it, a stop that is held to a tenth of a second, and one that has six agents to end in half a second, have
 // the machine to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong to the process
 // that opened them.
 import { availableParallelism } from "node:os"
@@ -11,9 +11,8 @@ import { defineConfig } from "vitest/config"
 // Hundreds of processes load the same modules: what one of them has compiled the others need not compile again.
 process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/compiled")
 
-/** Tests of deadlines of a second and more, and of people who wait. */
+/** Tests of deadlines of a second and more. */
 const deadlines = [
-  "apps/torture/test/ci.L4.test.ts",
   "apps/gateway/test/{watchdog,supervisor,signals}.test.ts",
   "apps/gateway/test/process/{badInput,children,drain,hurry,kinds,start}.test.ts",
   "test/commands/start.test.ts"
