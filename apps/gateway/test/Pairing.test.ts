@@ -1,7 +1,8 @@
 // The codes that let people in: each works once, survives a restart until then, and is readable for its owner only.
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { readFileSync, statSync } from "node:fs"
+import * as Logger from "effect/Logger"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Pairing from "../src/channels/Pairing.ts"
 import { temporaryFolder } from "./harness.ts"
@@ -39,6 +40,27 @@ describe("pairing", () => {
       )
       assert.strictEqual(statSync(join(folder, "telegram-used.json")).mode & 0o077, 0)
       assert.deepStrictEqual(yield* Pairing.make(folder, Pairing.telegram).paired, [42, 43])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("W5: a list that somebody has edited badly lets nobody in, says so, and is kept beside the new one", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const list = join(folder, "slack-paired.json")
+      writeFileSync(list, '["UKIM", "ULEE",]')
+      const lines: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => void (logLevel === "Error" && lines.push(String(message))))
+      const pairing = Pairing.make(folder, Pairing.slack)
+      assert.deepStrictEqual(yield* pairing.paired.pipe(Effect.provide(Logger.layer([logger]))), [])
+      assert.strictEqual(lines.length, 1)
+      assert.match(lines[0] ?? "", /slack-paired\.json" is no list of ids; correct it and restart$/)
+      const code = readFileSync(join(folder, "slack-code"), "utf8").trim()
+      assert.isTrue(yield* pairing.redeem(code, "UMAX"))
+      assert.deepStrictEqual(yield* Pairing.make(folder, Pairing.slack).paired, ["UMAX"])
+      assert.strictEqual(readFileSync(`${list}.broken`, "utf8"), '["UKIM", "ULEE",]')
+      // One that stands in no list is nobody's id.
+      writeFileSync(list, '["UMAX", "../x", 7, null]')
+      assert.deepStrictEqual(yield* Pairing.make(folder, Pairing.slack).paired, ["UMAX"])
     }).pipe(Effect.scoped)
   )
 })

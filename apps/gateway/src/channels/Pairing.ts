@@ -7,8 +7,9 @@
  */
 import * as Effect from "effect/Effect"
 import { randomBytes, timingSafeEqual } from "node:crypto"
-import { readFileSync } from "node:fs"
-import { codeOf, type files, fileIn, readJson, writeWhole } from "../StateFolder.ts"
+import { readFileSync, renameSync } from "node:fs"
+import { shown } from "../configuration/Problem.ts"
+import { codeOf, exists, type files, fileIn, readJson, writeWhole } from "../StateFolder.ts"
 
 // Without letters that look like digits.
 const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -64,6 +65,8 @@ export const make = <Id>(stateDirectory: string, kind: Kind<Id>) => {
     const found = readJson(paired)
     return Array.isArray(found) ? found.filter(kind.isId) : []
   }
+  /** Somebody has edited it by hand, and not well: what stands there can't be read any more, and must not be lost. */
+  const isBroken = () => exists(paired) && !Array.isArray(readJson(paired))
   const usedCodes = (): ReadonlyArray<readonly [id: Id, code: string]> => {
     const found = readJson(used)
     const isUsed = (one: unknown): one is readonly [Id, string] =>
@@ -71,14 +74,20 @@ export const make = <Id>(stateDirectory: string, kind: Kind<Id>) => {
     return Array.isArray(found) ? found.filter(isUsed) : []
   }
   return {
-    paired: Effect.sync(() => {
+    paired: Effect.suspend(() => {
       if (read(code) === "") renew()
-      return idsIn()
+      return isBroken()
+        ? Effect.as(
+            Effect.logError(`Nobody in it is let in: ${shown(paired)} is no list of ids; correct it and restart`),
+            []
+          )
+        : Effect.succeed(idsIn())
     }),
     redeem: (given: string, id: Id): Effect.Effect<boolean> =>
       Effect.suspend(() => {
         if (!isSame(given, read(code))) return Effect.succeed(false)
         const others = usedCodes().filter(([, code]) => code !== given)
+        if (isBroken()) renameSync(paired, `${paired}.broken`)
         writeWhole(used, `${JSON.stringify([...others, [id, given]].slice(-keptCodes))}\n`)
         writeWhole(paired, `${JSON.stringify([...new Set([...idsIn(), id])])}\n`)
         renew()
