@@ -56,6 +56,23 @@ describe("stores that can't be used", () => {
     })
   )
 
+  it.effect(
+    "a word of an earlier failure that can't be read stops the start, is named, and costs nothing once it is gone",
+    () =>
+      Effect.gen(function* () {
+        const file = yield* storeFile
+        yield* used(file)
+        fs.mkdirSync(`${file}.failed`)
+        const error = yield* refused(file)
+        assert.strictEqual(error.reason, "Unsupported")
+        assert.include(error.detail, `${file}.failed, the word of an earlier storage failure, can't be read (EISDIR`)
+        assert.match(error.detail, /make it a file that this user can read, or move it away$/)
+        fs.rmdirSync(`${file}.failed`)
+        const next = yield* bootFile(file)
+        assert.isTrue((yield* next.journal.admit(message("one", { id: "m1" }))).duplicate)
+      })
+  )
+
   it.effect("D28: a store of a newer major version is refused by the version that wrote it, and not touched", () =>
     Effect.gen(function* () {
       const file = yield* storeFile

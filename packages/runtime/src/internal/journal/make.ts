@@ -19,7 +19,7 @@ import { type StoreFiles, storeFiles } from "../node/storeFiles.ts"
 import { storeLock } from "../node/storeLock.ts"
 import { type Database, open } from "./store/database.ts"
 import { explained } from "./store/explain.ts"
-import { classify } from "./store/faults.ts"
+import { classify, faultText } from "./store/faults.ts"
 import { migrate } from "./store/migrate.ts"
 import { openStore } from "./writes/opening.ts"
 import { JournalError } from "./records.ts"
@@ -78,6 +78,18 @@ const checkFileSystem = (files: StoreFiles | undefined, options: JournalOptions)
         )
   })
 
+/** A word that can't be read may say that the last boot lost something: a start that passed over it would say that it did not. */
+const failedEpoch = (files: StoreFiles | undefined): Effect.Effect<number | undefined, JournalError> =>
+  Effect.try({
+    try: () => files?.failedEpoch(),
+    catch: (cause) =>
+      new JournalError({
+        reason: "Unsupported",
+        detail: `${files?.word ?? ""}, the word of an earlier storage failure, can't be read (${faultText(cause)}); make it a file that this user can read, or move it away`,
+        cause
+      })
+  })
+
 const copyOf = (file: string | undefined) =>
   file === undefined ? undefined : (step: number) => storeCopy(file, `${file}.before-${step}`)
 
@@ -94,7 +106,7 @@ const opened = Effect.fnUntraced(function* (
   const cross = (label: "before:open" | "inside:open" | "after:open") =>
     boundary === undefined ? Effect.void : boundary(label)
   const version = options.version ?? "0.0.0"
-  const boot = { version, now, failedEpoch: files?.failedEpoch() }
+  const boot = { version, now, failedEpoch: yield* failedEpoch(files) }
   yield* cross("before:open")
   const found = yield* patiently(
     database.transaction(Effect.tap(openStore(database.query, boot), () => cross("inside:open")))

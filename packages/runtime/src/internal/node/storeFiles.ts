@@ -16,7 +16,9 @@ export interface StoreFiles {
   /** Keeps 1 MiB back for the day on which the disk is full. */
   readonly keepReserve: () => void
   readonly freeReserve: () => void
-  /** The epoch that ended in a storage failure which the store itself could not note. */
+  /** Where the word of a storage failure is left. */
+  readonly word: string
+  /** The epoch that ended in a storage failure which the store itself could not note. Throws when the word can't be read. */
   readonly failedEpoch: () => number | undefined
   readonly leaveWord: (epoch: number) => void
   readonly clearWord: () => void
@@ -72,6 +74,7 @@ export const storeFiles = (file: string): StoreFiles => {
     freeReserve: () => {
       fs.rmSync(reserve, { force: true })
     },
+    word,
     failedEpoch: () => readWord(word),
     leaveWord: (epoch) => {
       fs.writeFileSync(word, String(epoch), { mode: 0o600 })
