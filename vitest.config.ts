@@ -1,9 +1,9 @@
 // Three groups of tests, one after the other. The packages' tests run on TestClock, those of the apps start real processes
 // and wait on what they say: both share the machine, one file more than it has cores, because some only wait. What holds a
 // process to its deadlines by the real clock waits most of its time: two such files go beside each other, and nothing else.
-// The torture levels that fill it, a stop that is held to a tenth of a second, and one that has six agents to end in half a second, have
-// the machine to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong to the process
-// that opened them.
+// The torture levels that fill the machine, a stop that is held to a tenth of a second, and one that has half a second for
+// six agents, have it to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong to the
+// process that opened them.
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
