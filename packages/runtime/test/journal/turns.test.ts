@@ -2,7 +2,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { bootFile, bootMemory, claim, claimed, done, kim, lee, message, settle, storeFile } from "./harness.ts"
+import { Journal } from "../../src/Journal.ts"
+import * as StoreFaults from "../../src/testing/storeFaults.ts"
+import {
+  boot,
+  bootFile,
+  bootMemory,
+  claim,
+  claimed,
+  done,
+  kim,
+  lee,
+  message,
+  settle,
+  sqlite,
+  storeFile
+} from "./harness.ts"
 
 const cutOff = { _tag: "Interrupted", reason: "stop", asked: false } as const
 
@@ -135,6 +150,34 @@ describe("turns", () => {
       const third = yield* bootFile(file)
       assert.isUndefined(third.journal.opening.turns[0]?.tool)
     })
+  )
+
+  it.effect(
+    "the store is asked for what fell only while there is something to tell, also after a claim that failed",
+    () =>
+      Effect.gen(function* () {
+        let asked = 0
+        const faults = StoreFaults.make()
+        const first = yield* boot(Journal.layer(faults.wrap(sqlite(yield* storeFile))))
+        const { journal } = first
+        for (const text of ["a", "b", "c"]) yield* journal.admit(message(text))
+        yield* journal.drop(1, [1], "summarize")
+        faults.arm({ on: "commit", code: "constraint", times: Infinity })
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(claim(first, [2]))))
+        faults.clear()
+        faults.arm({
+          on: (statement) => {
+            if (statement.startsWith("select session, seq from sluice_untold")) asked++
+            return false
+          },
+          code: "full"
+        })
+        const told = yield* claimed(first, [2])
+        assert.deepStrictEqual([told.summary.map((row) => row.text), asked], [["a"], 1])
+        yield* settle(first, told, done("ok"))
+        const next = yield* claimed(first, [3])
+        assert.deepStrictEqual([next.summary, asked], [[], 1])
+      })
   )
 
   it.effect("messages that summarize dropped are told once, with the next turn, and again with its next attempt", () =>

@@ -79,3 +79,8 @@ export const stopWaiting = (
   memory.conversations.settled(conversation, set, undo)
   for (const seq of set) memory.rows.drop(seq, undo)
 }
+
+/** Nothing that fell in the sessions is still to be told. */
+export const nothingUntold = (memory: Memory, sessions: Iterable<number>, undo: Array<() => void>): void => {
+  for (const session of sessions) if (memory.untold.delete(session)) undo.push(() => void memory.untold.add(session))
+}

@@ -11,7 +11,7 @@ import { bump } from "../writer/counters.ts"
 import type { Value } from "../store/database.ts"
 import { batchOf, collect, type Desk, rowsOf } from "../writer/desk.ts"
 import { type Entry, succeed } from "../writer/entries.ts"
-import { stopWaiting } from "../writer/memory.ts"
+import { nothingUntold, stopWaiting } from "../writer/memory.ts"
 import type { Claim, Row } from "../records.ts"
 import type { Round } from "../writer/round.ts"
 import { numbers, type SessionRecord, sessionOf, type TurnRecord, turnOf } from "../store/rows.ts"
@@ -184,9 +184,9 @@ const write = Effect.fnUntraced(function* (
   }
   const telling = fixed.filter(({ turn }) => turn.summary !== null)
   if (telling.length > 0) {
-    yield* query(`delete from sluice_untold where session in (select value from json_each(?))`, [
-      ids(telling.map(({ session }) => session.id))
-    ])
+    const sessions = telling.map(({ session }) => session.id)
+    yield* query(`delete from sluice_untold where session in (select value from json_each(?))`, [ids(sessions)])
+    nothingUntold(round.memory, sessions, round.undo)
   }
 })
 

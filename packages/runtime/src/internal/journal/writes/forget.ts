@@ -13,6 +13,7 @@ import { cancelSession } from "./cancel.ts"
 import type { Query } from "../store/database.ts"
 import { type Entry, succeed } from "../writer/entries.ts"
 import { makeCurrent, makeSession } from "./naming.ts"
+import { nothingUntold } from "../writer/memory.ts"
 import type { Forgotten, PendingForget } from "../records.ts"
 import { writeDrafts } from "./replies.ts"
 import type { Round } from "../writer/round.ts"
@@ -126,7 +127,9 @@ const letSessionsGo = Effect.fnUntraced(function* (
   )
   const fresh = yield* makeSession(round, first, mainSession, "")
   yield* makeCurrent(round, first.conversation, fresh)
-  for (const { id } of [first, ...others]) round.memory.sessions.forget(id)
+  const all = [first.id, ...others.map(({ id }) => id)]
+  for (const id of all) round.memory.sessions.forget(id)
+  nothingUntold(round.memory, all, round.undo)
   round.memory.conversations.cut(first.conversation, round.undo)
   return fresh
 })
