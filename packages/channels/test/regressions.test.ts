@@ -1,11 +1,13 @@
 /**
  * W4: bodies and frames that are small for a wire and too deep for a program, and a
- * reply of another session on a WebSocket: each is answered as what it is.
+ * reply of another session on a WebSocket: each is answered as what it is. And
+ * what is remembered of replies that die does not grow.
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { Reply } from "@sluice/runtime/Message"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { Instead, mostInstead } from "../src/internal/chat/instead.ts"
 import { replyFrame } from "../src/internal/websocket/frames.ts"
 import { ServerFrame } from "../src/WebSocket.ts"
 import { serve } from "./serve.ts"
@@ -76,5 +78,24 @@ describe("a reply of a session that the conversation has left", () => {
     }
     const decode = Schema.decodeUnknownSync(ServerFrame, { onExcessProperty: "error" })
     assert.deepInclude(decode(replyFrame("kim", reply)), { type: "reply", session: "work", text: "done" })
+  })
+})
+
+describe("what stands for a placeholder that somebody deleted", () => {
+  it("is remembered until its answer is in, and of those that die only the newest are", () => {
+    const instead = new Instead<number>()
+    instead.set("answered", 1)
+    assert.strictEqual(instead.get("answered"), 1)
+    instead.delete("answered")
+    assert.isUndefined(instead.get("answered"))
+    instead.set("kept in use", 1)
+    for (let n = 0; n < mostInstead; n++) {
+      instead.set(`died ${n}`, n)
+      instead.set("kept in use", n)
+    }
+    assert.deepStrictEqual(
+      ["died 0", "died 1", `died ${mostInstead - 1}`, "kept in use"].map((key) => instead.get(key)),
+      [undefined, 1, mostInstead - 1, mostInstead - 1]
+    )
   })
 })

@@ -13,6 +13,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
 import { isQuestion, isRepeatable, type Offer, offerOf } from "../chat/buttons.ts"
 import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
+import { Instead } from "../chat/instead.ts"
 import { Late } from "../chat/late.ts"
 import type { Signs } from "../chat/signs.ts"
 import { split as splitText } from "../chat/split.ts"
@@ -216,7 +217,7 @@ export const edits = (api: WebApi, signs: Signs, words: { readonly stop: string 
   const upload = uploading(api)
   const late = new Late()
   // Placeholders that somebody deleted, and what stands for them.
-  const instead = new Map<string, string>()
+  const instead = new Instead<string>()
 
   const place = Effect.fnUntraced(function* (conversation: Conversation, text: string) {
     const params = { ...whereOf(conversation), text: escaped(text), ...noPreview }

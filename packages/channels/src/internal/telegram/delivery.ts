@@ -13,6 +13,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Schema from "effect/Schema"
 import { isQuestion, isRepeatable, type Offer, offerOf } from "../chat/buttons.ts"
 import { type Carried, carriedOf, inWords } from "../chat/carry.ts"
+import { Instead } from "../chat/instead.ts"
 import { Late } from "../chat/late.ts"
 import type { Signs } from "../chat/signs.ts"
 import { courtesy } from "./acts.ts"
@@ -233,7 +234,7 @@ export const edits = (api: BotApi, signs: Signs, words: Words): Channel.Edit<Nee
   const mayShow = pacing()
   const late = new Late()
   // Placeholders that somebody deleted, and what stands for them.
-  const instead = new Map<string, number>()
+  const instead = new Instead<number>()
 
   const place = (conversation: Conversation, text: string) =>
     Effect.gen(function* () {
