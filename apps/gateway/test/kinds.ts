@@ -83,7 +83,8 @@ const agentsOf = (
       kind: "claude-code",
       argv: [claude],
       cwd: work,
-      variables: anthropic.variables,
+      // Its shell reads what a person has in theirs, and says what is wrong there.
+      variables: { ...anthropic.variables, HOME: home },
       retries: 0,
       permissions
     },

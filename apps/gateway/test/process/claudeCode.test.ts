@@ -17,7 +17,7 @@ const boot = (folder: string, url: string, more = "") =>
   main:
     kind: claude-code
     argv: ${JSON.stringify([claude])}
-    variables: { ANTHROPIC_BASE_URL: ${JSON.stringify(url)}, ANTHROPIC_API_KEY: sk-ant-stand-in }
+    variables: { ANTHROPIC_BASE_URL: ${JSON.stringify(url)}, ANTHROPIC_API_KEY: sk-ant-stand-in, HOME: ${JSON.stringify(folder)} }
     retries: 0
 ${more}
 turns: { backoff: [50 millis, 50 millis] }
