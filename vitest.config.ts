@@ -4,12 +4,16 @@
 // The torture levels that fill the machine, a stop that is held to a tenth of a second, and one that has half a second for
 // six agents, have it to themselves, one file at a time. Every file has a process of its own: SQLite's locks belong to the
 // process that opened them.
-import { availableParallelism } from "node:os"
+import { availableParallelism, totalmem } from "node:os"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
 // Hundreds of processes load the same modules: what one of them has compiled the others need not compile again.
 process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/compiled")
+
+/** A container often has many processors of its host's and little memory: a worker needs up to a gigabyte of it. */
+const memory = Math.min(process.constrainedMemory() || totalmem(), totalmem())
+const workers = Math.max(1, Math.min(availableParallelism(), Math.floor(memory / 1024 ** 3)))
 
 /** Tests of deadlines of a second and more. */
 const deadlines = [
@@ -37,8 +41,8 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["test/commands/start.test.ts"],
           pool: "forks",
-          maxWorkers: availableParallelism() + 1,
-          testTimeout: 30_000,
+          maxWorkers: workers + 1,
+          testTimeout: 120_000,
           sequence: { groupOrder: 0 }
         }
       },
@@ -48,7 +52,7 @@ export default defineConfig({
           name: "apps",
           include: ["apps/*/test/**/*.test.ts"],
           exclude: [...deadlines, ...alone],
-          maxWorkers: availableParallelism() + 1,
+          maxWorkers: workers + 1,
           sequence: { groupOrder: 0 }
         }
       },
