@@ -1,9 +1,13 @@
-// What stops delivery and what goes on: held and exchanged channels, dead letters, the drain and its deadline.
+// What stops delivery and what goes on: held and exchanged channels, dead letters, channels that let nothing go, the drain
+// and its deadline.
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as TestClock from "effect/testing/TestClock"
+import { letGoAfter } from "../src/internal/outbox/deliver.ts"
 import * as TestChannel from "../src/testing/channels.ts"
 import { addressOf, boot, maybeTwice, pending, started, storeFile } from "./outboxHarness.ts"
 
@@ -128,6 +132,45 @@ describe("dead letters", () => {
       assert.isTrue((yield* made.journal.reads.ledger).balanced)
     })
   )
+})
+
+describe("a channel that never lets go of its requests", () => {
+  for (const [kind, copies, unknown] of [
+    ["ambiguous-hold", ["hello", "and then"], 1],
+    ["ambiguous-resend", ["hello", `${maybeTwice}\n\nhello`, "and then"], 0],
+    ["keyed", ["hello", "and then"], 0]
+  ] as const) {
+    it.effect(`gives back its places and loses no lane, is named once, and its class decides: ${kind}`, () => {
+      const lines: Array<readonly [level: string, channel: unknown]> = []
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        if (/does not let go/.test(String(message)))
+          lines.push([logLevel, fiber.getRef(References.CurrentLogAnnotations)["channel"]])
+      })
+      return Effect.gen(function* () {
+        const chat = TestChannel.make({ class: kind })
+        const made = yield* started({ chat }, { outbox: { deliverTimeout: "5 seconds", concurrency: 1 } })
+        const stubborn = yield* Deferred.make<void>()
+        chat.fates({ stubborn }, { stubborn })
+        yield* made.post("chat", "kim", "hello")
+        yield* chat.requested(1)
+        yield* made.post("chat", "kim", "and then")
+        yield* made.post("chat", "lee", "one")
+        yield* TestClock.adjust(5_000 + letGoAfter - 1)
+        assert.lengthOf(chat.requests, 1)
+        assert.strictEqual((yield* made.outbox.deliveries).unknown, unknown)
+        assert.deepStrictEqual(lines, [])
+        yield* TestClock.adjust(1)
+        // The second request hangs like the first one; nobody hears of that again.
+        yield* TestClock.adjust(2 * letGoAfter)
+        yield* made.settled("chat", "kim")
+        yield* made.settled("chat", "lee")
+        assert.deepStrictEqual([...chat.seen("kim"), ...chat.seen("lee")], [...copies, "one"])
+        assert.deepStrictEqual(lines, [["Error", "chat"]])
+        assert.strictEqual(yield* pending(made), 0)
+        yield* Deferred.succeed(stubborn, undefined)
+      }).pipe(Effect.provide(Logger.layer([logger])))
+    })
+  }
 })
 
 describe("the drain", () => {

@@ -241,7 +241,7 @@ describe("requests without an answer", () => {
       yield* made.post("chat", "kim", "one")
       yield* made.post("chat", "kim", "two")
       yield* chat.requested(1)
-      yield* TestClock.adjust("10 minutes")
+      yield* TestClock.adjust("5 minutes")
       assert.strictEqual((yield* made.outbox.deliveries).retried, 1)
       assert.lengthOf(chat.requests, 1)
       yield* Deferred.succeed(stubborn, undefined)

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type { Channel, DeliveryError, Edit, Receipt } from "../../Channel.ts"
 import type { Journal, JournalError, ReplyRow } from "../../Journal.ts"
 import type { Reply } from "../../Message.ts"
@@ -38,6 +39,8 @@ export interface Desk {
 const rowsPerRun = 16
 /** An edit that only shows progress is given up after this. */
 const showTimeout = 10_000
+/** How long a request may go on that ignores its interruption; then its conversation does not wait for it any more. */
+export const letGoAfter = 300_000
 
 /** The reply by which a hold was tried: who was let in, however the reply itself fared, holds no longer. */
 const tried = (desk: Desk, { port }: ConversationLane, { _tag }: Outcome): void => {
@@ -51,7 +54,21 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 const described = (lane: ConversationLane, row: ReplyRow) =>
   Effect.annotateLogs({ conversation: lane.key, reply: row.reply.id, channel: lane.port.name })
 
-/** A request through the lane: crossed before and after, bounded; returns once its fiber has let go, or the lane is interrupted. */
+/** The channel keeps a request that was given up: said once, for it is a mistake in its program and will come again. */
+const stuck = ({ port }: ConversationLane) =>
+  Effect.suspend(() => {
+    if (port.stuck) return Effect.void
+    port.stuck = true
+    const minutes = letGoAfter / 60_000
+    return Effect.logError(
+      `A channel does not let go of a request that was interrupted ${minutes} minutes ago; its conversation goes on without waiting for it. Let its delivery be interrupted, or end by itself`
+    ).pipe(Effect.annotateLogs({ channel: port.name }))
+  })
+
+/**
+ * A request through the lane: crossed before and after, bounded; returns once its fiber has let go, or will not, or the lane
+ * is interrupted. What the request means is committed before that, by its class.
+ */
 const ask = <A>(
   desk: Desk,
   lane: ConversationLane,
@@ -69,7 +86,9 @@ const ask = <A>(
     tried(desk, lane, outcome)
     const result = yield* conclude(outcome)
     // Two requests of one conversation never overlap: a late edit would overwrite a newer one.
-    if (fiber.pollUnsafe() === undefined) yield* restore(Fiber.await(fiber))
+    if (fiber.pollUnsafe() !== undefined) return result
+    const ended = yield* restore(Effect.timeoutOption(Fiber.await(fiber), letGoAfter))
+    if (Option.isNone(ended)) yield* stuck(lane)
     return result
   })
 

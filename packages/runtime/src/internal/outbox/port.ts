@@ -41,6 +41,8 @@ export class Port {
   notBefore = -Infinity
   /** It was said already that there is no such channel. */
   told = false
+  /** It was said already that it does not let go of its requests. */
+  stuck = false
   readonly #find: () => Channel | undefined
 
   constructor(
