@@ -20,6 +20,7 @@ import type { AskedBefore, Parts } from "./internal/shutdown/Parts.ts"
 import { Report } from "./internal/shutdown/Report.ts"
 import { Stopping, type StopNews } from "./internal/shutdown/Stopping.ts"
 import * as Timetable from "./internal/shutdown/Timetable.ts"
+import { defect } from "./internal/shutdown/exitCode.ts"
 
 export { AskingTurn } from "./internal/shutdown/AskingTurn.ts"
 export { lastStop } from "./internal/shutdown/lastStop.ts"
@@ -177,7 +178,10 @@ const each = (
     })
   )
 
-/** What a turn that asks again is given: the report of the stop that it asked for in an earlier boot. */
+/**
+ * What a turn that asks again is given: the report of the stop that it asked for in an earlier boot. One that left none
+ * was cut off itself, and is not told as a clean one.
+ */
 const reportOf = (before: AskedBefore): Report =>
   Option.getOrElse(
     Schema.decodeUnknownOption(Report)(before.report),
@@ -196,8 +200,10 @@ const reportOf = (before: AskedBefore): Report =>
         queued: [],
         moreQueued: 0,
         drains: [],
-        exitCode: 0,
-        reasons: [{ code: 0, why: "the stop that this turn asked for left no report" }]
+        exitCode: defect,
+        reasons: [
+          { code: defect, why: "the stop that this turn asked for left no report: its process was ended first" }
+        ]
       })
   )
 

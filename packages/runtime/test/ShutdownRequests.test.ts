@@ -262,6 +262,7 @@ describe("who asks", () => {
         attempt: 2
       })
       assert.strictEqual(report.epoch, 6)
+      assert.strictEqual(report.exitCode, 70)
       assert.match(report.reasons[0]?.why ?? "", /left no report/)
       assert.deepStrictEqual(diary, [])
     })
