@@ -140,21 +140,6 @@ describe("a question", () => {
       )
     }).pipe(Effect.scoped, whileTimePasses)
   )
-
-  it.live("a press of somebody who may not speak does nothing", () =>
-    Effect.gen(function* () {
-      const server = yield* standIn()
-      const agent = TestAgent.make()
-      yield* boot(server, { agent }, () =>
-        Effect.gen(function* () {
-          yield* server.confirmed(server.press(-100, 7, "/stop", 666))
-          yield* server.called("answerCallbackQuery")
-          assert.strictEqual(agent.runs.length, 0)
-          assert.deepStrictEqual(server.texts(-100), [])
-        })
-      )
-    }).pipe(Effect.scoped)
-  )
 })
 
 describe("signs", () => {
