@@ -163,14 +163,41 @@ const answer = (options: Options): Effect.Effect<Outcome> => {
   )
 }
 
+/** By how much a timer may be late on a main loop that turns, and the longest time that what is unread is waited for; ms. */
+const [late, reading] = [20, 1000]
+
+/**
+ * Sleeps until then. A process that was held up hears of its timers before it reads what its agents have said meanwhile:
+ * a timer that is late gives as much time again to that, before anybody is judged by it.
+ */
+const sleepUntil = (at: number, now: () => number): Effect.Effect<void> =>
+  Effect.andThen(
+    Effect.sleep(Math.max(0, at - now())),
+    Effect.suspend(() => {
+      const lateness = now() - at
+      return lateness < late ? Effect.void : Effect.sleep(Math.min(lateness, reading))
+    })
+  )
+
 /** Fails the attempt when it showed nothing for `stall` milliseconds. One sleep per period, not one per event. */
 const stalled = (options: Options): Effect.Effect<Outcome> =>
   Effect.suspend(() => {
-    const left = options.pulse.waiting ? options.stall : options.pulse.at + options.stall - options.now()
-    return left <= 0
-      ? Effect.succeed(failed("Stalled", `no progress for ${options.stall} ms`))
-      : Effect.andThen(Effect.sleep(left), stalled(options))
+    const { at, waiting } = options.pulse
+    return Effect.flatMap(sleepUntil((waiting ? options.now() : at) + options.stall, options.now), () =>
+      waiting || options.pulse.waiting || options.pulse.at !== at
+        ? stalled(options)
+        : Effect.succeed(failed("Stalled", `no progress for ${options.stall} ms`))
+    )
   })
+
+/** Fails the attempt when it has not ended within `timeout` milliseconds. */
+const overdue = (options: Options): Effect.Effect<Outcome> =>
+  Effect.suspend(() =>
+    Effect.as(
+      sleepUntil(options.now() + options.timeout, options.now),
+      failed("Timeout", `took longer than ${options.timeout} ms`)
+    )
+  )
 
 /**
  * Runs the work in a fiber of its own until it ends or the signal is given, and completes when the fiber has let go. A
@@ -201,9 +228,7 @@ export const untilCut = <A>(
 export const attempt = (options: Options): Effect.Effect<Outcome> => {
   const racers: Array<Effect.Effect<Outcome>> = []
   if (options.stall > 0) racers.push(stalled(options))
-  if (options.timeout > 0) {
-    racers.push(Effect.as(Effect.sleep(options.timeout), failed("Timeout", `took longer than ${options.timeout} ms`)))
-  }
+  if (options.timeout > 0) racers.push(overdue(options))
   const answered = answer(options)
   return untilCut(
     racers.length === 0 ? answered : Effect.raceAllFirst([answered, ...racers]),
