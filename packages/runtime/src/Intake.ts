@@ -284,7 +284,8 @@ const make = Effect.fnUntraced(function* (options: IntakeOptions) {
       if (invalid !== undefined) return Effect.fail(invalid)
       if (refused) return Effect.fail(new ShuttingDown({ retryAfter }))
       const channel = registered.entries.channels.get(address.channel)
-      return journal.post({ address, id: entry.id, parts: parts(channel, entry.text), route: routeOf(channel) })
+      const { id, text } = entry
+      return journal.post({ address, id, text, parts: parts(channel, text), route: routeOf(channel) })
     })
 
   return Intake.of({

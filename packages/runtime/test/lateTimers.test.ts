@@ -33,6 +33,7 @@ const outcome = (limits: { readonly stall: number; readonly timeout: number }) =
     yield* Effect.callback<void>((resume) => void worker.once("online", () => resume(Effect.void)))
     const answer = Effect.callback<Agent.AgentEvent>((resume) => {
       worker.once("message", (text: string) => resume(Effect.succeed(Agent.text(text))))
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       worker.postMessage("here in time")
       // It has been said, and the main loop stands still until all timers of the attempt are due.
       Atomics.wait(said, 0, 0)

@@ -126,7 +126,7 @@ export const boot = Effect.fnUntraced(function* (options: {
     post: (channel, peer, text, id) => {
       const address = addressOf(channel, peer)
       const { parts } = outbox.answer(address, text)
-      return Effect.asVoid(Effect.orDie(journal.post({ address, id, parts, route: outbox.route(address) })))
+      return Effect.asVoid(Effect.orDie(journal.post({ address, id, text, parts, route: outbox.route(address) })))
     },
     claim,
     turn: (channel, peer) =>

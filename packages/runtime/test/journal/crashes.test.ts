@@ -137,7 +137,7 @@ const deeds: ReadonlyArray<Deed> = [
   deed(
     "a post",
     "post",
-    does((j) => j.post({ address: kim, id: "p1", parts: ["posted"], route: pull })),
+    does((j) => j.post({ address: kim, id: "p1", text: "posted", parts: ["posted"], route: pull })),
     `sluice_posts where external = 'p1'`
   ),
   deed(

@@ -68,7 +68,7 @@ describe("retention", () => {
         const boot = yield* bootFile(file, { retention: { ledger: 9 * day, transcript: 9 * day } })
         for (let k = 0; k < 5; k++) yield* turn(boot, `old ${k}`, `reply ${k}`)
         yield* archive(boot)
-        yield* boot.journal.post({ address: kim, id: "p", parts: ["posted"], route: pull })
+        yield* boot.journal.post({ address: kim, id: "p", text: "posted", parts: ["posted"], route: pull })
         const before = yield* boot.journal.reads.ledger
         yield* TestClock.adjust(10 * day)
         assert.isAtLeast(yield* boot.journal.compact, 10)

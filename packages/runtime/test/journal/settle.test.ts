@@ -180,7 +180,7 @@ describe("settle", () => {
       const first = yield* bootFile(file)
       yield* first.journal.admit(message("a"))
       const turn = yield* claimed(first, [1])
-      const post = first.journal.post({ address: kim, id: "p1", parts: ["posted"], route: pull })
+      const post = first.journal.post({ address: kim, id: "p1", text: "posted", parts: ["posted"], route: pull })
       const notice = first.journal.notice({
         conversation: 1,
         notice: "slow",
@@ -192,7 +192,7 @@ describe("settle", () => {
       yield* Effect.all([settle(first, turn, done("one", "two")), post, notice], { concurrency: "unbounded" })
       yield* first.end
       const second = yield* bootFile(file)
-      yield* second.journal.post({ address: kim, id: "p2", parts: ["later"], route: pull })
+      yield* second.journal.post({ address: kim, id: "p2", text: "later", parts: ["later"], route: pull })
       const page = yield* second.journal.page("http/kim", 0, 10)
       assert.deepStrictEqual(
         page.replies.map((reply) => reply.number),

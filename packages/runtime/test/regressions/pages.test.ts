@@ -13,7 +13,7 @@ const history = Effect.fnUntraced(function* (count: number, length: number) {
   const boot = yield* bootMemory()
   const text = "x".repeat(length)
   for (let number = 1; number <= count; number++) {
-    yield* boot.journal.post({ address: kim, id: `p${number}`, parts: [text], route: pull })
+    yield* boot.journal.post({ address: kim, id: `p${number}`, text, parts: [text], route: pull })
   }
   return boot.journal
 })
@@ -74,7 +74,7 @@ describe("a page of replies", () => {
           // Nothing is taken while these are committed.
           reply.number === 1
             ? Effect.forEach([2, 3, 4, 5, 6], (n) =>
-                journal.post({ address: kim, id: `q${n}`, parts: [text], route: pull })
+                journal.post({ address: kim, id: `q${n}`, text, parts: [text], route: pull })
               )
             : Effect.void
         ),

@@ -378,6 +378,9 @@ export interface Notice {
 export interface Post {
   readonly address: Conversation
   readonly id: string | undefined
+  /** As the host gave it: what a repeat is compared with. How a channel cuts it may change between the two. */
+  readonly text: string
+  /** The texts of its replies, cut by the channel. */
   readonly parts: ReadonlyArray<string>
   readonly route: Route
 }

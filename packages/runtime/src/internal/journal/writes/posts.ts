@@ -27,7 +27,7 @@ export const preparePost = (post: Post): PreparedPost => ({
   post,
   key: conversationKey(post.address),
   id: post.id === undefined ? crypto.randomUUID() : post.id.toWellFormed(),
-  digest: digest(post.parts),
+  digest: digest([post.text]),
   bytes: post.parts.reduce((sum, part) => sum + utf8Bytes(part), 0)
 })
 
