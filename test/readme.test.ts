@@ -1,14 +1,14 @@
-// What the README and the pages of docs/ show of the project's own files is those files: a code block behind a comment
+// What the READMEs and the pages of docs/ show of the project's own files is those files: a code block behind a comment
 // `from <path>` is the whole of that file, or the declarations that the comment names, letter by letter. So an example is
 // type-checked and run where it lives, and can't grow old where it is read. `UPDATE_DOCS=1 npm test -- readme` writes them.
 import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
-import { exists, matching, modules, read } from "./tidy/Repository.ts"
+import { exists, manifest, matching, modules, read } from "./tidy/Repository.ts"
 
 const hint = "when only the page is out of date: UPDATE_DOCS=1 npm test -- readme"
 const choosing = "packages/runtime/test/choosing.test.ts"
-const pages = matching(/^(README|docs\/.*)\.md$/)
+const pages = matching(/^(README|docs\/.*|packages\/[^/]+\/README)\.md$/)
 const block = /^(<!-- from (\S+?)(?:: (.+?))? -->\n```\w*\n)([^]*?)(^```$)/gm
 
 /** A declaration at the top level with the comment above it; it ends at the first blank line that nothing indented follows. */
@@ -57,6 +57,23 @@ describe("readme", () => {
 
   it("every block that says where it is from is text of that file", () => {
     for (const { code, names, page, path } of blocks) expect(code, `${page}; ${hint}`).toBe(wanted(path, names))
+  })
+
+  it("every published package has one: how to install it, an example that runs, and where to read on", () => {
+    const published = matching(/^packages\/[^/]+\/package\.json$/).filter((path) => manifest(path).private !== true)
+    expect(published.length).toBe(4)
+    for (const path of published) {
+      const page = path.replace("package.json", "README.md")
+      const { name } = manifest(path)
+      const text = exists(page) ? read(page) : ""
+      const shown = blocks.filter((block) => block.page === page && block.code !== "")
+      expect({
+        page,
+        installs: new RegExp(`^# ${name}\\n[^]*^npm install .*${name}\\b.* effect@`, "m").test(text),
+        leadsOn: text.includes("](../../docs/"),
+        examples: shown.length
+      }).toEqual({ page, installs: true, leadsOn: true, examples: 1 })
+    }
   })
 
   it("every row of the table of tools is a test, and every such test is a row", () => {
