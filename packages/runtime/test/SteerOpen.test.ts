@@ -102,6 +102,28 @@ describe("Q6: a message that is with the agent", () => {
     })
   )
 
+  it.effect("Q6 D3: goes along however large what its agent took before it was", () =>
+    Effect.gen(function* () {
+      const place = yield* world()
+      const first = yield* boot(place, { agent: TestAgent.make({ steers: true }), ...steering })
+      yield* first.say("kim", "one", "m1")
+      const run = yield* first.agent.run(1)
+      const large = "x".repeat(200_000)
+      yield* first.say("kim", large, "m2")
+      yield* run.handed(1)
+      yield* run.emit({ _tag: "Steered", ids: ["m2"] })
+      yield* first.say("kim", "three", "m3")
+      yield* run.handed(2)
+      yield* first.crash
+      const agent = TestAgent.make({ answer: () => "all", steers: true })
+      const second = yield* boot(place, { agent, ...steering })
+      yield* rest(second, "chat/kim")
+      assert.deepStrictEqual(given(agent), [`one\n${large}\nthree`])
+      assert.deepStrictEqual(place.far.chat?.seen("kim"), ["all"])
+      assert.deepStrictEqual(yield* settled(second), [true, { replied: 3 }])
+    })
+  )
+
   it.effect("Q6 C8: goes along with the next try of a turn that failed, stalled or ran out of time", () =>
     Effect.gen(function* () {
       for (const how of ["fails", "stalls", "runs out of time"] as const) {

@@ -40,15 +40,17 @@ export const freshOf = Effect.fnUntraced(function* (
   seqs: ReadonlyArray<number>
 ): Effect.fn.Return<ReadonlyArray<Row>, SqlError> {
   const own = numbers(turn.seqs)
-  const inbound = yield* loadInbound(round.query, [...own, ...seqs])
+  // What the agent said before that it took is among them, and has its room already.
+  const others = seqs.filter((seq) => !own.includes(seq))
+  const inbound = yield* loadInbound(round.query, [...own, ...others])
   const bytes = own.reduce((sum, seq) => sum + (inbound.get(seq)?.bytes ?? 0), 0)
   const room = { messages: maxMessages - own.length, bytes: maxBytes - bytes }
   if (room.messages < 1 || room.bytes < 1) return []
-  const first = inbound.get(Math.min(...seqs))
+  const first = inbound.get(Math.min(...others))
   // One message always fits a turn that has none; this one has some.
   if (first !== undefined && first.bytes > room.bytes) return []
   const stop = yield* stopOf(round, turn.session)
-  const before = seqs.filter((seq) => seq < stop)
+  const before = others.filter((seq) => seq < stop)
   return batchOf({ rows: new Map(), inbound, taken: new Set() }, turn.session, before, room)
 })
 
