@@ -137,9 +137,27 @@ const open = (agents: Agents, url: URL, { headers, method }: Request): Http.Clie
 const execute = (agents: Agents, request: Request, url: URL) =>
   Effect.callback<HttpClientResponse.HttpClientResponse, CallError>((resume) => {
     const { body } = request
-    const sent = open(agents, url, request)
-    sent.on("error", (cause) => resume(Effect.fail(new CallError({ reason: new TransportError({ request, cause }) }))))
-    sent.on("response", (message) => resume(Effect.succeed(new Response(request, url, message))))
+    const fail = (cause: unknown) =>
+      resume(Effect.fail(new CallError({ reason: new TransportError({ request, cause }) })))
+    let sent: Http.ClientRequest
+    try {
+      sent = open(agents, url, request)
+    } catch (cause) {
+      // A header or an address that can't be sent.
+      return fail(cause)
+    }
+    let answer: Http.IncomingMessage | undefined
+    sent.on("error", (cause) => {
+      // An answer that ends with its connection looks whole, however that ended.
+      if (answer?.complete === false) answer.destroy(cause)
+      fail(cause)
+    })
+    sent.on("response", (message) => {
+      answer = message
+      resume(Effect.succeed(new Response(request, url, message)))
+    })
+    // A server that changes the protocol unasked is hung up on without an error.
+    sent.on("close", () => fail(brokenOff))
     // As text, so that it leaves together with the headers.
     sent.end(body._tag === "Uint8Array" ? (body.text ?? body.body) : undefined)
     return Effect.sync(() => sent.destroy())

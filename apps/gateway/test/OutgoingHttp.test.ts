@@ -11,6 +11,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Stream from "effect/Stream"
 import { createServer, type RequestListener } from "node:http"
+import * as net from "node:net"
 import { client } from "../src/OutgoingHttp.ts"
 
 const listening = (answer: RequestListener) =>
@@ -28,6 +29,33 @@ const listening = (answer: RequestListener) =>
     )
     const address = server.address()
     return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+  })
+
+/** Says this to whoever connects and asks, and then resets the connection if it is told to. */
+const saying = (words: string, resets: boolean) =>
+  Effect.gen(function* () {
+    const open = new Set<net.Socket>()
+    const server = net.createServer((socket) => {
+      open.add(socket)
+      socket.on("error", () => undefined)
+      socket.once("data", () => socket.write(words))
+    })
+    yield* Effect.acquireRelease(
+      Effect.callback<void>((resume) => {
+        server.listen(0, "127.0.0.1", () => resume(Effect.void))
+      }),
+      () =>
+        Effect.callback<void>((resume) => {
+          server.close(() => resume(Effect.void))
+          for (const socket of open) socket.destroy()
+        })
+    )
+    const address = server.address()
+    const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+    const reset = Effect.sync(() => {
+      if (resets) for (const socket of open) socket.resetAndDestroy()
+    })
+    return { url, reset }
   })
 
 /** What it was sent, said back. */
@@ -148,6 +176,43 @@ describe("the client of this program", () => {
       })
       const cut = yield* run(execute(HttpClientRequest.get(broken)))
       assert.strictEqual((yield* Effect.flip(cut.text)).reason._tag, "DecodeError")
+    })
+  )
+
+  it.live(
+    "C9: ends a call whose server changes the protocol unasked, and takes no piece of an answer for the whole",
+    () =>
+      Effect.gen(function* () {
+        const changed = yield* saying(
+          "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+          false
+        )
+        const refused = yield* Effect.flip(run(execute(HttpClientRequest.get(changed.url))))
+        assert.include(String(refused.reason.cause), "the connection ended before the answer did")
+        // Without a length an answer ends with its connection: that was broken is all that tells a piece of it.
+        const broken = yield* saying("HTTP/1.1 200 OK\r\n\r\na piece", true)
+        for (const read of ["text", "stream"] as const) {
+          const { stream, text } = yield* run(execute(HttpClientRequest.get(broken.url)))
+          yield* broken.reset
+          const error = yield* Effect.flip(read === "text" ? text : Stream.runDrain(stream))
+          assert.deepStrictEqual([read, error.reason._tag], [read, "DecodeError"])
+          assert.include(String(error.reason.cause), "ECONNRESET")
+        }
+        // What is whole stays so, whatever becomes of the connection before it is read.
+        const whole = yield* saying("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall", true)
+        const answer = yield* run(execute(HttpClientRequest.get(whole.url)))
+        yield* whole.reset
+        assert.strictEqual(yield* answer.text, "all")
+      })
+  )
+
+  it.live("says of a header that can't be sent which one it is, and not what it holds", () =>
+    Effect.gen(function* () {
+      const request = HttpClientRequest.get("http://127.0.0.1:1/", { headers: { authorization: "Bearer one\ntwo" } })
+      const error = yield* Effect.flip(run(execute(request)))
+      assert.strictEqual(error.reason._tag, "TransportError")
+      assert.include(String(error.reason.cause), '"authorization"')
+      assert.notInclude(String(error.reason.cause), "one")
     })
   )
 })
