@@ -113,7 +113,7 @@ describe("tools without a gateway", () => {
         assert.strictEqual((yield* type("report", ...own)).code, codes.failed)
         const unsure = yield* type("stop", "--config", file)
         assert.strictEqual(unsure.code, codes.configuration)
-        assert.match(unsure.words.join("\n"), /configuration file \(sluice\.yaml:2\)/)
+        assert.match(unsure.words.join("\n"), /configuration file = "a: \[" \(sluice\.yaml:2\)/)
         const { place } = yield* Effect.promise(() => import("../src/configuration/Sources.ts"))
         writeFileSync(file, "a: [")
         const found = yield* place({ environment: {}, folder })

@@ -185,16 +185,33 @@ const defaultText = ({ default: value, kind }: Setting.Setting) =>
       ? `\`${Setting.sizeText(value)}\``
       : `\`${typeof value === "string" ? value : JSON.stringify(value)}\``
 
-const table = () => {
-  const rows = Configuration.settings.map((setting) => {
-    const type = setting.expected.split(", such as")[0] ?? ""
-    const variable = setting.variable === undefined ? "-" : `\`${setting.variable}\``
-    const reload =
-      setting.path[0] === "agents" || setting.path[0] === "personas" || !setting.needsRestart ? "yes" : "no"
-    return `| \`${setting.path.join(".")}\` | ${cell(type)} | ${defaultText(setting)} | ${variable} | ${reload} | ${cell(setting.meaning)} |`
-  })
-  return ["| key | type | default | variable | on reload | meaning |", "|---|---|---|---|---|---|", ...rows].join("\n")
-}
+/** The keys that stand together on the page: a section of the file, and what it means for one kind. */
+const headingOf = ({ member, path }: Setting.Setting) =>
+  path.length === 1 ? "general" : `${path[0]}${member === undefined ? "" : ` of kind ${member}`}`
+
+const rowOf = (setting: Setting.Setting) => ({
+  key: `\`${setting.path.join(".")}\``,
+  type: cell(setting.expected.split(", such as")[0] ?? ""),
+  default: defaultText(setting),
+  variable: setting.variable === undefined ? "-" : `\`${setting.variable}\``,
+  "on reload": setting.path[0] === "agents" || setting.path[0] === "personas" || !setting.needsRestart ? "yes" : "no",
+  meaning: cell(setting.meaning)
+})
+
+/** One table for each heading, without the columns that say nothing there. */
+const tables = () =>
+  [...Map.groupBy(Configuration.settings, headingOf)]
+    .map(([heading, settings]) => {
+      const rows = settings.map(rowOf)
+      const columns = (["key", "type", "default", "variable", "on reload", "meaning"] as const).filter((column) =>
+        rows.some((row) => row[column] !== "-")
+      )
+      const lines = rows.map((row) => `| ${columns.map((column) => row[column]).join(" | ")} |`)
+      return [`### ${heading}`, "", `| ${columns.join(" | ")} |`, `|${"---|".repeat(columns.length)}`, ...lines].join(
+        "\n"
+      )
+    })
+    .join("\n\n")
 
 describe("docs/configuration.md", () => {
   it("lists every key with its type, default, variable and meaning, exactly as the Schema has them", () => {
@@ -203,8 +220,8 @@ describe("docs/configuration.md", () => {
     const page = readFileSync(reference, "utf8")
     const [before = "", rest = ""] = page.split(begin)
     const [written = "", after = ""] = rest.split(end)
-    if (process.env["UPDATE_DOCS"] === "1") writeFileSync(reference, `${before}${begin}${table()}${end}${after}`)
-    else assert.strictEqual(written, table())
+    if (process.env["UPDATE_DOCS"] === "1") writeFileSync(reference, `${before}${begin}${tables()}${end}${after}`)
+    else assert.strictEqual(written, tables())
   })
 
   it("lists the variables that are no keys", () => {

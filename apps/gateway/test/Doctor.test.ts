@@ -119,6 +119,7 @@ describe("the doctor looks at", () => {
   speaks: { kind: acp, argv: [node, --acp] }
   silent: { kind: acp, argv: [no-such-agent-4711, --acp] }
   nowhere: { kind: command, argv: [node], cwd: gone }
+  unwritten: { kind: command, argv: [node, answer.mjs] }
 `
       )
       assert.deepStrictEqual(states(yield* Findings.agents(configuration)), [
@@ -131,7 +132,8 @@ describe("the doctor looks at", () => {
         "agent missing fail",
         "agent speaks ok",
         "agent silent fail",
-        "agent nowhere fail"
+        "agent nowhere fail",
+        "agent unwritten fail"
       ])
       assert.deepStrictEqual(Programs.warnings(configuration), [
         `agent "plain": program "./bin/plain" is not executable; run chmod +x on it, or put its interpreter first, as in ["node","./bin/plain"]`,
@@ -139,7 +141,8 @@ describe("the doctor looks at", () => {
         `agent "script": program "script.sh" is not found; a name without a slash is looked for on PATH only: for the file in ${folder} write "./script.sh"; it is not executable: run chmod +x on it, or put its interpreter first, as in ["sh","./script.sh"]`,
         `agent "missing": program "no-such-program-4711" is not found; install it, correct argv[0], or correct PATH`,
         `agent "silent": program "no-such-agent-4711" is not found; install it, correct argv[0], or correct PATH`,
-        `agent "nowhere": its folder ${join(folder, "gone")} does not exist; create it or correct cwd`
+        `agent "nowhere": its folder ${join(folder, "gone")} does not exist; create it or correct cwd`,
+        `agent "unwritten": its script ${join(folder, "answer.mjs")} does not exist; write it, correct argv[1], or correct cwd`
       ])
       const withSecret = yield* loaded(
         folder,

@@ -84,6 +84,51 @@ describe("bad values", () => {
         'slack = {"token":"...","other":{"appKey":"..."},"list":["sk-...","..."]} (sluice.yaml:1): unknown key; known here: stateDirectory, networkFileSystem, timeZone, http, limits, drain, debounce, queue, session, turns, questions, notices, agents, personas, prices, budgets, channels, pools, retention, log'
       ]
     ],
+    [
+      "keys beside a name instead of below it",
+      yaml("agents:\n  main:\n  kind: command\n"),
+      [
+        'agents.kind = "command" (sluice.yaml:3): stands beside a name instead of below it; indent it one step further, so that it is agents.<name>.kind'
+      ]
+    ],
+    [
+      "a list where names belong",
+      yaml("agents:\n  - { name: main, kind: demo }\n"),
+      [
+        'agents = [{"name":"main","kind":"demo"}] (sluice.yaml:2): use names, each with its keys below it, such as `agents: { main: { kind: demo } }`'
+      ]
+    ],
+    [
+      "a colon without its space",
+      yaml("http:\n  port:5000\nlog:{ level: info }\n"),
+      [
+        'log:{ level = "info }" (sluice.yaml:3): unknown key; a colon needs a space behind it, as in `log: ...`',
+        'http = "port:5000" (sluice.yaml:2): a colon needs a space behind it, as in `port: ...`'
+      ]
+    ],
+    [
+      "what has another name elsewhere",
+      yaml("agents:\n  a: { kind: claude-code, env: { A: b } }\n  b: { kind: claude }\nstateDir: x\n"),
+      [
+        'stateDir = "x" (sluice.yaml:4): unknown key; did you mean "stateDirectory"?',
+        'agents.a.env = {"A":"b"} (sluice.yaml:2): unknown key; did you mean "variables" or "environment"?',
+        'agents.b.kind = "claude" (sluice.yaml:3): use one of demo, command, acp, claude-code, model; did you mean "claude-code"?'
+      ]
+    ],
+    [
+      "a number in quotation marks, a share in percent, and a size in other units",
+      yaml('http: { port: "5000" }\nlimits: { poolMemory: 60%, body: 2 MB }\n'),
+      [
+        'http.port = "5000" (sluice.yaml:1): use a whole number from 0 to 65535, without quotation marks',
+        'limits.body = "2 MB" (sluice.yaml:2): use a size from 1 KiB to 64 MiB, such as "1 MiB"; did you mean "2 MiB"?',
+        'limits.poolMemory = "60%" (sluice.yaml:2): use a number from 0.01 to 1; did you mean 0.6?'
+      ]
+    ],
+    [
+      "a persona that says no agent",
+      yaml("personas: { parrot: { systemPrompt: x } }\n"),
+      ["personas.parrot.agent (sluice.yaml:1): is missing; use the name of one of the `agents`"]
+    ],
     ["a key in the wrong place", yaml("port: 1\n"), ["port = 1 (sluice.yaml:1): unknown key; did you mean http.port?"]],
     [
       "an unknown kind of agent",
@@ -250,6 +295,17 @@ describe("files that can't be used", () => {
     ],
     ["JSON with a comma too many", { files: { "sluice.json": '{"a": 1,}' } }, /sluice.json\): .*position/],
     ["broken TOML names its line", { files: { "sluice.toml": "[http]\nport = \n" } }, /sluice.toml:2\): Invalid TOML/],
+    [
+      "broken YAML shows its line, without a secret, and says what to do",
+      yaml("channels:\n  slack:\n    signingSecret: 8f742231: b10e\n"),
+      /^configuration file = "signingSecret: \.\.\." \(sluice.yaml:3\): .*; keys of one section begin in the same column/
+    ],
+    ["a tab", yaml("http:\n\tport: 1\n"), /= "port: 1" \(sluice.yaml:2\): .*; indent with spaces$/],
+    [
+      "what is not closed, told at its line and not behind the end",
+      yaml('http:\n  host: "localhost\n\n'),
+      /= "host: \\"localhost" \(sluice.yaml:2\): Missing closing .*; what is opened has to be closed/
+    ],
     ["a list instead of keys", yaml("- 1\n"), /must hold keys and values/],
     ["bytes that are no text", { files: { "sluice.yaml": new Uint8Array([0xff, 0xfe, 0x41]) } }, /it is not UTF-8/],
     ["a file of megabytes", yaml(`# ${"x".repeat(2 ** 20)}\n`), /has \d+ bytes, at most 1048576/],

@@ -6,7 +6,7 @@
  */
 import { accessSync, constants, statSync } from "node:fs"
 import { createRequire } from "node:module"
-import { delimiter, dirname, isAbsolute, join, resolve } from "node:path"
+import { basename, delimiter, dirname, isAbsolute, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Onnx, OpenAi, Pool } from "../configuration/Pools.ts"
 import type { Loaded } from "../configuration/Sources.ts"
@@ -55,6 +55,18 @@ const interpreterOf = (file: string): string => {
   return known[file.slice(file.lastIndexOf(".") + 1)] ?? "node"
 }
 
+/** Programs whose first argument, when it is no flag, is a file that they run. */
+const interpreters = /^(?:node|python\d?(?:\.\d+)?|ruby|perl|bash|sh|zsh)$/
+
+/** The script that an interpreter is given and that is not there; undefined when all is well or nothing can be told. */
+const missingScript = ([program = "", script]: ReadonlyArray<string>, place: string): string | undefined =>
+  script !== undefined &&
+  interpreters.test(basename(program)) &&
+  /^[^-{][^{]*\.[a-z]{1,4}$/.test(script) &&
+  !isFile(resolve(place, script))
+    ? resolve(place, script)
+    : undefined
+
 /** What is run, and where. */
 interface Run {
   readonly argv?: ReadonlyArray<string>
@@ -71,6 +83,10 @@ export const placeOf = ({ argv, cwd = "", variables }: Run, folder: string): Pla
   }
   const path = variables?.["PATH"] ?? process.env["PATH"] ?? ""
   const found = which(program, place, path)
+  const script = missingScript(argv ?? [], place)
+  if (found !== undefined && script !== undefined) {
+    return { problem: `its script ${script} does not exist`, remedy: "write it, correct argv[1], or correct cwd" }
+  }
   if (found !== undefined) return { found }
   const named = /[/\\]/.test(program)
   // The file that was meant, also where it is not looked for.

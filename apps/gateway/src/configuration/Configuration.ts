@@ -265,7 +265,7 @@ const Notices = Schema.Struct({
 })
 
 const Persona = Schema.Struct({
-  agent: Setting.text({ meaning: "Name of the agent that speaks." }),
+  agent: Setting.text({ meaning: "Name of the agent that speaks.", expected: "the name of one of the `agents`" }),
   systemPrompt: Schema.optionalKey(Setting.text({ meaning: "What the agent is told about itself.", most: 65_536 }))
 })
 

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import { readFileSync, statSync } from "node:fs"
 import { basename, dirname, extname, resolve } from "node:path"
-import { ConfigurationError, type Problem } from "./Problem.ts"
+import { ConfigurationError, type Problem, shown } from "./Problem.ts"
 import { isTree, type Tree } from "./Setting.ts"
 
 /** A parsed file. */
@@ -68,12 +68,32 @@ const withoutNulls = (value: unknown): unknown =>
       )
     : value
 
-const syntax = (name: string, line: number | undefined, message: string) =>
+/** What to do about a file that can't be parsed, by the parser's code: its own words only say what it met. */
+const remedies: { readonly [code: string]: string } = {
+  TAB_AS_INDENT: "indent with spaces",
+  BAD_INDENT: "keys of one section begin in the same column, and what belongs to a key is indented further",
+  BLOCK_AS_IMPLICIT_KEY:
+    "keys of one section begin in the same column, each on a line of its own; a text with a colon in it needs quotation marks",
+  MULTILINE_IMPLICIT_KEY: "each key needs a colon and a space behind it, and what belongs to it is indented further",
+  MISSING_CHAR: "what is opened has to be closed: quotation marks, { and [; a key needs a colon and a space behind it",
+  DUPLICATE_KEY: "write the key once, with everything that belongs to it below",
+  BAD_SCALAR_START: "put the text into quotation marks",
+  BAD_ALIAS: "put a text that begins with * or & into quotation marks",
+  UNEXPECTED_TOKEN: "a text with {, }, [, ], # or a colon in it needs quotation marks"
+}
+
+/** A line as it is shown, without what stands behind a key that may hold a secret. */
+const lineOf = (text: string, line: number | undefined): string => {
+  const found = text.split("\n")[(line ?? 0) - 1]?.trim() ?? ""
+  return found === "" ? "" : shown(found.replace(/((?:token|secret|key|password)"?\s*[:=]\s*)\S.*/i, "$1..."))
+}
+
+const syntax = (name: string, text: string, line: number | undefined, message: string, remedy?: string) =>
   failed({
     field: "configuration file",
-    value: "",
+    value: lineOf(text, line),
     origin: line === undefined ? name : `${name}:${line}`,
-    remedy: message.split("\n")[0] ?? message
+    remedy: `${message.split("\n")[0] ?? message}${remedy === undefined ? "" : `; ${remedy}`}`
   })
 
 type Parsed = Pick<File, "place"> & { readonly value: unknown }
@@ -91,11 +111,21 @@ const parseYaml = Effect.fnUntraced(function* (
     stringKeys: true
   })
   const [error] = document.errors
-  if (error !== undefined) return yield* syntax(name, lines.linePos(error.pos[0]).line, error.message)
+  if (error !== undefined) {
+    // What is not closed is found where the text ends: the last line that says something.
+    const line = lines.linePos(Math.min(error.pos[0], text.trimEnd().length)).line
+    return yield* syntax(
+      name,
+      text,
+      line,
+      error.message,
+      remedies[error.message.startsWith("Flow ") ? "MISSING_CHAR" : error.code]
+    )
+  }
   // A document of a few lines can stand for gigabytes by its aliases.
   const value = yield* Effect.try({
     try: (): unknown => document.toJS({ maxAliasCount: 100 }),
-    catch: (cause) => syntax(name, undefined, reason(cause))
+    catch: (cause) => syntax(name, text, undefined, reason(cause))
   })
   const place = (path: ReadonlyArray<PropertyKey>): string => {
     for (let length = path.length; length > 0; length--) {
@@ -114,7 +144,7 @@ const parseToml = Effect.fnUntraced(function* (
   const toml = yield* Effect.promise(() => import("smol-toml"))
   const value = yield* Effect.try({
     try: (): unknown => toml.parse(text),
-    catch: (cause) => syntax(name, cause instanceof toml.TomlError ? cause.line : undefined, reason(cause))
+    catch: (cause) => syntax(name, text, cause instanceof toml.TomlError ? cause.line : undefined, reason(cause))
   })
   return { value, place: () => name }
 })
@@ -123,7 +153,10 @@ const parseJson = Effect.fnUntraced(function* (
   text: string,
   name: string
 ): Effect.fn.Return<Parsed, ConfigurationError> {
-  yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: (cause) => syntax(name, undefined, reason(cause)) })
+  yield* Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: (cause) => syntax(name, text, undefined, reason(cause))
+  })
   // JSON is YAML: the second reading gives the lines and finds a key that is written twice.
   return yield* parseYaml(text, name)
 })
@@ -146,9 +179,11 @@ export const load = Effect.fnUntraced(function* (
     const remedy = `its format follows from its extension; use one of ${Object.keys(parsers).join(", ")}`
     return yield* failed({ field: "configuration file", value: JSON.stringify(path), origin, remedy })
   }
-  const { place, value } = yield* parse(yield* read(path, origin), name)
+  const text = yield* read(path, origin)
+  const { place, value } = yield* parse(text, name)
   const tree = withoutNulls(value ?? {})
-  if (!isTree(tree)) return yield* syntax(name, 1, "the file must hold keys and values, such as `http: { port: 4747 }`")
+  if (!isTree(tree))
+    return yield* syntax(name, text, 1, "the file must hold keys and values, such as `http: { port: 4747 }`")
   return { path, folder: dirname(path), tree, place }
 })
 

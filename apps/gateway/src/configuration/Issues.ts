@@ -59,6 +59,36 @@ const keysBelow = (path: Path, tree: unknown): ReadonlyArray<string> => [
   )
 ]
 
+/** What other programs call a thing that has another name here. */
+const otherNames: { readonly [key: string]: ReadonlyArray<string> } = {
+  command: ["argv"],
+  cmd: ["argv"],
+  args: ["argv"],
+  env: ["variables", "environment"],
+  apiKey: ["keyFile", "keyVariable"],
+  baseUrl: ["url"],
+  endpoint: ["url"],
+  prompt: ["systemPrompt"],
+  system: ["systemPrompt"]
+}
+
+/** The key that was probably meant among those that may stand here. */
+const meant = (key: string, siblings: ReadonlyArray<string>): string => {
+  const others = Object.entries(otherNames).find(
+    ([name]) => name.toLowerCase() === key.toLowerCase().replace(/[-_]/g, "")
+  )
+  const known = (others?.[1] ?? []).filter((one) => siblings.includes(one))
+  return known.length === 0
+    ? didYouMean(key, siblings)
+    : `; did you mean ${known.map((one) => `"${one}"`).join(" or ")}?`
+}
+
+/** `port:4747` is one word in YAML; the key in it, when there is one. */
+const withoutSpace = (text: unknown): string | undefined =>
+  typeof text === "string" ? /^([A-Za-z]\w*):(?=[^\s/])/.exec(text)?.[1] : undefined
+
+const spaced = (key: string) => `a colon needs a space behind it, as in \`${key}: ...\``
+
 const named = (path: Path): string => (path.length === 0 ? "configuration" : path.map(String).join("."))
 
 const unknownKey = (path: Path, tree: unknown, origin: Origin): Problem => {
@@ -73,7 +103,8 @@ const unknownKey = (path: Path, tree: unknown, origin: Origin): Problem => {
         .map((one) => one.path.join("."))
     )
   ]
-  const near = didYouMean(key, siblings)
+  const unspaced = withoutSpace(key)
+  const near = unspaced === undefined || !siblings.includes(unspaced) ? meant(key, siblings) : `; ${spaced(unspaced)}`
   const hint = near !== "" || elsewhere.length === 0 ? near : `; did you mean ${elsewhere.slice(0, 3).join(" or ")}?`
   const value = Setting.get(tree, path)
   const isHidden = isSecret(key) && typeof value === "string"
@@ -115,6 +146,41 @@ const kubernetes = (value: unknown): string =>
     ? '. Kubernetes sets this variable for a service named "sluice": set enableServiceLinks: false in the pod, or rename the service'
     : ""
 
+/** An entry of each section whose names are the user's own. */
+const entries: { readonly [section: string]: string } = {
+  agents: "{ main: { kind: demo } }",
+  personas: "{ default: { agent: main } }",
+  prices: "{ some-model: { input: 3, output: 15 } }",
+  pools: '{ writer: { kind: openai, capability: text-generation, url: "http://localhost:11434", model: some-model } }'
+}
+
+/** What belongs where something else than keys stands. */
+const branch = (path: Path, value: unknown, tree: unknown): string => {
+  const [section, name] = path.map(String)
+  const keys = keysBelow(path, tree)
+  const example = entries[section ?? ""]
+  if (path.length === 1 && example !== undefined) {
+    return `use names, each with its keys below it, such as \`${section}: ${example}\``
+  }
+  if (path.length === 2 && example !== undefined && name !== undefined && keys.includes(name)) {
+    return `stands beside a name instead of below it; indent it one step further, so that it is ${section}.<name>.${name}`
+  }
+  const unspaced = withoutSpace(value)
+  if (unspaced !== undefined && keys.includes(unspaced)) return spaced(unspaced)
+  return keys.length === 0 ? "use keys and values" : `use keys and values; known here: ${keys.join(", ")}`
+}
+
+/** The same value as it was probably meant: a size in units of 1024, a number without quotation marks or as a share. */
+const corrected = (value: unknown, expected: string): string => {
+  if (typeof value !== "string") return ""
+  const [, size, unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([KMG])(?:B|i|igs?)?\s*$/i.exec(value) ?? []
+  if (size !== undefined && expected.startsWith("a size ")) return `; did you mean "${size} ${unit.toUpperCase()}iB"?`
+  if (!/^a (?:whole )?number /.test(expected)) return ""
+  if (/^-?\d+(?:\.\d+)?$/.test(value)) return ", without quotation marks"
+  const [, percent] = /^(\d{1,3})\s*%$/.exec(value) ?? []
+  return percent === undefined ? "" : `; did you mean ${Number(percent) / 100}?`
+}
+
 const words = (expected: string): ReadonlyArray<string> =>
   expected.startsWith("one of ") ? expected.slice("one of ".length).split(", ") : []
 
@@ -124,9 +190,7 @@ const badValue = ({ issue, path }: Leaf, tree: unknown, origin: Origin): Problem
   const where = path.slice(0, at)
   const value = Setting.get(tree, where)
   if (found.length === 0 && issue._tag !== "MissingKey") {
-    const keys = keysBelow(path, tree)
-    const remedy = keys.length === 0 ? "use keys and values" : `use keys and values; known here: ${keys.join(", ")}`
-    return { field: named(path), value: shown(value), origin: origin(path), remedy }
+    return { field: named(path), value: shown(value), origin: origin(path), remedy: branch(path, value, tree) }
   }
   const expected = [...new Set(found.map((one) => one.expected))].join(" or ")
   const near = typeof value === "string" ? didYouMean(value, words(expected)) : ""
@@ -134,7 +198,7 @@ const badValue = ({ issue, path }: Leaf, tree: unknown, origin: Origin): Problem
     field: named(where),
     value: value === undefined ? "" : shown(value),
     origin: origin(value === undefined ? where.slice(0, -1) : where),
-    remedy: `${value === undefined ? "is missing; " : ""}use ${expected}${near}${kubernetes(value)}`
+    remedy: `${value === undefined ? "is missing; " : ""}use ${expected}${near}${corrected(value, expected)}${kubernetes(value)}`
   }
 }
 

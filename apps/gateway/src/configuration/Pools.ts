@@ -114,7 +114,10 @@ const OpenAi = Schema.Struct({
       test: isAddress
     })
   ),
-  model: Setting.text({ meaning: "Name of the model at the server." }),
+  model: Setting.text({
+    meaning: "Name of the model at the server.",
+    expected: 'the name of a model, such as "nomic-embed-text"'
+  }),
   ...keyOfServer,
   health: Schema.optionalKey(
     Setting.text({

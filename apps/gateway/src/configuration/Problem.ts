@@ -83,8 +83,20 @@ export const nearest = (name: string, known: Iterable<string>): string | undefin
   return best?.candidate
 }
 
-/** ` Did you mean "x"?`, or nothing. */
+/** Names of which one is the beginning or the end of another: `token` of `tokenFile`, `embedding` of `text-embedding`. */
+const related = (name: string, known: Iterable<string>): ReadonlyArray<string> => {
+  const plain = (text: string) => text.toLowerCase().replace(/[-_]/g, "")
+  const given = plain(name)
+  const found = [...new Set(known)].filter((candidate) => {
+    const [short = "", long = ""] = [given, plain(candidate)].toSorted((left, right) => left.length - right.length)
+    return short.length >= 4 && (long.startsWith(short) || long.endsWith(short))
+  })
+  return found.length <= 2 ? found : []
+}
+
+/** `; did you mean "x"?`, or nothing. */
 export const didYouMean = (name: string, known: Iterable<string>): string => {
-  const found = nearest(name, known)
-  return found === undefined ? "" : `; did you mean "${found}"?`
+  const one = nearest(name, known)
+  const found = one === undefined ? related(name, known) : [one]
+  return found.length === 0 ? "" : `; did you mean ${found.map((candidate) => `"${candidate}"`).join(" or ")}?`
 }
