@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Query } from "../../src/internal/journal/store/database.ts"
 import * as Reads from "../../src/internal/journal/reads/reads.ts"
+import { versions } from "../../src/internal/journal/reads/versions.ts"
 import { bootFile, message, storeFile } from "../journal/harness.ts"
 
 /** A connection that answers nothing new, and remembers how SQLite finds what it is asked for. */
@@ -61,6 +62,17 @@ const recorded = Effect.map(
 )
 
 describe("questions to a store with a long history", () => {
+  it.effect("Q25: the versions of a message are found without reading the other ids of its conversation", () =>
+    Effect.gen(function* () {
+      const file = yield* storeFile
+      yield* bootFile(file)
+      const { query, steps } = yield* planning(file)
+      assert.deepStrictEqual(yield* versions(query, "slack/C1", "1700000000.000100"), [])
+      const [found] = steps.filter((step) => step.includes("sluice_inbound"))
+      assert.include(found, "(conversation=? AND id>? AND id<?)")
+    })
+  )
+
   it.effect("Q9, D12: figures, the ledger, lines and a boot's backlog walk through no table", () =>
     Effect.gen(function* () {
       const file = yield* storeFile
