@@ -62,6 +62,22 @@ const eventOf = (options: Logger.Options<unknown>): Event => {
   }
 }
 
+/** What is left of an event that can't be written out: a circle, a bigint, a getter that throws. */
+const remainder = ({ date, logLevel, message }: Logger.Options<unknown>, cause: unknown): Event => {
+  const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
+  const said = parts.map((part) =>
+    typeof part === "string" ? part : part instanceof Error ? `${part.name}: ${part.message}` : "..."
+  )
+  const why = cause instanceof Error ? (cause.message.split("\n", 1)[0] ?? "") : String(cause)
+  return {
+    date,
+    level: logLevel.toLowerCase(),
+    message: `${said.join(" ")} (the rest of this line can't be written: ${why})`,
+    annotations: {},
+    cause: undefined
+  }
+}
+
 /** Shorter lines of a secret are too common to be blotted out by themselves. */
 const shortestLine = 8
 
@@ -203,7 +219,14 @@ export const make = (options: Options): Log => {
     print(event)
   }
   return {
-    logger: Logger.make((entry) => log(eventOf(entry))),
+    logger: Logger.make((entry) => {
+      try {
+        log(eventOf(entry))
+      } catch (cause) {
+        // Else whoever wanted to say it would fail, and what they do with them.
+        log(remainder(entry, cause))
+      }
+    }),
     flush: () => {
       for (const [key, count] of counts) close(key, count)
     }

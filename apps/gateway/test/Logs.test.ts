@@ -134,6 +134,26 @@ describe("the log", () => {
       })
   )
 
+  it.effect("fails nobody who says what can't be written, and says the rest", () =>
+    Effect.gen(function* () {
+      const circle: Record<string, unknown> = {}
+      circle["self"] = circle
+      let deep: Record<string, unknown> = {}
+      for (let level = 0; level < 50_000; level++) deep = { deep }
+      for (const format of ["json", "pretty"] as const) {
+        const { lines, run } = record({ format, secrets: () => ["hunter2hunter2"] })
+        for (const value of [circle, 7n, deep]) {
+          yield* run(Effect.annotateLogs(Effect.logWarning("late", "hunter2hunter2", { value }), { value }))
+        }
+        assert.strictEqual(lines.length, 3, format)
+        for (const line of lines) {
+          assert.include(line, "late <redacted> ... (the rest of this line can't be written: ")
+          assert.notInclude(line, "hunter2")
+        }
+      }
+    })
+  )
+
   it.effect("says what an error says, also when it is one of several parts", () =>
     Effect.gen(function* () {
       const { lines, run } = record()
