@@ -34,7 +34,7 @@ export interface Answer {
 const answerLimit = 16 * 1024 * 1024
 const callTimeout = 30_000
 
-/** Codes of connections that never came about. */
+/** Codes of connections that never came about: nobody there, no way through a proxy, or not whom its certificate has to name. */
 const unreached = new Set([
   "ECONNREFUSED",
   "ENOTFOUND",
@@ -43,7 +43,15 @@ const unreached = new Set([
   "EHOSTDOWN",
   "ENETUNREACH",
   "ENETDOWN",
-  "UND_ERR_CONNECT_TIMEOUT"
+  "UND_ERR_CONNECT_TIMEOUT",
+  "ERR_PROXY_TUNNEL",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
 ])
 
 /** Nobody knows what became of it. */
