@@ -109,7 +109,7 @@ describe("steering overtakes nothing", () => {
         yield* current.say("kim", "one", "m1")
         yield* until(() => turns.length === 1)
         // Several commands: the last of them has to wait for the others.
-        const commands = ["/status", "/sessions", "/usage", "/stop"]
+        const commands = ["/status", "/sessions", "/usage", ticks % 2 === 0 ? "/stop" : "\n\t/Stop"]
         yield* Effect.forEach(commands, (text, n) => current.say("kim", text, `c${n}`), { concurrency: "unbounded" })
         for (let tick = 0; tick < ticks; tick++) yield* Effect.yieldNow
         yield* current.say("kim", "instead", "m2")

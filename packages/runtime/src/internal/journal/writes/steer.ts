@@ -22,12 +22,15 @@ import { ids, update, updateAll } from "../store/statements.ts"
 
 const takeMessages = update("sluice_inbound", ["seq", "turn"])
 
+/** Blanks and line ends that may stand before a command; `ltrim` alone knows of none but the space. */
+const blanks = "char(9, 10, 11, 12, 13, 32, 160, 65279)"
+
 /** The first `/stop` that has still to run: what was written behind it is not of the turn that it stops. */
 const stopOf = (round: Round, session: number) =>
   Effect.map(
     round.query<{ readonly seq: number | null }>(
       `select min(seq) as seq from sluice_inbound
-       where command = 1 and ending is null and session = ? and ltrim(text) like '/stop%'`,
+       where command = 1 and ending is null and session = ? and ltrim(text, ${blanks}) like '/stop%'`,
       [session]
     ),
     ([row]) => row?.seq ?? Infinity
