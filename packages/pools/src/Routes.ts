@@ -17,6 +17,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Capabilities from "./Capabilities.ts"
@@ -69,14 +70,21 @@ const refuse = (problem: problems.Problem) => Effect.fail(problems.refused(probl
 
 const ofPool = (error: PoolError) => problems.refused(problems.ofPool(error))
 
-/** Decodes, and says what is wrong in the words of the schema. */
+const told = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Decodes, and says of each field what is wrong with it, in the words of the schema. */
 const decoded = <S extends Schema.Decoder<unknown>>(
   schema: S,
   value: unknown
 ): Effect.Effect<S["Type"], problems.Refused> =>
-  Effect.mapError(Schema.decodeUnknownEffect(schema)(value), (error) =>
-    problems.refused(problems.invalid(error.message))
-  )
+  Effect.mapError(Schema.decodeUnknownEffect(schema)(value), ({ issue }) => {
+    const found = told(issue).issues.map(({ message, path = [] }) => ({
+      field: path.map((part) => String(typeof part === "object" ? part.key : part)).join("."),
+      what: message === "Missing key" ? "is missing" : message
+    }))
+    const text = found.map(({ field, what }) => (field === "" ? what : `${field}: ${what}`)).join("; ")
+    return problems.refused(problems.invalid(text, found[0]?.field.split(".")[0] || undefined))
+  })
 
 /** What a request says of itself beside its question; every document has these fields. */
 interface About {
@@ -116,6 +124,7 @@ const find = <Name extends Model["capability"]>(
   const model = Object.hasOwn(models, name) ? models[name] : undefined
   if (fits(model)) return Effect.succeed(model)
   const others = Object.keys(models).filter((other) => fits(models[other]))
+  if (model !== undefined) return refuse(problems.otherModel(name, model.capability, capabilities, others))
   return refuse(problems.unknownModel(name, others))
 }
 

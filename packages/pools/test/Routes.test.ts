@@ -120,7 +120,7 @@ const house = Effect.gen(function* () {
       const init = { method: "POST", headers: { "content-type": "application/json", ...headers } }
       const response = await fetch(`http://sluice${path}`, { ...init, body: JSON.stringify(body) })
       const { error } = (await response.json()) as {
-        readonly error: { readonly code: string; readonly message: string }
+        readonly error: { readonly code: string; readonly message: string; readonly param: string | null }
       }
       return { status: response.status, retryAfter: response.headers.get("retry-after"), ...error }
     })
@@ -233,7 +233,7 @@ describe("the official client", () => {
 
   it.live("P5, P10, S6: gets its own errors: not found, refused, overloaded, and unavailable during a stop", () =>
     Effect.gen(function* () {
-      const { openai, text } = yield* house
+      const { openai, post, text } = yield* house
       const ask = (model: string, content: string) =>
         Effect.promise(() =>
           openai.chat.completions.create({ model, messages: say(content) }).then(
@@ -245,6 +245,16 @@ describe("the official client", () => {
       assert.isTrue(missing instanceof NotFoundError)
       assert.strictEqual(missing?.code, "model_not_found")
       assert.include(missing?.message ?? "", 'there is no model "nobody" for this; there is text, eyes')
+      const other = yield* ask("words", "hello")
+      assert.strictEqual(other?.code, "model_not_found")
+      assert.include(
+        other?.message ?? "",
+        'model "words" is for text-embedding; for text-generation or vision there is text, eyes'
+      )
+      const empty = yield* post("/v1/chat/completions", { model: "text" })
+      assert.deepInclude(empty, { status: 400, message: "messages: is missing", param: "messages" })
+      const wrong = yield* post("/v1/chat/completions", { model: "text", messages: [{ content: "hello" }] })
+      assert.deepInclude(wrong, { status: 400, message: "messages.0.role: is missing", param: "messages" })
       assert.isTrue((yield* ask("text", "refuse")) instanceof UnprocessableEntityError)
       yield* Effect.forkChild(ask("text", "hang"))
       while ((yield* text.status).running === 0) yield* Effect.sleep("1 millis")

@@ -122,6 +122,17 @@ export const stopping: Problem = {
   retryAfter: soon
 }
 
+/** A model that is there, and is for something else. */
+export const otherModel = (
+  model: string,
+  capability: string,
+  wanted: ReadonlyArray<string>,
+  known: ReadonlyArray<string>
+): Problem => ({
+  ...unknownModel(model, known),
+  message: `model ${JSON.stringify(model)} is for ${capability}; for ${wanted.join(" or ")} there ${known.length === 0 ? "is none" : `is ${known.join(", ")}`}`
+})
+
 export const unknownModel = (model: string, known: ReadonlyArray<string>): Problem => ({
   status: 404,
   type: "invalid_request_error",
