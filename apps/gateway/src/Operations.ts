@@ -249,7 +249,7 @@ const letter =
         : problem(
             404,
             "not-found",
-            `dead letter ${number}: there is none with this number; /v1/dead-letters lists them`
+            `dead letter ${number}: there is none with this number; sluice dead-letters and /v1/dead-letters list them`
           )
     })
 

@@ -6,7 +6,7 @@ import { type CommandInfo, commands } from "@sluice/runtime/Channel"
 import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
 import type { Place } from "../configuration/Sources.ts"
-import type { ConfigurationError } from "../configuration/Problem.ts"
+import { type ConfigurationError, didYouMean } from "../configuration/Problem.ts"
 import { escape } from "../LogEncoder.ts"
 import { codes, Ending } from "../process/Exit.ts"
 import { ask, type Refused, type Silent } from "./Ask.ts"
@@ -54,7 +54,12 @@ export const command = Effect.fnUntraced(function* (
   if (!commands.some((known) => known.command === named)) {
     return yield* new Ending({
       code: codes.failed,
-      lines: [`command "${escape(named)}": there is none; sluice command lists them`]
+      lines: [
+        `command "${escape(named)}": there is none${didYouMean(
+          named,
+          commands.map((known) => known.command)
+        )}; sluice command lists them`
+      ]
     })
   }
   // The choice of an answer may have several words.
