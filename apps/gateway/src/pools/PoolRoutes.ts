@@ -51,16 +51,12 @@ const none = HttpServerResponse.jsonUnsafe(
   { status: 404 }
 )
 
-const nothingAt = (path: string, remedy: string) =>
-  HttpRouter.route(
-    "*",
-    path as `/${string}`,
-    Effect.succeed(
-      HttpServerResponse.jsonUnsafe(document(404, "not_found", `there is nothing at ${path}; ${remedy}`), {
-        status: 404
-      })
-    )
-  )
+/** For what clients do; a route for every method that there is costs each of these paths 60 kB in the router. */
+const nothingAt = (path: string, remedy: string) => {
+  const body = document(404, "not_found", `there is nothing at ${path}; ${remedy}`)
+  const answer = Effect.sync(() => HttpServerResponse.jsonUnsafe(body, { status: 404 }))
+  return (["GET", "POST"] as const).map((method) => HttpRouter.route(method, path as `/${string}`, answer))
+}
 
 /** The routes as a layer over the router of the HTTP channel. */
 export const routes = (pools: Pools) =>
@@ -72,9 +68,9 @@ export const routes = (pools: Pools) =>
         Effect.suspend(() => pools.opened?.answers[name] ?? Effect.succeed(none))
       )
     ),
-    ...astray.map((path) => nothingAt(path, `the base URL of a client ends with /v1, and this is /v1${path}`)),
-    ...missing.map((path) => nothingAt(path, "chats are asked for at /v1/chat/completions")),
-    ...others.map((path) =>
+    ...astray.flatMap((path) => nothingAt(path, `the base URL of a client ends with /v1, and this is /v1${path}`)),
+    ...missing.flatMap((path) => nothingAt(path, "chats are asked for at /v1/chat/completions")),
+    ...others.flatMap((path) =>
       nothingAt(
         path,
         `pools are asked at ${routesOf
