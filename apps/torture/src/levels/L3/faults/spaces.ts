@@ -137,10 +137,10 @@ export const memory: Group = {
 /** Whether somebody else's limits can be set here. */
 export const canLimit = (): boolean => spawnSync("prlimit", ["--version"]).status === 0
 
-/** From now on the kernel gives a process no more memory than it has, and a few bytes. */
+/** From now on the kernel gives a process no more memory than it has, and a few bytes. The soft limit: a hard one can't be raised again. */
 const limit = (pid: number, bytes: number) => {
   const [, size] = /^VmSize:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
-  execFileSync("prlimit", ["--pid", String(pid), `--as=${Number(size) * 1024 + Math.trunc(bytes)}`])
+  execFileSync("prlimit", ["--pid", String(pid), `--as=${Number(size) * 1024 + Math.trunc(bytes)}:`])
 }
 
 /** Refusals of memory that V8, the C library, the store or the program itself notices first. */
